@@ -1,0 +1,89 @@
+"""The catalog: which images data/raw holds, and what their folders say of them."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from seedlings.errors import SeedlingsError
+
+# What people call the folders of a split data set.
+_SPLITS = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "test": "test",
+    "testing": "test",
+}
+
+
+def scan(raw: Path, rule: str) -> tuple[pd.DataFrame, list[str]]:
+    """Every image with its label, sorted by path, and the files that lie in no class folder.
+
+    With the rule `per_class` the label is the top folder; with `folders` the top folder is the
+    split and the one below it the label. Columns: path (relative to `raw`, with /), label, and
+    split ("" under `per_class`).
+
+    Raises SeedlingsError where there are fewer than two classes, or the folders do not fit.
+    """
+    depth = 2 if rule == "folders" else 1
+    rows, strays = [], []
+    for path in sorted(_files(raw)):
+        if len(path.parts) <= depth:
+            strays.append(str(path))
+        elif depth == 1:
+            rows.append((str(path), path.parts[0], ""))
+        else:
+            rows.append((str(path), path.parts[1], _split_of(path.parts[0], raw)))
+    table = pd.DataFrame(rows, columns=["path", "label", "split"], dtype=str)
+    _check_classes(table, raw, rule)
+    return table, strays
+
+
+def _files(raw: Path) -> Iterator[PurePosixPath]:
+    for path in raw.rglob("*"):
+        if path.is_file():
+            yield PurePosixPath(path.relative_to(raw).as_posix())
+
+
+def _split_of(folder: str, raw: Path) -> str:
+    split = _SPLITS.get(folder.lower())
+    if split is None:
+        raise SeedlingsError(
+            f"split.rule is `folders`: expected train, validation and test in {raw}, "
+            f"found the folder {folder!r}; use the rule `per_class`, or rename it"
+        )
+    return split
+
+
+def _check_classes(table: pd.DataFrame, raw: Path, rule: str) -> None:
+    labels = sorted(table["label"].unique())
+    if rule == "per_class" and labels and all(label.lower() in _SPLITS for label in labels):
+        raise SeedlingsError(
+            f"expected one folder a class in {raw}, found {', '.join(labels)}; set split.rule to "
+            f"`folders` to keep that split, or data.folder to one of them"
+        )
+    if len(labels) < 2:
+        found = f"only {labels[0]!r}" if labels else "none"
+        raise SeedlingsError(
+            f"expected at least two classes, one folder each, in {raw}, found {found}; "
+            "data.path and data.folder say where the class folders are"
+        )
+
+
+def accept(reasons: list[str], on_bad_image: str) -> None:
+    """Go on without the images that cannot be decoded, if `data.on_bad_image` says so.
+
+    Raises SeedlingsError that lists them all where it says `refuse`.
+    """
+    if reasons and on_bad_image == "refuse":
+        raise SeedlingsError(
+            f"{len(reasons)} files cannot be used as images:\n  "
+            + "\n  ".join(reasons)
+            + "\nmend or remove them, or set data.on_bad_image to `skip` to set them aside"
+        )
+    for reason in reasons:
+        print(f"set aside: {reason}", file=sys.stderr)

@@ -1,0 +1,50 @@
+"""Charts: numbers as pictures; the same numbers give the same bytes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from seedlings.files import replacing
+
+
+def confusion(
+    matrices: Mapping[str, NDArray[np.int64]], classes: Sequence[str], path: Path
+) -> None:
+    """Confusion matrices (title: counts, rows true, columns predicted) side by side, as PNG."""
+    side = 2.2 + 0.32 * len(classes)
+    figure = Figure(figsize=(side * len(matrices) + 1.0, side + 0.6), layout="constrained")
+    axes = figure.subplots(1, len(matrices), squeeze=False, sharey=True)[0]
+    for axis, (title, counts) in zip(axes, matrices.items(), strict=True):
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        axis.imshow(shares, cmap="Greens", vmin=0.0, vmax=1.0)
+        for row, column in np.argwhere(counts):
+            colour = "white" if shares[row, column] > 0.6 else "black"
+            text = str(counts[row, column])
+            axis.text(column, row, text, color=colour, ha="center", va="center", fontsize=8)
+        axis.set_xticks(range(len(classes)), classes, rotation=90, fontsize=8)
+        axis.set_yticks(range(len(classes)), classes, fontsize=8)
+        axis.set_xlabel("predicted")
+        axis.set_title(title, fontsize=10)
+    axes[0].set_ylabel("true")
+    _save(figure, path)
+
+
+def curves(values: Mapping[str, Sequence[float]], path: Path) -> None:
+    """Loss and accuracy by epoch, training and validation, as PNG."""
+    figure = Figure(figsize=(9.0, 3.4), layout="constrained")
+    for axis, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        for key, label in ((name, "training"), (f"val_{name}", "validation")):
+            axis.plot(np.arange(1, len(values[key]) + 1), values[key], label=label)
+        axis.set_xlabel("epoch")
+        axis.set_title(name)
+        axis.legend()
+        axis.grid(alpha=0.3)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with replacing(path) as scratch:
+        figure.savefig(scratch, format="png", dpi=110, metadata={"Software": None})

@@ -1,0 +1,63 @@
+"""Cut-outs: every image decoded, resized and cut out of its background, once, into one array."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from seedlings import images, masks, store
+from seedlings.params import Segment
+from seedlings.progress import bar
+
+_BATCH = 64
+
+
+def make(raw: Path, table: pd.DataFrame, params: Segment, target: Path) -> NDArray[np.float64]:
+    """Write the cut-outs of all rows, in their order; returns each one's share of foreground.
+
+    The array at `target` is N x height x width x 3, RGB uint8.
+    """
+    height, width = params.size
+    shares = []
+    with store.create(target, (height, width, 3), np.uint8) as writer:
+        batch = []
+        for path in bar(table["path"], "segment", unit="image"):
+            batch.append(one(images.read(raw / path), params))
+            shares.append(masks.foreground(batch[-1]))
+            if len(batch) == _BATCH:
+                writer.append(np.stack(batch))
+                batch = []
+        if batch:
+            writer.append(np.stack(batch))
+    return np.array(shares)
+
+
+def one(image: NDArray[np.uint8], params: Segment) -> NDArray[np.uint8]:
+    """One cut-out: what every network here sees of an image (RGB uint8, any size)."""
+    return masks.METHODS[params.method].cut_out(images.resize(image, *params.size))
+
+
+def summarize(shares: NDArray[np.float64]) -> dict[str, float]:
+    """The smallest, the median and the greatest share of foreground."""
+    low, middle, high = np.quantile(shares, [0.0, 0.5, 1.0])
+    return {"foreground_min": low, "foreground_median": middle, "foreground_max": high}
+
+
+def shares_table(table: pd.DataFrame, shares: NDArray[np.float64]) -> pd.DataFrame:
+    """The share of foreground beside the path and label of each image."""
+    return table[["path", "label"]].assign(foreground=shares.round(6))
+
+
+def name_empty(table: pd.DataFrame, shares: NDArray[np.float64], params: Segment) -> list[str]:
+    """The paths of the images of which next to nothing is left, printed and returned."""
+    empty = table.loc[shares < params.empty_below, "path"].tolist()
+    if empty:
+        print(
+            f"segment: {len(empty)} of {len(table)} masks are empty "
+            f"(foreground below {params.empty_below:.2%}, segment.empty_below):\n  "
+            + "\n  ".join(empty),
+            file=sys.stderr,
+        )
+    return empty

@@ -1,0 +1,89 @@
+"""Sources: where the images come from, brought to one folder a class."""
+
+from pathlib import Path
+
+import numpy as np
+
+from seedlings import archives, downloads, images, sample
+from seedlings.errors import SeedlingsError
+from seedlings.params import Data
+from seedlings.progress import bar
+
+
+def fetch(data: Data, target: Path, seed: int) -> dict[str, int]:
+    """Bring the images of a source into the new folder `target`; returns the files in each folder.
+
+    Raises SeedlingsError where a source is missing, damaged or empty, or holds an empty folder.
+    """
+    match data.source:
+        case "sample":
+            _draw(data, target, seed)
+        case "archive":
+            _unpack(data, target)
+        case "folder":
+            _copy(data, target)
+    return _count(target)
+
+
+def _draw(data: Data, target: Path, seed: int) -> None:
+    pictures = [
+        (s, k) for s in range(len(sample.SPECIES)) for k in range(data.sample.images_per_class)
+    ]
+    for index, number in bar(pictures, "draw", unit="image"):
+        species = sample.SPECIES[index]
+        rng = np.random.default_rng([seed, index, number])
+        picture, _ = sample.draw(species, rng, data.sample.size)
+        folder = target / species.name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number:05d}.png").write_bytes(images.encode_png(picture))
+
+
+def _unpack(data: Data, target: Path) -> None:
+    archive = downloads.fetch(data.url, data.checksum) if data.url else Path(data.path)
+    if not archive.is_file():
+        raise SeedlingsError(
+            f"expected a zip or tar at {archive} (data.path), found "
+            f"{'a folder' if archive.is_dir() else 'nothing'}; set data.path or data.url"
+        )
+    downloads.verify(archive, data.checksum)
+    try:
+        archives.unpack(
+            archive,
+            target,
+            folder=data.folder,
+            max_files=data.limits.files,
+            max_bytes=data.limits.bytes,
+        )
+    except archives.ArchiveError:
+        if data.url:  # do not keep a bad download in the cache
+            archive.unlink()
+        raise
+
+
+def _copy(data: Data, target: Path) -> None:
+    folder = Path(data.path) / (data.folder or "")
+    if not folder.is_dir():
+        raise SeedlingsError(
+            f"expected a folder of images at {folder} (data.path, data.folder), found "
+            f"{'a file' if folder.exists() else 'nothing'}"
+        )
+    target.mkdir(parents=True)
+    archives.copy_folder(folder, target)
+
+
+def _count(target: Path) -> dict[str, int]:
+    """Files in each top folder. An empty folder is refused here: DVC does not keep it."""
+    folders = sorted(path for path in target.iterdir() if path.is_dir())
+    counts = {path.name: sum(inner.is_file() for inner in path.rglob("*")) for path in folders}
+    empty = [name for name, count in counts.items() if not count]
+    if empty:
+        raise SeedlingsError(
+            f"expected images in every class folder, found none in: {', '.join(empty)}; "
+            "remove the folder or fill it"
+        )
+    if not counts:
+        raise SeedlingsError(
+            "expected one folder a class, found none; "
+            "data.path and data.folder say where the class folders are"
+        )
+    return counts

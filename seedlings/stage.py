@@ -1,0 +1,34 @@
+"""The stage: what surrounds the short story that each script tells."""
+
+import sys
+from collections.abc import Callable
+
+from seedlings import layout, params, pipeline, tracking
+from seedlings.errors import SeedlingsError
+from seedlings.params import Params
+from seedlings.records import Record
+
+
+def stage(name: str) -> Callable[[Callable[[Params, Record], None]], Callable[[], None]]:
+    """Make a function of (its parameters, its record) the stage `name`.
+
+    Parameters are checked before anything is done, the run is shown in MLflow, and the record is
+    written at the end. The function sees the parameters that dvc.yaml declares for the stage and
+    no others. An error that a user can act on is printed without a traceback; the exit code is 1.
+    """
+
+    def decorate(main: Callable[[Params, Record], None]) -> Callable[[], None]:
+        def run() -> None:
+            try:
+                everything = params.load()
+                mine = params.only(everything, pipeline.sections(name))
+                record = Record(name, params.flatten(mine))
+                with tracking.live(record, everything):
+                    main(mine, record)
+                    record.write(layout.record(name))
+            except SeedlingsError as error:
+                sys.exit(f"\n{name}: {error}")
+
+        return run
+
+    return decorate

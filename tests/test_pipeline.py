@@ -1,0 +1,75 @@
+"""dvc.yaml tells the truth: deps are the imports, params are what the scripts read."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import yaml
+from imports import ROOT, closure
+
+from seedlings.params import Params
+
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+
+
+def script_of(stage: str) -> Path:
+    return ROOT / "stages" / f"{stage}.py"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_deps_are_the_script_and_its_imports(stage: str) -> None:
+    declared = {dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
+    assert declared == {f"stages/{stage}.py"} | closure(script_of(stage))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_params_are_the_sections_that_the_script_reads(stage: str) -> None:
+    tree = ast.parse(script_of(stage).read_text(encoding="utf-8"))
+    read = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "params"
+    }
+    assert read == {name.split(".")[0] for name in STAGES[stage]["params"]}
+    assert read <= set(Params.model_fields)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_script_is_a_short_story(stage: str) -> None:
+    text = script_of(stage).read_text(encoding="utf-8")
+    functions = [n.name for n in ast.parse(text).body if isinstance(n, ast.FunctionDef)]
+    assert functions == ["main"]
+    assert len(text.splitlines()) < 60
+    assert f'@stage("{stage}")' in text
+    assert STAGES[stage]["cmd"] == f"python -m stages.{stage}"
+
+
+def test_every_script_is_a_stage() -> None:
+    scripts = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__"}
+    assert scripts == set(STAGES)
+
+
+def test_the_closure_follows_imports_of_imports() -> None:
+    found = closure(ROOT / "stages" / "download.py")
+    assert {"seedlings/__init__.py", "seedlings/sources.py", "seedlings/archives.py"} <= found
+    assert "seedlings/backbones.py" not in found
+
+
+@pytest.mark.parametrize(
+    ("library", "home"),
+    [("mlflow", "tracking.py"), ("bcolz", "store.py"), ("tensorflow", "runtime.py")],
+)
+def test_a_library_is_imported_in_one_module_alone(library: str, home: str) -> None:
+    users = {
+        path.name
+        for path in (ROOT / "seedlings").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (
+            isinstance(node, ast.Import)
+            and any(a.name.split(".")[0] == library for a in node.names)
+        )
+        or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == library)
+    }
+    assert users == {home}
