@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,8 +132,10 @@ def _load_file(backbone: "keras.Model", params: Extract) -> None:
             )
         downloads.verify(path, params.checksum)
     try:
-        backbone.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Keras only warns of layers that it leaves random
+            backbone.load_weights(path)
+    except (ValueError, OSError, KeyError, UserWarning) as error:
         reason = str(error).strip().splitlines()[0]
         raise SeedlingsError(
             f"extract.weights: {path} does not hold the weights of {params.backbone} without its "

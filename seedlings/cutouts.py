@@ -12,6 +12,7 @@ from seedlings.params import Segment
 from seedlings.progress import bar
 
 _BATCH = 64
+_SHOWN = 10
 
 
 def make(raw: Path, table: pd.DataFrame, params: Segment, target: Path) -> NDArray[np.float64]:
@@ -51,13 +52,15 @@ def shares_table(table: pd.DataFrame, shares: NDArray[np.float64]) -> pd.DataFra
 
 
 def name_empty(table: pd.DataFrame, shares: NDArray[np.float64], params: Segment) -> list[str]:
-    """The paths of the images of which next to nothing is left, printed and returned."""
+    """The paths of the images of which next to nothing is left; the first of them are printed."""
     empty = table.loc[shares < params.empty_below, "path"].tolist()
     if empty:
+        more = f"\n  and {len(empty) - _SHOWN} more" if len(empty) > _SHOWN else ""
         print(
-            f"segment: {len(empty)} of {len(table)} masks are empty "
-            f"(foreground below {params.empty_below:.2%}, segment.empty_below):\n  "
-            + "\n  ".join(empty),
+            f"segment: {len(empty)} of {len(table)} masks are empty (foreground below "
+            f"{params.empty_below:.2%}, segment.empty_below):\n  "
+            + "\n  ".join(empty[:_SHOWN])
+            + more,
             file=sys.stderr,
         )
     return empty

@@ -28,7 +28,8 @@ def duplicates(raw: Path, table: pd.DataFrame, path: Path) -> None:
     """Every group of (near) duplicates, the largest first; where there are none, it says so."""
     sizes = table["group"].value_counts(sort=False)
     groups = sizes[sizes > 1].sort_values(ascending=False, kind="stable")
-    title = f"{len(groups)} groups of (near) duplicates among {len(table)} images"
+    noun = "group" if len(groups) == 1 else "groups"
+    title = f"{len(groups)} {noun} of (near) duplicates among {len(table)} images"
     rows = [Row(title)]
     for group in groups.index[:_GROUPS]:
         members = table[table["group"] == group]

@@ -2,7 +2,8 @@
 
 Each species differs from the others in the shape, number, stalks and arrangement of its leaves,
 as the real ones do. Colour, light, ground, place, size and turn say nothing about the species:
-they are drawn from the same distributions for all twelve.
+they are drawn from the same distributions for all twelve. As in the real set, a few pictures show
+a plant that was photographed a moment before.
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ Floats = NDArray[np.floating]
 
 _SHIFT = 4  # OpenCV's fixed-point bits: outlines are placed to a sixteenth of a pixel
 _SUPERSAMPLING = 2
+_AGAIN_EVERY = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +53,37 @@ SPECIES = (
 )
 
 
-def draw(species: Species, rng: np.random.Generator, size: int = 150) -> tuple[Image, Mask]:
+def draw_numbered(species: int, number: int, *, seed: int, size: int) -> tuple[Image, Mask]:
+    """Picture `number` of a species (its place in SPECIES), and its mask; see `draw`.
+
+    Each depends on its own numbers alone, not on how many are drawn. Every twentieth shows the
+    plant of the one before it again.
+    """
+    again = number % _AGAIN_EVERY == _AGAIN_EVERY - 1
+    scene = np.random.default_rng([seed, species, number - again])
+    camera = np.random.default_rng([seed, species, number, 1])
+    return draw(SPECIES[species], scene, camera, size)
+
+
+def draw(
+    species: Species, scene: np.random.Generator, camera: np.random.Generator, size: int = 150
+) -> tuple[Image, Mask]:
     """One seedling on its ground, and where the plant is.
 
+    `scene` decides all that is in front of the camera, `camera` its sharpness and noise.
+
     Returns the picture (size x size x 3, RGB uint8) and the mask (size x size, bool; True on the
-    plant). The same generator state gives the same bytes.
+    plant). The same generator states give the same bytes.
     """
     canvas = size * _SUPERSAMPLING
-    ground = _draw_ground(canvas, rng)
-    plant, cover = _draw_plant(species, canvas, rng)
-    shadow = _shadow_of(cover, rng)
-    scene = ground * (1.0 - 0.45 * shadow[..., None])
-    scene = scene * (1.0 - cover[..., None]) + plant * cover[..., None]
-    small = cv2.resize(scene, (size, size), interpolation=cv2.INTER_AREA)
+    ground = _draw_ground(canvas, scene)
+    plant, cover = _draw_plant(species, canvas, scene)
+    shadow = _shadow_of(cover, scene)
+    view = ground * (1.0 - 0.45 * shadow[..., None])
+    view = view * (1.0 - cover[..., None]) + plant * cover[..., None]
+    small = cv2.resize(view, (size, size), interpolation=cv2.INTER_AREA)
     mask = cv2.resize(cover, (size, size), interpolation=cv2.INTER_AREA) > 0.5
-    return _photograph(small, rng), mask
+    return _photograph(_light(small, scene), camera), mask
 
 
 def _draw_plant(
@@ -226,14 +244,18 @@ def _clouds(canvas: int, rng: np.random.Generator, *, scales: tuple[int, ...]) -
     return total / (3.0 * np.sqrt(len(scales)))
 
 
-def _photograph(scene: Floats, rng: np.random.Generator) -> Image:
-    """What the camera makes of the scene: uneven light, white balance, blur, noise, 8 bits."""
-    size = scene.shape[0]
+def _light(view: Floats, rng: np.random.Generator) -> NDArray[np.float32]:
+    """The scene under uneven, slightly tinted light."""
+    size = view.shape[0]
     slope = rng.normal(0.0, 0.18, 2)
     y, x = np.mgrid[-0.5 : 0.5 : size * 1j, -0.5 : 0.5 : size * 1j]
     light = rng.uniform(0.65, 1.35) * (1.0 + slope[0] * x + slope[1] * y)
-    balance = rng.normal(1.0, 0.04, 3)
-    lit = (scene * light[..., None] * balance).astype(np.float32)
-    seen = cv2.GaussianBlur(lit, (0, 0), rng.uniform(0.3, 0.9))
+    tint = rng.normal(1.0, 0.04, 3)
+    return (view * light[..., None] * tint).astype(np.float32)
+
+
+def _photograph(view: NDArray[np.float32], rng: np.random.Generator) -> Image:
+    """What the camera makes of the scene: blur, noise, 8 bits."""
+    seen = cv2.GaussianBlur(view, (0, 0), rng.uniform(0.3, 0.9))
     noisy = seen + rng.normal(0.0, rng.uniform(0.005, 0.02), seen.shape)
     return np.clip(np.round(noisy * 255.0), 0, 255).astype(np.uint8)

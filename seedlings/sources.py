@@ -26,14 +26,10 @@ def fetch(data: Data, target: Path, seed: int) -> dict[str, int]:
 
 
 def _draw(data: Data, target: Path, seed: int) -> None:
-    pictures = [
-        (s, k) for s in range(len(sample.SPECIES)) for k in range(data.sample.images_per_class)
-    ]
-    for index, number in bar(pictures, "draw", unit="image"):
-        species = sample.SPECIES[index]
-        rng = np.random.default_rng([seed, index, number])
-        picture, _ = sample.draw(species, rng, data.sample.size)
-        folder = target / species.name
+    count = data.sample.images_per_class
+    for index, number in bar(list(np.ndindex(len(sample.SPECIES), count)), "draw", unit="image"):
+        picture, _ = sample.draw_numbered(index, number, seed=seed, size=data.sample.size)
+        folder = target / sample.SPECIES[index].name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{number:05d}.png").write_bytes(images.encode_png(picture))
 

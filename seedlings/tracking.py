@@ -9,13 +9,14 @@ import hashlib
 import logging
 import os
 import subprocess
+import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock
 
@@ -40,6 +41,8 @@ STAGE_TAG = "seedlings.stage"
 _FINAL_STAGE = "evaluate"
 _FAILURES = (MlflowException, SQLAlchemyError, OSError)
 _LARGEST_BATCH = 100
+
+_Result = TypeVar("_Result")
 
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.WARNING)
@@ -78,23 +81,22 @@ def connect() -> tuple[MlflowClient, str]:
 def live(record: Record, params: Params) -> Iterator[None]:
     """Show a stage in MLflow while it runs: epochs as they come, all the rest at its end.
 
-    A stage that fails leaves a run marked FAILED. Where MLflow fails, one warning says so.
+    A stage that fails leaves a run marked FAILED. Where MLflow fails, one warning says so, and
+    the stage goes on without it.
     """
-    run: _StageRun | None = None
-    with _surviving():
-        run = _StageRun(record, params)
-        record.on_epoch = run.log_epoch
+    attempts = _Attempts()
+    run = attempts.to(lambda: _StageRun(record, params))
+    if run:
+        record.on_epoch = lambda epoch, values: attempts.to(lambda: run.log_epoch(epoch, values))
     try:
         yield
     except BaseException:
         if run:
-            with _surviving():
-                run.end("FAILED")
+            attempts.to(lambda: run.end("FAILED"))
         raise
     if run:
-        with _surviving():
-            run.log_result()
-            run.end("FINISHED")
+        attempts.to(run.log_result)
+        attempts.to(lambda: run.end("FINISHED"))
 
 
 def state_digest(params: Params) -> str:
@@ -121,17 +123,12 @@ class _StageRun:
         tags = {"mlflow.parentRunId": self._parent, STAGE_TAG: record.stage, **_git_tags()}
         run = self._client.create_run(self._experiment, tags=tags, run_name=record.stage)
         self._id = run.info.run_id
-        self._warned = False
         self._log(self._id, params=record.params)
         self._log_inputs()
 
     def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
-        """Show one epoch's values; after a first failure, no further epoch is tried."""
-        if not self._warned:
-            self._warned = True
-            with _surviving():
-                self._log(self._id, metrics=values, step=epoch)
-                self._warned = False
+        """Show one epoch's values."""
+        self._log(self._id, metrics=values, step=epoch)
 
     def log_result(self) -> None:
         """Show the final numbers and pictures, on the parent, too, if this is the last stage."""
@@ -210,18 +207,27 @@ class _StageRun:
             mlflow.keras.log_model(model, name="model", signature=signature, pip_requirements=pins)
 
 
-@contextmanager
-def _surviving() -> Iterator[None]:
-    try:
-        yield
-    except _FAILURES as error:
-        reason = str(error).strip().splitlines()[0][:300]
-        warnings.warn(
-            f"MLflow at {uri()} could not be written ({reason}). The stage goes on: its record "
-            "is among its outputs",
-            RuntimeWarning,
-            stacklevel=3,
-        )
+class _Attempts:
+    """Calls of MLflow that may fail; the first failure is told, and no further call is made."""
+
+    def __init__(self) -> None:
+        self._failed = False
+
+    def to(self, action: Callable[[], _Result]) -> _Result | None:
+        """What the action returns, or None where it or an earlier one failed."""
+        if self._failed:
+            return None
+        try:
+            return action()
+        except _FAILURES as error:
+            self._failed = True
+            reason = str(error).strip().splitlines()[0][:300]
+            print(
+                f"warning: MLflow at {uri()} does not answer as it should ({reason}).\n"
+                "The stage goes on; its result is in the record among its outputs.",
+                file=sys.stderr,
+            )
+            return None
 
 
 def _lock_file() -> Path:

@@ -1,0 +1,174 @@
+"""What several tests need: small image folders, the real images, and a copy of the project."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from imports import ROOT
+from numpy.typing import NDArray
+
+from seedlings import images
+from seedlings.params import Params, check
+
+PLANTS = ROOT.parent / "shared" / "plants" / "plants-1440.zip"
+
+
+@pytest.fixture(autouse=True)
+def _no_server_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "DVC_EXP_NAME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def tree() -> dict[str, Any]:
+    """params.yaml as it is committed, as plain values that a test may change."""
+    return yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def params(tree: dict[str, Any]) -> Params:
+    return check(tree)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+@pytest.fixture
+def noise(rng: np.random.Generator) -> Callable[..., NDArray[np.uint8]]:
+    """Images of random pixels: noise(height, width)."""
+    return lambda height=40, width=40: rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path, noise: Callable[..., NDArray[np.uint8]]) -> Callable[..., Path]:
+    """A folder with `counts[label]` images of random pixels for each label."""
+
+    def make(counts: dict[str, int], name: str = "images") -> Path:
+        root = tmp_path / name
+        for label, count in counts.items():
+            (root / label).mkdir(parents=True)
+            for number in range(count):
+                path = root / label / f"{number:03d}.png"
+                path.write_bytes(images.encode_png(noise()))
+        return root
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def plants() -> Path:
+    """The archive of 1,440 real images."""
+    if not PLANTS.is_file():
+        pytest.skip(f"the real images are not here: {PLANTS} is absent")
+    return PLANTS
+
+
+@pytest.fixture(scope="session")
+def real_images(plants: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the 12 species of real images."""
+    folder = tmp_path_factory.mktemp("plants")
+    with zipfile.ZipFile(plants) as archive:
+        archive.extractall(folder)
+    return folder / "train"
+
+
+class Project:
+    """A copy of the project with parameters of its own, in which `dvc` runs."""
+
+    first_output = ""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        binaries = str(Path(sys.executable).parent)
+        self.env = {**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}"}
+
+    def set(self, **changes: Any) -> None:
+        """Change parameters; `finetune__epochs=3` is finetune.epochs."""
+        path = self.root / "params.yaml"
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for key, value in changes.items():
+            *sections, last = key.split("__")
+            branch = values
+            for section in sections:
+                branch = branch[section]
+            branch[last] = value
+        path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+
+    def run(self, *command: str, fails: bool = False) -> str:
+        """Run a command in the project; returns what it printed. Asserts how it ended."""
+        done = subprocess.run(
+            command,
+            cwd=self.root,
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode != 0) == fails, done.stdout
+        return done.stdout
+
+    def repro(self, *arguments: str, fails: bool = False) -> str:
+        return self.run("dvc", "repro", *arguments, fails=fails)
+
+    def ran(self, output: str) -> list[str]:
+        """The stages that a `dvc repro` ran, read from its output."""
+        marker = "Running stage '"
+        lines = [line for line in output.splitlines() if line.startswith(marker)]
+        return [line.removeprefix(marker).removesuffix("':") for line in lines]
+
+
+@pytest.fixture(scope="session")
+def new_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Project]:
+    """Make a copy of the working tree: its files and DVC's settings, without results."""
+
+    def make() -> Project:
+        root = tmp_path_factory.mktemp("project")
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for name in filter(None, listed.split("\0")):
+            if (ROOT / name).is_file():
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(ROOT / name, root / name)
+        project = Project(root)
+        for command in (
+            ["init", "--quiet"],
+            ["add", "--all"],
+            ["-c", "user.name=Test", "-c", "user.email=t@example.org", "commit", "-qm", "A copy"],
+        ):
+            project.run("git", *command)
+        return project
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small_project(new_project: Callable[[], Project]) -> Project:
+    """A project of quick parameters, reproduced once; tests that change it change it back."""
+    project = new_project()
+    project.set(
+        data__sample__images_per_class=20,
+        data__sample__size=64,
+        split__validation_per_class=3,
+        segment__size=[48, 48],
+        baseline__epochs=2,
+        finetune__epochs=3,
+        evaluate__bootstrap_samples=200,
+    )
+    project.first_output = project.repro()
+    return project

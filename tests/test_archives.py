@@ -1,0 +1,183 @@
+import io
+import stat
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from seedlings import archives
+from seedlings.archives import ArchiveError
+from seedlings.errors import SeedlingsError
+
+CONTENT = {"train/Shepherd’s Purse/a b.png": b"one", "train/Maize/1.png": b"two" * 100}
+
+
+def make_zip(path: Path, content: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    return path
+
+
+def make_tar(path: Path, content: dict[str, bytes], mode: str = "w") -> Path:
+    with tarfile.open(path, mode) as archive:
+        for name, data in content.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return path
+
+
+def unpack(
+    archive: Path, folder: str | None = None, max_files: int = 1000, max_bytes: int = 10**6
+) -> dict[str, bytes]:
+    target = archive.parent / "out"
+    archives.unpack(archive, target, folder=folder, max_files=max_files, max_bytes=max_bytes)
+    return {
+        path.relative_to(target).as_posix(): path.read_bytes()
+        for path in target.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_zip_and_tar_are_unpacked(tmp_path: Path) -> None:
+    assert unpack(make_zip(tmp_path / "a.zip", CONTENT)) == CONTENT
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+def test_tar_is_unpacked(mode: str, tmp_path: Path) -> None:
+    assert unpack(make_tar(tmp_path / "a.tar", CONTENT, mode)) == CONTENT
+
+
+def test_a_folder_of_the_archive_is_unpacked_without_its_name(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "a.zip", {**CONTENT, "test/x.png": b"3", "trainer/y.png": b"4"})
+    assert unpack(archive, folder="train") == {
+        name.removeprefix("train/"): data for name, data in CONTENT.items()
+    }
+
+
+def test_what_systems_leave_behind_is_passed_over(tmp_path: Path) -> None:
+    leftovers = ["__MACOSX/train/._1.png", "train/.DS_Store", "train/Maize/Thumbs.db", "._x"]
+    archive = make_zip(tmp_path / "a.zip", CONTENT | dict.fromkeys(leftovers, b"junk"))
+    assert unpack(archive) == CONTENT
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil.png", "a/../../evil.png", "/evil.png", "C:/evil.png", "..\\evil.png"]
+)
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_a_name_that_leads_out_is_refused(make, name: str, tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    archive = make(inner / "a", {name: b"evil"})
+    with pytest.raises(ArchiveError, match=r"leads out of the folder"):
+        unpack(archive)
+    assert not list(tmp_path.rglob("evil.png"))
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+def test_a_link_or_device_in_a_tar_is_refused(kind: bytes, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        entry = tarfile.TarInfo("train/link.png")
+        entry.type = kind
+        entry.linkname = "/etc/passwd"
+        archive.addfile(entry)
+    with pytest.raises(ArchiveError, match="train/link.png is a link or device"):
+        unpack(tmp_path / "a.tar")
+
+
+def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
+    info = zipfile.ZipInfo("link.png")
+    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(info, "/etc/passwd")
+    with pytest.raises(ArchiveError, match="link.png is a link or device"):
+        unpack(tmp_path / "a.zip")
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "a.zip", {"zeros.png": bytes(10**7)})
+    assert archive.stat().st_size < 20_000
+    with pytest.raises(ArchiveError, match=r"at most 1,000,000 bytes.*data\.limits\.bytes"):
+        unpack(archive)
+    written = sum(path.stat().st_size for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert written <= 10**6
+
+
+def test_too_many_files_are_refused(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "a.zip", {f"{n}.png": b"" for n in range(11)})
+    with pytest.raises(ArchiveError, match=r"at most 10 files \(data\.limits\.files\)"):
+        unpack(archive, max_files=10)
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_a_name_that_is_there_twice_is_refused(make, tmp_path: Path) -> None:
+    if make is make_zip:
+        with zipfile.ZipFile(tmp_path / "a", "w") as archive:
+            archive.writestr("x.png", b"1")
+            with pytest.warns(UserWarning, match="Duplicate name"):
+                archive.writestr("x.png", b"2")
+    else:
+        with tarfile.open(tmp_path / "a", "w") as archive:
+            archive.addfile(tarfile.TarInfo("x.png"))
+            archive.addfile(tarfile.TarInfo("x.png"))
+    with pytest.raises(ArchiveError, match="there twice"):
+        unpack(tmp_path / "a")
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
+def test_a_truncated_archive_is_refused(kind: str, share: float, tmp_path: Path) -> None:
+    content = {f"{n}.png": bytes([n]) * 3000 for n in range(40)}
+    path = tmp_path / "a"
+    if kind == "zip":
+        make_zip(path, content)
+    else:
+        make_tar(path, content, "w:gz" if kind == "tar.gz" else "w")
+    data = path.read_bytes().rstrip(b"\0") if kind == "tar" else path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(ArchiveError, match="expected a whole zip or tar"):
+        unpack(path)
+
+
+def test_a_damaged_member_is_refused(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a.zip", {"x.png": bytes(range(256)) * 40})
+    data = bytearray(path.read_bytes())
+    data[60:70] = b"\xff" * 10
+    path.write_bytes(data)
+    with pytest.raises(ArchiveError, match="damaged"):
+        unpack(path)
+
+
+def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_text("<html>Not found</html>")
+    with pytest.raises(ArchiveError, match="found a file that begins with b'<html>No'"):
+        unpack(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize("folder", [None, "validation"])
+def test_an_archive_without_the_files_is_refused(folder: str | None, tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "a.zip", CONTENT if folder else {})
+    with pytest.raises(ArchiveError, match="expected files.*found none"):
+        unpack(archive, folder=folder)
+
+
+def test_copy_folder_copies_files_and_follows_links_to_them(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "a b").mkdir(parents=True)
+    (source / "a b" / "1.png").write_bytes(b"1")
+    (source / "a b" / "2.png").symlink_to(source / "a b" / "1.png")
+    (source / ".DS_Store").write_bytes(b"junk")
+    assert archives.copy_folder(source, tmp_path / "out") == 2
+    assert (tmp_path / "out" / "a b" / "2.png").read_bytes() == b"1"
+    assert not (tmp_path / "out" / "a b" / "2.png").is_symlink()
+
+
+def test_copy_folder_lists_every_bad_link(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "dangling.png").symlink_to(source / "nothing")
+    (source / "round").symlink_to(source)
+    with pytest.raises(SeedlingsError, match=r"(?s)dangling\.png.*round"):
+        archives.copy_folder(source, tmp_path / "out")

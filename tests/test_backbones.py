@@ -1,0 +1,176 @@
+import hashlib
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seedlings import backbones
+from seedlings.errors import SeedlingsError
+from seedlings.params import Extract, check
+from seedlings.runtime import keras
+
+
+@pytest.fixture
+def extract(tree: dict[str, Any]) -> Callable[..., Extract]:
+    def make(**changes: Any) -> Extract:
+        tree["extract"].update(changes)
+        return check(tree).extract
+
+    return make
+
+
+@pytest.fixture
+def images(rng: np.random.Generator) -> np.ndarray:
+    return rng.integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+
+
+def reference(name: str, module: Any, images: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
+    """The whole backbone as its documentation uses it."""
+    network = getattr(keras.applications, name)(
+        include_top=False, weights=None, input_shape=images.shape[1:]
+    )
+    network.set_weights(weights)
+    return network.predict(module.preprocess_input(images.astype(np.float32)), verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "cut", "module"),
+    [
+        ("VGG16", "block5_pool", keras.applications.vgg16),
+        ("VGG16", "block4_pool", keras.applications.vgg16),
+        ("MobileNetV2", "block_12_add", keras.applications.mobilenet_v2),
+        ("EfficientNetB0", "top_activation", keras.applications.efficientnet),
+    ],
+)
+def test_trunk_and_above_are_the_backbone_with_its_own_preprocessing(
+    name: str, cut: str, module: Any, extract: Callable[..., Extract], images: np.ndarray
+) -> None:
+    backbone = backbones.build(extract(backbone=name, cut=cut), 32, 32)
+    features = backbone.trunk.predict(images, verbose=0)
+    weights = backbone.trunk.get_weights()
+    if backbone.above:
+        features = backbone.above.predict(features, verbose=0)
+        weights = weights + backbone.above.get_weights()
+    expected = reference(name, module, images, weights)
+    np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-5)
+    assert backbone.trunk.trainable_weights == []
+
+
+def test_vgg16_has_the_published_size_and_output(extract: Callable[..., Extract]) -> None:
+    trunk = backbones.build(extract(), 150, 150).trunk
+    assert trunk.count_params() == 14_714_688
+    assert trunk.output_shape == (None, 4, 4, 512)
+
+
+def test_random_weights_come_from_the_seed(
+    extract: Callable[..., Extract], images: np.ndarray
+) -> None:
+    outputs = []
+    for seed in (1, 1, 2):
+        keras.utils.set_random_seed(seed)
+        outputs.append(backbones.build(extract(), 32, 32).trunk.predict(images, verbose=0))
+    assert np.array_equal(outputs[0], outputs[1])
+    assert not np.allclose(outputs[0], outputs[2])
+
+
+def test_the_compiled_trunk_takes_batches_of_any_length(
+    extract: Callable[..., Extract], images: np.ndarray
+) -> None:
+    trunk = backbones.build(extract(), 32, 32).trunk
+    function = backbones.compiled(trunk)
+    whole = function(images)
+    np.testing.assert_allclose(function(images[:1]), whole[:1], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(trunk.predict(images, verbose=0), whole, rtol=1e-4, atol=1e-6)
+
+
+def test_a_backbone_comes_back_from_disk(
+    extract: Callable[..., Extract], images: np.ndarray, tmp_path: Path
+) -> None:
+    backbone = backbones.build(extract(cut="block4_pool"), 32, 32)
+    backbones.save(backbone, tmp_path)
+    loaded = backbones.load(tmp_path)
+    features = backbone.trunk.predict(images, verbose=0)
+    assert np.array_equal(loaded.trunk.predict(images, verbose=0), features)
+    assert loaded.above is not None
+    assert np.array_equal(
+        loaded.above.predict(features, verbose=0), backbone.above.predict(features, verbose=0)
+    )
+    assert loaded.trunk.trainable_weights == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"backbone": "VGG61"}, r"extract\.backbone: .*'VGG61'; there is VGG19, VGG16"),
+        ({"backbone": "preprocess_input"}, r"extract\.backbone: "),
+        ({"cut": "block5_pol"}, r"extract\.cut: VGG16 has no layer 'block5_pol'; .*block5_pool"),
+        ({"cut": "zzz"}, r"the last of all is block5_pool"),
+        ({"backbone": "ResNet50", "cut": "conv4_block6_2_relu"}, r"a shortcut goes around it"),
+    ],
+)
+def test_what_a_backbone_does_not_have_is_named(
+    changes: dict[str, str], message: str, extract: Callable[..., Extract]
+) -> None:
+    with pytest.raises(SeedlingsError, match=message):
+        backbones.build(extract(**changes), 32, 32)
+
+
+def test_an_image_that_is_too_small_is_named(extract: Callable[..., Extract]) -> None:
+    with pytest.raises(
+        SeedlingsError, match=r"VGG16 cannot take images of 16 x 16 \(segment\.size"
+    ):
+        backbones.build(extract(), 16, 16)
+
+
+def weights_file(path: Path, name: str = "VGG16") -> tuple[str, list[np.ndarray]]:
+    """A file of random weights as Keras writes it; returns its checksum and what is in it."""
+    network = getattr(keras.applications, name)(
+        include_top=False, weights=None, input_shape=(32, 32, 3)
+    )
+    network.save_weights(path)
+    return hashlib.sha256(path.read_bytes()).hexdigest(), network.get_weights()
+
+
+def test_weights_of_a_file_are_used(extract: Callable[..., Extract], tmp_path: Path) -> None:
+    path = tmp_path / "vgg.weights.h5"
+    checksum, weights = weights_file(path)
+    trunk = backbones.build(extract(weights=str(path), checksum=checksum), 32, 32).trunk
+    for found, expected in zip(trunk.get_weights(), weights, strict=True):
+        assert np.array_equal(found, expected)
+
+
+def test_weights_that_do_not_fit_are_refused(
+    extract: Callable[..., Extract], tmp_path: Path
+) -> None:
+    path = tmp_path / "vgg.weights.h5"
+    checksum, _ = weights_file(path)
+    with pytest.raises(SeedlingsError, match="expected the sha256 checksum"):
+        backbones.build(extract(weights=str(path), checksum="0" * 64), 32, 32)
+    with pytest.raises(SeedlingsError, match="does not hold the weights of VGG19"):
+        backbones.build(extract(backbone="VGG19", weights=str(path), checksum=checksum), 32, 32)
+    text = tmp_path / "text.weights.h5"
+    text.write_text("no weights")
+    checksum = hashlib.sha256(b"no weights").hexdigest()
+    with pytest.raises(SeedlingsError, match="does not hold the weights of VGG16"):
+        backbones.build(extract(backbone="VGG16", weights=str(text), checksum=checksum), 32, 32)
+
+
+def test_weights_that_cannot_be_had_name_the_two_ways_out(
+    extract: Callable[..., Extract], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def no_network(*arguments: object, **options: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(socket, "create_connection", no_network)
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(keras.config, "get_keras_home", lambda: str(tmp_path), raising=False)
+    with pytest.raises(SeedlingsError, match=r"(?s)two ways out: .*path.*checksum.*`random`"):
+        backbones.build(
+            extract(weights="imagenet", backbone="MobileNet", cut="conv_pw_13_relu"), 32, 32
+        )
+    with pytest.raises(SeedlingsError, match=r"(?s)no file at gone\.h5.*two ways out"):
+        backbones.build(extract(weights="gone.h5", checksum="0" * 64), 32, 32)

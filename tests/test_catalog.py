@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import pytest
+
+from seedlings import catalog
+from seedlings.errors import SeedlingsError
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def test_the_top_folder_is_the_label_and_paths_are_sorted(tmp_path: Path) -> None:
+    raw = touch(tmp_path, "b c/2.png", "b c/1.png", "Shepherd’s Purse/deep/x.JPG", "LICENSE")
+    table, strays = catalog.scan(raw, "per_class")
+    assert table["path"].tolist() == ["Shepherd’s Purse/deep/x.JPG", "b c/1.png", "b c/2.png"]
+    assert table["label"].tolist() == ["Shepherd’s Purse", "b c", "b c"]
+    assert strays == ["LICENSE"]
+
+
+def test_folders_of_splits_give_the_split(tmp_path: Path) -> None:
+    raw = touch(tmp_path, "Train/a/1.png", "valid/b/2.png", "test/a/3.png", "test/x.png")
+    table, strays = catalog.scan(raw, "folders")
+    assert dict(zip(table["path"], table["split"], strict=True)) == {
+        "Train/a/1.png": "train",
+        "valid/b/2.png": "validation",
+        "test/a/3.png": "test",
+    }
+    assert strays == ["test/x.png"]
+
+
+def test_an_unknown_split_folder_is_an_error(tmp_path: Path) -> None:
+    raw = touch(tmp_path, "train/a/1.png", "extra/a/1.png")
+    with pytest.raises(SeedlingsError, match="found the folder 'extra'"):
+        catalog.scan(raw, "folders")
+
+
+def test_folders_of_splits_are_not_classes(tmp_path: Path) -> None:
+    raw = touch(tmp_path, "train/a/1.png", "test/a/1.png")
+    with pytest.raises(SeedlingsError, match=r"set split\.rule to `folders`.*or data\.folder"):
+        catalog.scan(raw, "per_class")
+
+
+@pytest.mark.parametrize(("names", "found"), [(["a/1.png"], "only 'a'"), (["1.png"], "none")])
+def test_fewer_than_two_classes_are_an_error(names: list[str], found: str, tmp_path: Path) -> None:
+    with pytest.raises(SeedlingsError, match=f"at least two classes.*found {found}"):
+        catalog.scan(touch(tmp_path, *names), "per_class")
+
+
+def test_accept_lists_all_bad_images_or_sets_them_aside(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    catalog.accept([], "refuse")
+    reasons = ["a/1.png: damaged", "b/2.png: empty"]
+    with pytest.raises(SeedlingsError, match=r"(?s)2 files.*a/1\.png.*b/2\.png.*on_bad_image"):
+        catalog.accept(reasons, "refuse")
+    catalog.accept(reasons, "skip")
+    assert "set aside: b/2.png: empty" in capsys.readouterr().err

@@ -1,0 +1,70 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seedlings import gallery, images, sheets, store
+from seedlings.sheets import Row
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[list[Row]]:
+    """The rows of every sheet that is drawn."""
+    seen: list[list[Row]] = []
+    draw = sheets.draw
+    monkeypatch.setattr(
+        sheets, "draw", lambda rows, **o: (seen.append(list(rows)), draw(rows, **o))[1]
+    )
+    return seen
+
+
+def test_mistakes_are_the_surest_first(tmp_path: Path, drawn: list[list[Row]]) -> None:
+    with store.create(tmp_path / "a", (2, 2, 3), np.uint8) as writer:
+        writer.append(np.arange(5, dtype=np.uint8).repeat(12).reshape(5, 2, 2, 3))
+    table = pd.DataFrame({"label": list("abaab"), "split": ["train", *["test"] * 4]})
+    probabilities = np.array([[0.7, 0.3], [0.9, 0.1], [0.2, 0.8], [0.9, 0.1]])
+    gallery.mistakes(tmp_path / "a", table, probabilities, tmp_path / "m.png", most=2)
+    title, row = drawn[0]
+    assert title.title.startswith("3 of 4 test images wrong")
+    assert [tile.caption for tile in row.tiles] == ["b\nas a\n90%", "a\nas b\n80%"]
+    assert [int(tile.image[0, 0, 0]) for tile in row.tiles] == [4, 3]
+    assert images.read(tmp_path / "m.png").shape[0] > 100
+
+
+def test_duplicates_shows_the_groups_alone(
+    tmp_path: Path, drawn: list[list[Row]], image_folder: Callable[..., Path]
+) -> None:
+    folder = image_folder({"a": 3, "b": 1})
+    table = pd.DataFrame(
+        {
+            "path": ["a/000.png", "a/001.png", "a/002.png", "b/000.png"],
+            "label": ["a", "a", "a", "b"],
+            "split": "train",
+            "group": [0, 1, 0, 2],
+        }
+    )
+    gallery.duplicates(folder, table, tmp_path / "d.png")
+    title, group = drawn[0]
+    assert title.title == "1 group of (near) duplicates among 4 images"
+    assert [tile.caption for tile in group.tiles] == ["000.png\ntrain", "002.png\ntrain"]
+
+
+def test_before_and_after_shows_some_of_every_class(
+    tmp_path: Path, drawn: list[list[Row]], image_folder: Callable[..., Path]
+) -> None:
+    folder = image_folder({"a": 5, "b": 1})
+    paths = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
+    table = pd.DataFrame({"path": paths, "label": [path[0] for path in paths]})
+    with store.create(tmp_path / "cut", (8, 8, 3), np.uint8) as writer:
+        writer.append(np.zeros((6, 8, 8, 3), np.uint8))
+    gallery.before_and_after(
+        folder, table, tmp_path / "cut", np.linspace(0, 0.5, 6), tmp_path / "s.png"
+    )
+    assert [row.title for row in drawn[0]] == ["a", "b"]
+    assert [tile.caption for tile in drawn[0][0].tiles[1::2]] == [
+        "0.0% plant",
+        "20.0% plant",
+        "40.0% plant",
+    ]

@@ -1,0 +1,106 @@
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+
+from seedlings import images
+from seedlings.images import BadImageError
+
+Image = NDArray[np.uint8]
+
+
+def encoded(image: PillowImage.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def test_png_comes_back_as_rgb(noise: Callable[..., Image]) -> None:
+    image = noise(30, 50)
+    assert np.array_equal(images.decode(encoded(PillowImage.fromarray(image))), image)
+    assert np.array_equal(images.decode(images.encode_png(image)), image)
+
+
+def test_grey_becomes_three_equal_channels(noise: Callable[..., Image]) -> None:
+    grey = noise()[..., 0]
+    decoded = images.decode(encoded(PillowImage.fromarray(grey)))
+    assert np.array_equal(decoded, np.stack([grey] * 3, axis=2))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sixteen_bits_become_eight(channels: int, rng: np.random.Generator) -> None:
+    deep = rng.integers(0, 65536, (20, 20, channels), dtype=np.uint16)
+    data = cv2.imencode(".png", deep[..., ::-1])[1].tobytes()
+    decoded = images.decode(data).astype(int)
+    assert np.abs(decoded - deep / 257).max() <= 1.0
+
+
+def test_a_palette_becomes_its_colours() -> None:
+    image = PillowImage.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.putpixel((1, 0), 1)
+    assert images.decode(encoded(image)).tolist() == [[[10, 20, 30], [200, 100, 50]]]
+
+
+def test_cmyk_becomes_rgb() -> None:
+    image = PillowImage.new("CMYK", (16, 16), (0, 255, 255, 0))  # pure red
+    decoded = images.decode(encoded(image, "JPEG", quality=100))
+    assert np.abs(decoded.astype(int) - (255, 0, 0)).max() <= 3
+
+
+def test_what_is_transparent_becomes_black() -> None:
+    layers = np.full((1, 3, 4), 200, np.uint8)
+    layers[0, :, 3] = (255, 0, 51)
+    decoded = images.decode(encoded(PillowImage.fromarray(layers)))
+    assert decoded[0, :, 0].tolist() == [200, 0, 40]
+
+
+def test_the_exif_turn_is_applied(noise: Callable[..., Image]) -> None:
+    exif = PillowImage.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise
+    image = cv2.resize(noise(3, 5), (80, 48), interpolation=cv2.INTER_NEAREST)
+    data = encoded(PillowImage.fromarray(image), "JPEG", quality=95, exif=exif)
+    turned = images.decode(data).astype(int)
+    assert turned.shape == (80, 48, 3)
+    plain = images.decode(encoded(PillowImage.fromarray(image), "JPEG", quality=95))
+    assert np.array_equal(turned, np.rot90(plain, -1))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_truncated_image_is_refused(kind: str, noise: Callable[..., Image]) -> None:
+    data = encoded(PillowImage.fromarray(noise()), kind)
+    with pytest.raises(BadImageError, match="truncated or damaged|header is damaged"):
+        images.decode(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"), [(b"", "an empty file"), (b"not an image at all", "b'not an i'")]
+)
+def test_what_is_no_image_is_refused(data: bytes, reason: str) -> None:
+    with pytest.raises(BadImageError, match=reason):
+        images.decode(data)
+
+
+def test_a_bomb_is_refused_by_its_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "MAX_PIXELS", 99)
+    with pytest.raises(BadImageError, match="at most 99 pixels, found 10 x 10"):
+        images.decode(encoded(PillowImage.new("RGB", (10, 10))))
+
+
+def test_read_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "broken one.png"
+    path.write_bytes(b"\x89PNG")
+    with pytest.raises(BadImageError, match="broken one.png: expected an image"):
+        images.read(path)
+
+
+def test_resize_averages_what_it_shrinks() -> None:
+    image = np.array([[[0, 0, 0], [100, 50, 10]], [[200, 50, 10], [100, 100, 20]]], np.uint8)
+    assert images.resize(image, 1, 1).tolist() == [[[100, 50, 10]]]
+    assert images.resize(image, 2, 2) is image
+    assert images.resize(image, 7, 3).shape == (7, 3, 3)

@@ -1,0 +1,62 @@
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from imports import ROOT
+
+from seedlings import models, networks
+from seedlings.errors import SeedlingsError
+from seedlings.runtime import keras
+
+_SAVE = """
+import sys
+from pathlib import Path
+from seedlings import backbones, models, networks, params, runtime
+from seedlings.runtime import keras
+import yaml
+for _ in range(int(sys.argv[2])):
+    keras.layers.Dense(2)  # moves Keras' counters of names on
+runtime.prepare(5, 1)
+tree = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+tree["extract"].update(backbone="MobileNetV2", cut="block_12_add")
+tree["finetune"]["head"]["l2"] = 0.1
+tree["finetune"]["unfreeze"]["epochs"] = 1
+settings = params.check(tree)
+backbone = backbones.build(settings.extract, 32, 32)
+models.save(networks.assemble(backbone.trunk, networks.top(backbone, 3, settings.finetune)),
+            Path(sys.argv[1]))
+"""
+
+
+def test_a_model_comes_back(tmp_path: Path, noise: Callable[..., np.ndarray]) -> None:
+    model = networks.logistic_regression((40, 40, 3), 3)
+    models.save(model, tmp_path / "m")
+    images = np.stack([noise(), noise()])
+    loaded = models.load(tmp_path / "m")
+    assert np.array_equal(loaded.predict(images, verbose=0), model.predict(images, verbose=0))
+    assert sorted(path.name for path in (tmp_path / "m").iterdir()) == [
+        "model.json",
+        "model.weights.h5",
+    ]
+
+
+def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
+    for name, layers in (("a", "0"), ("b", "3")):
+        command = [sys.executable, "-c", _SAVE, str(tmp_path / name), layers]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    for name in ("model.json", "model.weights.h5"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_sizes_count_weights() -> None:
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, keras.layers.BatchNormalization()(keras.layers.Dense(2)(inputs)))
+    assert models.sizes(model) == {"weights": 8 + 8, "trainable_weights": 8 + 4}
+
+
+def test_a_missing_model_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(SeedlingsError, match="expected a model in .*run `dvc repro`"):
+        models.load(tmp_path / "m")

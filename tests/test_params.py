@@ -1,0 +1,115 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from imports import ROOT
+
+from seedlings import params as module
+from seedlings.errors import SeedlingsError
+from seedlings.params import Params
+
+
+def change(tree: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    *sections, last = key.split(".")
+    branch = tree
+    for section in sections:
+        branch = branch[section]
+    branch[last] = value
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("finetune.epohcs", 3, r"finetune\.epohcs: no such parameter; did you mean epochs\?"),
+        ("sede", 3, r"sede: no such parameter; did you mean seed\?"),
+        ("finetune.head.wings", 3, r"finetune\.head\.wings: no such parameter; there are pooling,"),
+        ("finetune.epochs", -1, r"finetune\.epochs: expected greater than or equal to 1, found -1"),
+        ("finetune.epochs", "ten", r"finetune\.epochs: expected a valid integer, found 'ten'"),
+        ("finetune.epochs", 1.5, r"finetune\.epochs: expected a valid integer, found 1\.5"),
+        ("finetune.epochs", True, r"finetune\.epochs: expected a valid integer, found True"),
+        ("baseline.learning_rate", "1e-3", r"found the text '1e-3'; YAML wants a point in it"),
+        ("baseline.learning_rate", 0.0, r"baseline\.learning_rate: expected greater than 0"),
+        ("segment.method", "green", r"segment\.method: expected 'excess_green', 'color_distance'"),
+        ("segment.size", [150], r"segment\.size: expected List should have at least 2 items"),
+        ("segment.size", [150, 4], r"segment\.size\.1: expected greater than or equal to 8"),
+        ("split.test_share", 1.0, r"split\.test_share: expected less than 1, found 1\.0"),
+        ("data.source", "web", r"data\.source: expected 'sample', 'archive' or 'folder'"),
+        ("data.url", "ftp://a/b", r"data\.url: "),
+        ("data.checksum", "abc", r"data\.checksum: "),
+        ("finetune", None, r"finetune: expected a section of parameters, found None"),
+        ("extract.weights", "vgg.h5", r"extract: expected with a checksum"),
+        ("seed", -1, r"seed: expected greater than or equal to 0, found -1"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_full_key(
+    tree: dict[str, Any], key: str, value: Any, message: str
+) -> None:
+    with pytest.raises(SeedlingsError, match=message):
+        module.check(change(tree, key, value))
+
+
+def test_a_missing_value_is_named(tree: dict[str, Any]) -> None:
+    del tree["evaluate"]["mistakes"]
+    with pytest.raises(SeedlingsError, match=r"evaluate\.mistakes: expected a value, found none"):
+        module.check(tree)
+
+
+def test_all_that_is_wrong_is_listed(tree: dict[str, Any]) -> None:
+    change(tree, "finetune.epochs", 0)
+    change(tree, "segment.method", "x")
+    with pytest.raises(SeedlingsError, match=r"(?s)segment\.method.*finetune\.epochs"):
+        module.check(tree)
+
+
+def test_an_empty_file_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text("")
+    with pytest.raises(SeedlingsError, match=r"params\.yaml"):
+        module.load()
+
+
+def test_a_broken_or_missing_file_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SeedlingsError, match=r"expected params\.yaml in .*, found none"):
+        module.load()
+    (tmp_path / "params.yaml").write_text("seed: [1")
+    with pytest.raises(SeedlingsError, match=r"params\.yaml is not valid YAML"):
+        module.load()
+
+
+def test_values_are_frozen(params: Params) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        params.finetune.epochs = 3  # type: ignore[misc]
+
+
+def test_a_stage_sees_its_own_sections_alone(params: Params) -> None:
+    mine = module.only(params, {"seed", "segment"})
+    assert mine.segment == params.segment
+    with pytest.raises(AttributeError):
+        _ = mine.finetune
+
+
+def test_flatten_gives_full_keys(params: Params) -> None:
+    flat = module.flatten(module.only(params, {"seed", "data"}))
+    assert flat["seed"] == 42
+    assert flat["data.sample.size"] == 150
+    assert not any(key.startswith("finetune") for key in flat)
+
+
+def test_a_whole_number_may_stand_for_a_rate(tree: dict[str, Any]) -> None:
+    assert module.check(change(tree, "baseline.learning_rate", 1)).baseline.learning_rate == 1.0
+
+
+def test_params_yaml_says_what_to_change_for_the_real_thing(tree: dict[str, Any]) -> None:
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    lines = [line.removeprefix("#   ") for line in text.splitlines() if line.startswith("#   ")]
+    for line in lines:
+        key, value = line.split(": ", 1)
+        change(tree, key, yaml.safe_load(value))
+    real = module.check(tree)
+    assert real.data.source == "archive"
+    assert real.extract.weights == "imagenet"

@@ -1,0 +1,225 @@
+"""The pipeline as its users run it: `dvc repro`, on a copy of the project."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import Project
+
+from seedlings import images, layout, sample, store
+
+pytestmark = pytest.mark.slow
+
+STAGES = ["download", "split", "segment", "extract", "baseline", "finetune", "evaluate"]
+
+
+@pytest.fixture
+def project(small_project: Project) -> Iterator[Project]:
+    """The small project, whose parameters are put back after the test."""
+    kept = (small_project.root / "params.yaml").read_text(encoding="utf-8")
+    yield small_project
+    (small_project.root / "params.yaml").write_text(kept, encoding="utf-8")
+
+
+@pytest.fixture
+def empty_project(new_project: Callable[[], Project]) -> Project:
+    return new_project()
+
+
+def lock(project: Project) -> dict[str, object]:
+    return yaml.safe_load((project.root / "dvc.lock").read_text(encoding="utf-8"))
+
+
+def test_a_first_repro_runs_every_stage_and_a_second_none(project: Project) -> None:
+    assert project.ran(project.first_output) == STAGES
+    assert project.ran(project.repro()) == []
+
+
+def test_a_rebuild_gives_the_same_bytes(project: Project) -> None:
+    before = lock(project)
+    assert project.ran(project.repro("--force")) == STAGES
+    assert lock(project) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "stages"),
+    [
+        ({"finetune__epochs": 2}, ["finetune", "evaluate"]),
+        ({"baseline__epochs": 1}, ["baseline", "evaluate"]),
+        ({"evaluate__mistakes": 3}, ["evaluate"]),
+        (
+            {"segment__method": "color_distance"},
+            ["segment", "extract", "baseline", "finetune", "evaluate"],
+        ),
+        ({"data__on_bad_image": "skip"}, ["download", "split"]),
+    ],
+)
+def test_only_what_depends_on_a_parameter_runs_again(
+    change: dict[str, object], stages: list[str], project: Project
+) -> None:
+    project.repro()
+    project.set(**change)
+    assert project.ran(project.repro()) == stages
+
+
+def test_a_comment_in_the_readme_runs_nothing(project: Project) -> None:
+    project.repro()
+    with (project.root / "README.md").open("a", encoding="utf-8") as readme:
+        readme.write("\n<!-- a comment -->\n")
+    assert project.ran(project.repro()) == []
+
+
+def test_the_commands_of_dvc_work(project: Project) -> None:
+    project.repro()
+    shown = json.loads(project.run("dvc", "metrics", "show", "--json"))
+    [metrics] = shown[""]["data"].values()
+    path = project.root / "reports" / "evaluate" / "metrics.json"
+    assert metrics["data"] == json.loads(path.read_text(encoding="utf-8"))
+    assert set(metrics["data"]) == {"images", "baseline", "finetuned", "majority", "mcnemar"}
+    assert "finetune" in project.run("dvc", "dag")
+    project.run("dvc", "plots", "show")
+    page = (project.root / "dvc_plots" / "index.html").read_text(encoding="utf-8")
+    assert "Shepherd’s Purse" in page or "Shepherd\\u2019s Purse" in page
+    assert "val_loss" in page
+
+
+def test_every_image_is_accounted_for_and_names_survive(project: Project) -> None:
+    project.repro()
+    table = pd.read_csv(project.root / "data" / "split.csv")
+    assert len(table) == 12 * 20
+    assert set(table["label"]) == {species.name for species in sample.SPECIES}
+    assert table.groupby("group")["split"].nunique().max() == 1
+    assert table["group"].nunique() == 12 * 19
+    assert store.shape(project.root / layout.IMAGES) == (240, 48, 48, 3)
+    assert store.shape(project.root / layout.FEATURES)[0] == 240
+    predictions = pd.read_csv(project.root / "reports" / "evaluate" / "predictions.csv")
+    assert sorted(predictions["path"]) == sorted(table.loc[table["split"] == "test", "path"])
+
+
+def test_every_picture_that_a_record_names_is_there(project: Project) -> None:
+    project.repro()
+    named = []
+    for stage in STAGES:
+        text = (project.root / layout.record(stage)).read_text(encoding="utf-8")
+        named += json.loads(text)["pictures"]
+    assert len(named) == 8
+    for name in named:
+        assert images.read(project.root / name).std() > 5, name
+
+
+def test_outputs_hold_nothing_of_time_or_place(project: Project) -> None:
+    project.repro()
+    for path in (project.root / "reports").rglob("*"):
+        if path.suffix in (".json", ".csv"):
+            text = path.read_text(encoding="utf-8")
+            assert str(project.root) not in text, path
+            assert not re.search(r"20\d\d-\d\d-\d\d", text), path
+
+
+def test_mlflow_has_the_stages_under_a_parent_with_the_final_numbers(project: Project) -> None:
+    project.repro()
+    client = mlflow.MlflowClient(f"sqlite:///{project.root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("seedlings")
+    runs = client.search_runs([experiment.experiment_id], order_by=["start_time"])
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    first = parents[0]
+    children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == first.info.run_id]
+    assert [run.info.run_name for run in children][:7] == STAGES
+    assert {"baseline/accuracy", "finetuned/accuracy"} <= set(first.data.metrics)
+    assert first.data.params["segment.method"] == "excess_green"
+    commit = project.run("git", "rev-parse", "HEAD").strip()
+    for run in children:
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["mlflow.source.git.commit"] == commit
+    digest = lock(project)["stages"]["split"]["outs"][0]["md5"]  # type: ignore[index]
+    inputs = {
+        entry.dataset.name: entry.dataset.digest for entry in children[2].inputs.dataset_inputs
+    }
+    assert inputs["data/split.csv"] == digest
+    finetune = client.get_metric_history(children[5].info.run_id, "val_loss")
+    assert [point.step for point in finetune] == [1, 2, 3]
+    assert children[5].outputs.model_outputs
+
+
+def broken_folder(project: Project, image_folder: Callable[..., Path]) -> Path:
+    folder = image_folder({"Maize": 12, "Sugar beet": 12})
+    shutil.copytree(folder, project.root / "mine")
+    project.set(
+        data__source="folder",
+        data__path="mine",
+        split__validation_per_class=2,
+        split__duplicate_distance=None,
+    )
+    return project.root / "mine"
+
+
+def test_bad_images_are_all_listed_and_can_be_set_aside(
+    empty_project: Project, image_folder: Callable[..., Path], noise: Callable[..., np.ndarray]
+) -> None:
+    mine = broken_folder(empty_project, image_folder)
+    (mine / "Maize" / "notes.txt").write_text("not an image")
+    (mine / "Sugar beet" / "half.png").write_bytes(images.encode_png(noise())[:300])
+    output = empty_project.repro("split", fails=True)
+    assert "split: 2 files cannot be used as images:" in output
+    assert "data/raw/Maize/notes.txt: expected an image" in output
+    assert "data/raw/Sugar beet/half.png: expected a whole image" in output
+    assert "data.on_bad_image" in output
+    assert "Traceback" not in output
+    assert not (empty_project.root / "data" / "split.csv").exists()
+    empty_project.set(data__on_bad_image="skip")
+    assert "set aside: data/raw/Maize/notes.txt" in empty_project.repro("split")
+    record = json.loads((empty_project.root / layout.record("split")).read_text(encoding="utf-8"))
+    assert record["metrics"]["images"] == 24
+    assert record["metrics"]["set_aside"] == 2
+    assert len(record["details"]["set_aside"]) == 2
+
+
+def test_bad_archives_and_parameters_stop_with_a_clear_error_and_leave_nothing(
+    empty_project: Project, image_folder: Callable[..., Path]
+) -> None:
+    archive = shutil.make_archive(
+        str(empty_project.root / "mine"), "zip", image_folder({"a": 3, "b": 3})
+    )
+    half = Path(archive).read_bytes()
+    (empty_project.root / "half.zip").write_bytes(half[: len(half) // 2])
+    empty_project.set(data__source="archive", data__path="mine.zip")
+    for change, message in (
+        ({"data__checksum": "sha256:" + "0" * 64}, "expected the sha256 checksum 0000"),
+        ({"data__checksum": None, "data__path": "half.zip"}, "expected a whole zip or tar"),
+        ({"data__path": "README.md"}, "expected a whole zip or tar"),
+        ({"data__path": "mine.zip", "data__folder": "train"}, "in its folder 'train'"),
+        ({"data__folder": None, "data__soruce": "x"}, "data.soruce: no such parameter"),
+    ):
+        empty_project.set(**change)
+        output = empty_project.repro("download", fails=True)
+        assert message in output
+        assert "Traceback" not in output
+        left = [path.name for path in (empty_project.root / "data").iterdir()]
+        assert sorted(left) == [".gitignore", "incoming"]
+
+
+def test_a_layer_that_is_not_there_stops_extract(project: Project) -> None:
+    project.repro()
+    project.set(extract__cut="block6_pool")
+    output = project.repro(fails=True)
+    assert "extract: extract.cut: VGG16 has no layer 'block6_pool'" in output
+    assert "Traceback" not in output
+    assert not (project.root / layout.FEATURES).exists()
+    project.set(extract__cut="block5_pool")
+    assert project.ran(project.repro()) == []
+
+
+def test_block_5_is_trained_on_features_of_block_4(project: Project) -> None:
+    project.repro()
+    project.set(extract__cut="block4_pool", finetune__epochs=1, finetune__unfreeze__epochs=1)
+    assert project.ran(project.repro()) == ["extract", "finetune", "evaluate"]
+    history = pd.read_csv(project.root / "reports" / "finetune" / "history.csv")
+    assert history["epoch"].tolist() == [1, 2]
+    assert store.shape(project.root / layout.FEATURES) == (240, 3, 3, 512)

@@ -1,0 +1,154 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seedlings import training
+from seedlings.batches import Batches
+from seedlings.params import Finetune, check
+from seedlings.records import Record
+from seedlings.runtime import keras
+
+
+@pytest.fixture
+def finetune(tree: dict[str, Any]) -> Callable[..., Finetune]:
+    def make(**changes: Any) -> Finetune:
+        for key, value in changes.items():
+            *sections, last = key.split("__")
+            branch = tree["finetune"]
+            for section in sections:
+                branch = branch[section]
+            branch[last] = value
+        return check(tree).finetune
+
+    return make
+
+
+def clouds(rng: np.random.Generator, count: int = 90) -> tuple[np.ndarray, np.ndarray]:
+    """Three clouds of points that a linear model can tell apart."""
+    labels = np.arange(count) % 3
+    centres = np.array([[4.0, 0.0], [0.0, 4.0], [-4.0, -4.0]])
+    return (centres[labels] + rng.normal(size=(count, 2))).astype(np.float32), labels
+
+
+def linear() -> "keras.Model":
+    return keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, activation="softmax")])
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop", "adamw"])
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "exponential"])
+def test_every_optimiser_learns_with_every_schedule(
+    name: str, schedule: str, finetune: Callable[..., Finetune], rng: np.random.Generator
+) -> None:
+    params = finetune(optimizer__name=name, schedule__name=schedule, optimizer__momentum=0.5)
+    points, labels = clouds(rng)
+    data = Batches(points, labels, size=16, rng=np.random.default_rng(0))
+    model, record = linear(), Record("finetune")
+    optimizer = training.make_optimizer(params, rate=0.05, steps=20 * len(data))
+    training.fit(model, data, data, record, optimizer=optimizer, epochs=20)
+    assert len(record.curves["val_loss"]) == 20
+    assert training.score(model, data)["accuracy"] > 0.95
+
+
+@pytest.mark.parametrize(("name", "kind"), [("sgd", "SGD"), ("adamw", "AdamW")])
+def test_the_optimiser_has_its_constants(
+    name: str, kind: str, finetune: Callable[..., Finetune]
+) -> None:
+    params = finetune(optimizer__name=name, optimizer__momentum=0.7, optimizer__weight_decay=0.02)
+    optimizer = training.make_optimizer(params, rate=0.1, steps=10)
+    assert type(optimizer).__name__ == kind
+    if name == "sgd":
+        assert optimizer.momentum == 0.7
+    else:
+        assert optimizer.weight_decay == 0.02
+
+
+@pytest.mark.parametrize(("name", "middle"), [("cosine", 0.505), ("exponential", 0.1)])
+def test_the_schedule_ends_at_its_final_share(
+    name: str, middle: float, finetune: Callable[..., Finetune]
+) -> None:
+    params = finetune(schedule__name=name, schedule__final_share=0.01)
+    rate = training.make_optimizer(params, rate=2.0, steps=100)._learning_rate
+    assert float(rate(0)) == pytest.approx(2.0)
+    assert float(rate(50)) == pytest.approx(2.0 * middle)
+    assert float(rate(100)) == pytest.approx(0.02, rel=1e-4)
+
+
+def test_the_best_weights_are_put_back(rng: np.random.Generator) -> None:
+    points, labels = clouds(rng)
+    good = Batches(points, labels, size=30)
+    opposite = Batches(points, (labels + 1) % 3, size=30)  # learning only makes it worse
+    model, record = linear(), Record("finetune")
+    training.fit(
+        model, good, opposite, record, optimizer=keras.optimizers.SGD(0.5), epochs=30, patience=4
+    )
+    losses = record.curves["val_loss"]
+    assert len(losses) == 5
+    assert training.score(model, opposite)["loss"] == pytest.approx(min(losses), rel=1e-5)
+    assert losses[-1] > losses[0]
+
+
+def test_the_best_weights_are_put_back_after_the_last_epoch_too(
+    rng: np.random.Generator,
+) -> None:
+    points, labels = clouds(rng)
+    good, opposite = (Batches(points, y, size=30) for y in (labels, (labels + 1) % 3))
+    model, record = linear(), Record("finetune")
+    training.fit(
+        model, good, opposite, record, optimizer=keras.optimizers.SGD(0.5), epochs=3, patience=9
+    )
+    losses = record.curves["val_loss"]
+    assert len(losses) == 3
+    assert training.score(model, opposite)["loss"] == pytest.approx(min(losses), rel=1e-5)
+
+
+def test_a_short_last_batch_counts_by_its_examples(rng: np.random.Generator) -> None:
+    points, labels = clouds(rng, 7)
+    model = linear()
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    score = training.score(model, Batches(points, labels, size=4))
+    probabilities = model.predict(points, verbose=0)
+    picked = probabilities[np.arange(7), labels]
+    assert score["loss"] == pytest.approx(-np.log(picked).mean(), rel=1e-5)
+    assert score["accuracy"] == pytest.approx((probabilities.argmax(1) == labels).mean())
+
+
+def test_balanced_weights_make_classes_count_the_same() -> None:
+    weights = training.balanced_weights(np.array([0, 0, 0, 1]))
+    assert weights == pytest.approx({0: 4 / 6, 1: 2.0})
+
+
+def two_part_top() -> "keras.Model":
+    inputs = keras.Input((2,))
+    inner = keras.Input((2,))
+    normalized = keras.layers.BatchNormalization()(keras.layers.Dense(8)(inner))
+    above = keras.Model(inner, normalized, name="above")
+    return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(above(inputs)))
+
+
+def test_the_layers_above_the_cut_learn_in_the_second_phase_alone(
+    finetune: Callable[..., Finetune], rng: np.random.Generator
+) -> None:
+    points, labels = clouds(rng)
+    data = Batches(points, labels, size=30)
+    for epochs, moves in ((0, False), (2, True)):
+        top = two_part_top()
+        before = [weight.copy() for weight in top.get_layer("above").get_weights()]
+        params = finetune(epochs=2, unfreeze__epochs=epochs, unfreeze__learning_rate=0.01)
+        if not epochs:
+            top.get_layer("above").trainable = False
+        record = Record("finetune")
+        training.train_top(top, data, data, record, params)
+        after = top.get_layer("above").get_weights()
+        assert len(record.curves["loss"]) == 2 + epochs
+        assert (not np.array_equal(before[0], after[0])) == moves
+        for old, new in zip(before[2:], after[2:], strict=True):  # batch normalisation
+            assert np.array_equal(old, new)
+
+
+def test_history_is_a_row_an_epoch() -> None:
+    record = Record("baseline", curves={"loss": [2.0, 1.0], "val_loss": [3.0, 2.0]})
+    table = training.history(record)
+    assert table.columns.tolist() == ["epoch", "loss", "val_loss"]
+    assert table.to_numpy().tolist() == [[1, 2.0, 3.0], [2, 1.0, 2.0]]
