@@ -54,7 +54,7 @@ class ColorDistance(Method):
     def mask(self, image: Image) -> Mask:
         """Where the colour is near one of the greens."""
         packed = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA).view("<u4")[:, :, 0]
-        return _near_greens()[packed & 0xFFFFFF]
+        return _near_greens().take(packed & 0xFFFFFF)
 
     def cut_out(self, image: Image) -> Image:
         """The image with its background at 0, then blurred; what is thin is lost."""
@@ -69,21 +69,19 @@ class ColorDistance(Method):
             result[top : top + height, left : left + width] = blurred[:height, :width]
         return result
 
-    def _survivors(self, mask: Mask) -> NDArray[np.int32]:
+    def _survivors(self, mask: Mask) -> list[tuple[int, int, int, int]]:
         """Boxes (left, top, width, height) outside of which the median blur leaves 0.
 
         A median is 0 wherever most of its window is, and most of most pictures is background:
         blurring the rest alone takes a third of the time.
         """
+        window = (self.BLUR, self.BLUR)
         count = cv2.boxFilter(
-            mask.view(np.uint8),
-            -1,
-            (self.BLUR, self.BLUR),
-            normalize=False,
-            borderType=cv2.BORDER_REPLICATE,
+            mask.view(np.uint8), -1, window, normalize=False, borderType=cv2.BORDER_REPLICATE
         )
         most = (count > self.BLUR**2 // 2).view(np.uint8)
-        return cv2.connectedComponentsWithStats(most)[2][1:, : cv2.CC_STAT_AREA]
+        outlines, _ = cv2.findContours(most, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        return [cv2.boundingRect(outline) for outline in outlines]
 
 
 class Whole(Method):

@@ -39,7 +39,7 @@ def top(backbone: Backbone, classes: int, params: Finetune) -> "keras.Model":
     head = params.head
     x = _pooling(head.pooling)(x)
     if head.batch_normalization:
-        x = keras.layers.BatchNormalization(name="normalization")(x)
+        x = keras.layers.BatchNormalization(momentum=head.momentum, name="normalization")(x)
     if head.dropout:
         x = keras.layers.Dropout(head.dropout, name="dropout")(x)
     penalty = keras.regularizers.L1L2(head.l1, head.l2) if head.l1 or head.l2 else None

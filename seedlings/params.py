@@ -82,6 +82,7 @@ class Baseline(Section):
 class Head(Section):
     pooling: Literal["average", "max", "flatten"]
     batch_normalization: bool
+    momentum: Share
     dropout: Share
     l1: NotNegative
     l2: NotNegative

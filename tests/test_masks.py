@@ -1,43 +1,19 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks import chapter
 from seedlings import images, masks, sample
 
 Image = NDArray[np.uint8]
 
-# (red, green, blue, limit), as published.
-GREENS = [(71, 86, 38, 1600), (65, 79, 19, 1600), (95, 106, 56, 1600), (56, 63, 43, 500)]
-
-
-def published_mask(image: Image) -> NDArray[np.bool_]:
-    """The chapter's formula, written down plainly; the benchmark uses it, too."""
-    red, green, blue = (image[..., channel].astype(np.int64) for channel in range(3))
-    background = np.ones(image.shape[:2], np.bool_)
-    for r, g, b, limit in GREENS:
-        rmean = (red + r) // 2
-        distance = (
-            (((512 + rmean) * (red - r) ** 2) >> 8)
-            + 4 * (green - g) ** 2
-            + (((767 - rmean) * (blue - b) ** 2) >> 8)
-        )
-        background &= distance > limit
-    return ~background
-
-
-def published_cut_out(image: Image) -> Image:
-    cut = image.copy()
-    cut[~published_mask(image)] = 0
-    return cv2.medianBlur(cut, 9)
-
 
 def near_greens(rng: np.random.Generator, height: int, width: int) -> Image:
     """Patches of colours around the four greens, so that both answers are frequent."""
-    colours = np.array(GREENS)[:, :3]
+    colours = np.array(chapter.GREENS)[:, :3]
     chosen = colours[rng.integers(0, 4, (height // 6 + 1, width // 6 + 1))]
     patches = chosen.repeat(6, axis=0).repeat(6, axis=1)[:height, :width]
     return np.clip(patches + rng.normal(0, 12, patches.shape), 0, 255).astype(np.uint8)
@@ -49,12 +25,12 @@ def test_color_distance_is_the_published_formula_on_random_images(
 ) -> None:
     method = masks.METHODS["color_distance"]
     for image in (near_greens(rng, *shape), rng.integers(0, 256, (*shape, 3), dtype=np.uint8)):
-        assert np.array_equal(method.mask(image), published_mask(image))
-        assert np.array_equal(method.cut_out(image), published_cut_out(image))
+        assert np.array_equal(method.mask(image), chapter.mask(image))
+        assert np.array_equal(method.cut_out(image), chapter.cut_out(image))
 
 
 def test_random_images_have_both_plant_and_background(rng: np.random.Generator) -> None:
-    mask = published_mask(near_greens(rng, 150, 150))
+    mask = chapter.mask(near_greens(rng, 150, 150))
     assert 0.1 < mask.mean() < 0.9
 
 
@@ -64,12 +40,12 @@ def test_color_distance_is_the_published_formula_on_real_images(real_images: Pat
     assert len(paths) == 1440
     for path in paths:
         image = images.read(path)
-        assert np.array_equal(method.mask(image), published_mask(image)), path
-        assert np.array_equal(method.cut_out(image), published_cut_out(image)), path
+        assert np.array_equal(method.mask(image), chapter.mask(image)), path
+        assert np.array_equal(method.cut_out(image), chapter.cut_out(image)), path
 
 
 def test_color_distance_knows_its_own_greens_and_no_grey() -> None:
-    greens = np.array([[list(green[:3]) for green in GREENS]], np.uint8)
+    greens = np.array([[list(green[:3]) for green in chapter.GREENS]], np.uint8)
     assert masks.METHODS["color_distance"].mask(greens).all()
     assert not masks.METHODS["color_distance"].mask(np.full((3, 3, 3), 200, np.uint8)).any()
 

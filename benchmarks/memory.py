@@ -1,0 +1,65 @@
+"""Peak memory of segment and extract on some images and on ten times as many."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.measure import seedlings
+from seedlings import images
+
+_FEW, _MANY = 1_440, 14_400
+_SIDE = 48  # of what extract reads, so that it takes minutes and not a quarter of an hour
+
+_SEGMENT = """
+from seedlings import cutouts, params
+import pandas as pd
+table = pd.DataFrame({"path": [f"{n % 144}.png" for n in range(count)]})
+cutouts.make(folder, table, params.load().segment, folder / "images")
+"""
+_EXTRACT = """
+import numpy as np
+from seedlings import backbones, features, params, runtime, store
+settings = params.load()
+runtime.prepare(settings.seed, settings.threads)
+rng = np.random.default_rng(0)
+with store.create(folder / "small", (side, side, 3), np.uint8) as writer:
+    for start in range(0, count, 96):
+        writer.append(rng.integers(0, 256, (96, side, side, 3), dtype=np.uint8))
+trunk = backbones.build(settings.extract, side, side).trunk
+features.extract(trunk, folder / "small", folder / "features", settings.extract.batch_size)
+"""
+_PEAK = """
+import resource
+print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def peak(code: str, count: int, folder: Path) -> float:
+    """The peak memory of a process that does the work, in MiB."""
+    start = (
+        f"from pathlib import Path\nfolder, count, side = Path({str(folder)!r}), {count}, {_SIDE}\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", start + code + _PEAK], stdout=subprocess.PIPE, text=True, check=True
+    )
+    return int(done.stdout.split()[-1]) / 1024
+
+
+def main() -> None:
+    pictures = seedlings(144)
+    for name, code in (("segment", _SEGMENT), ("extract", _EXTRACT)):
+        found = []
+        for count in (_FEW, _MANY):
+            with tempfile.TemporaryDirectory() as folder:
+                for number, picture in enumerate(pictures):
+                    (Path(folder) / f"{number}.png").write_bytes(images.encode_png(picture))
+                found.append(peak(code, count, Path(folder)))
+            print(f"{name} on {count:>6,} images: {found[-1]:7.0f} MiB at its peak", flush=True)
+        growth = found[1] / found[0] - 1
+        verdict = "reached" if growth <= 0.1 else "NOT reached"
+        print(f"{name}: {growth:+.1%} for ten times the images (goal: at most +10%, {verdict})")
+
+
+if __name__ == "__main__":
+    main()
