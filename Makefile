@@ -3,10 +3,11 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 READY := .venv/ready
 
-.PHONY: repro summary ui test fast check format bench lock clean
+.PHONY: repro summary ui verify test fast check format bench lock clean
 
 repro: $(READY)  ## run what has changed, then show the result
 	dvc repro
+	seedlings sync
 	seedlings summary
 
 summary: $(READY)  ## show the result again
@@ -14,6 +15,9 @@ summary: $(READY)  ## show the result again
 
 ui: $(READY)  ## open MLflow (http://127.0.0.1:5000)
 	seedlings ui
+
+verify: $(READY)  ## rebuild the last commit in a clone: are all bytes the same?
+	seedlings verify
 
 test: $(READY)  ## all tests
 	python -m pytest
@@ -34,7 +38,7 @@ bench: $(READY)  ## measure: speed and memory, as ratios
 	python -m benchmarks
 
 lock:  ## pin the dependencies anew (needs uv)
-	uv pip compile --quiet --upgrade --extra dev --generate-hashes --python-version 3.11 \
+	uv pip compile --quiet --upgrade --extra dev --extra server --generate-hashes --python-version 3.11 \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 		--output-file requirements.lock pyproject.toml
 

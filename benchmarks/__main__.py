@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-NAMES = ("segmentation", "extraction", "head", "memory")
+NAMES = ("segmentation", "extraction", "head", "memory", "overhead")
 
 
 def main() -> None:

@@ -40,7 +40,7 @@ def main() -> None:
                 function(pictures[start : start + size])
 
         def extract() -> None:
-            features.extract(trunk, folder / "images", folder / "features", size)
+            features.extract(trunk, folder / "images", folder / "features", batch_size=size, key="")
 
         rates["the bare network"] = _IMAGES / seconds(bare, _REPEATS)
         rates["extract"] = _IMAGES / seconds(extract, _REPEATS)

@@ -51,7 +51,8 @@ def main() -> None:
                 writer.append(pictures)
             backbone, top = build()
             batch = settings.extract.batch_size
-            features.extract(backbone.trunk, folder / "images", folder / "features", batch)
+            target = folder / "features"
+            features.extract(backbone.trunk, folder / "images", target, batch_size=batch, key="")
             train("stored", top, store.read(folder / "features", 0, _IMAGES))
 
     def through() -> None:

@@ -27,7 +27,7 @@ def seedlings(count: int, size: int = 150) -> list[NDArray[np.uint8]]:
         print(f"{count} of {len(names)} real images of {size} x {size}")
         return found
     print(f"{count} drawn images of {size} x {size} ({PLANTS.name} is absent)")
-    return [sample.draw_numbered(n % 12, n // 12, seed=0, size=size)[0] for n in range(count)]
+    return [sample.draw_numbered(n * 12 // count, n, seed=0, size=size)[0] for n in range(count)]
 
 
 def seconds(action: Callable[[], object], repeats: int = 1) -> float:

@@ -27,7 +27,8 @@ with store.create(folder / "small", (side, side, 3), np.uint8) as writer:
     for start in range(0, count, 96):
         writer.append(rng.integers(0, 256, (96, side, side, 3), dtype=np.uint8))
 trunk = backbones.build(settings.extract, side, side).trunk
-features.extract(trunk, folder / "small", folder / "features", settings.extract.batch_size)
+features.extract(trunk, folder / "small", folder / "features",
+                 batch_size=settings.extract.batch_size, key="")
 """
 _PEAK = """
 import resource

@@ -1,8 +1,12 @@
 """Archives: zip and tar, unpacked without trust."""
 
+import errno
+import gzip
+import os
 import shutil
 import stat
 import tarfile
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -10,17 +14,24 @@ from dataclasses import dataclass
 from functools import partial
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from seedlings.errors import SeedlingsError
 
-# What operating systems (and git) leave behind in folders and archives.
-_LEFTOVERS = {".DS_Store", "__MACOSX", "Thumbs.db", "desktop.ini", ".gitignore", ".gitkeep"}
+# What systems and tools leave behind; so are all names that begin with a dot.
+_LEFTOVERS = {"__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir"}
 _BLOCK = 1 << 20
+_TAR_BLOCK = 512
+_ZIP_END_AT_MOST = 22 + 0xFFFF  # bytes: the end of the index, and a comment
+_ZIP64 = 0xFFFF  # stands for a number that is elsewhere
 
 
 class ArchiveError(SeedlingsError):
-    """An archive that is damaged, hostile, larger than allowed, or no archive at all."""
+    """An archive that is hostile, larger than allowed, or does not hold what it should."""
+
+
+class DamagedArchiveError(ArchiveError):
+    """An archive that is truncated, damaged, encrypted, or no archive at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +43,19 @@ class _Member:
 
 
 def is_leftover(path: PurePosixPath) -> bool:
-    """Whether a system left this behind, such as .DS_Store, __MACOSX, Thumbs.db or ._name."""
-    return any(part in _LEFTOVERS or part.startswith("._") for part in path.parts)
+    """Whether a system or tool left this behind: .DS_Store, ._name, .git, __MACOSX, Thumbs.db."""
+    return any(part in _LEFTOVERS or part.startswith(".") for part in path.parts)
+
+
+def flaw_of(name: str) -> str | None:
+    """What makes a file's name unusable in a table or a picture, or None."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "is not UTF-8"
+    if any(unicodedata.category(letter) == "Cc" for letter in name):
+        return "holds a control character, such as a line break"
+    return None
 
 
 def unpack(
@@ -46,64 +68,143 @@ def unpack(
     not believed. What systems leave behind is passed over.
 
     Raises ArchiveError for an absolute name or one with `..`, a link or device, more than
-    `max_files` files or `max_bytes` bytes, and for what is damaged or no archive.
+    `max_files` files and folders or `max_bytes` bytes; DamagedArchiveError for what is damaged.
     """
-    inside = PurePosixPath(folder) if folder else PurePosixPath()
     target.mkdir(parents=True)
-    files = size = 0
+    unpacking = _Unpacking(archive, target, max_files, max_bytes)
     try:
         for member in _members(archive):
-            name = _safe_name(archive, member.name)
-            if is_leftover(name) or not name.is_relative_to(inside):
-                continue
-            place = target / name.relative_to(inside)
-            if member.is_folder:
-                place.mkdir(parents=True, exist_ok=True)
-                continue
-            if not member.is_file:
-                raise ArchiveError(f"{archive}: {name} is a link or device; only files are taken")
-            files += 1
-            if files > max_files:
-                raise ArchiveError(
-                    f"{archive}: expected at most {max_files:,} files (data.limits.files), "
-                    "found more; raise the limit if you trust the archive"
-                )
-            size += _copy(archive, member, place, max_bytes - size, max_bytes)
-    except (
-        *(zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAError, EOFError),
-        *(NotImplementedError, RuntimeError, UnicodeError),
-    ) as error:
-        raise ArchiveError(
-            f"{archive}: expected a whole zip or tar, found a damaged, truncated or encrypted one "
-            f"({error}); fetch it again"
-        ) from error
-    if not files:
+            unpacking.take(member, PurePosixPath(folder or ""))
+    except _DAMAGE as error:
+        raise _damaged(archive, error) from error
+    except OSError as error:
+        if error.errno is not None:  # of the disk, not of the archive
+            raise
+        raise _damaged(archive, error) from error
+    if not unpacking.files:
         where = f" in its folder {folder!r} (data.folder)" if folder else ""
         raise ArchiveError(f"{archive}: expected files{where}, found none")
-    return files
+    return unpacking.files
+
+
+_DAMAGE = (
+    *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, LZMAError, EOFError),
+    *(NotImplementedError, RuntimeError, UnicodeError),
+)
+
+
+def _damaged(archive: Path, error: Exception) -> DamagedArchiveError:
+    return DamagedArchiveError(
+        f"{archive}: expected a whole zip or tar, found a damaged, truncated or encrypted one "
+        f"({error}); fetch it again"
+    )
+
+
+class _Unpacking:
+    """What has been unpacked so far, held against the limits."""
+
+    def __init__(self, archive: Path, target: Path, max_files: int, max_bytes: int) -> None:
+        self._archive, self._target = archive, target
+        self._max_files, self._max_bytes = max_files, max_bytes
+        self._entries = self._bytes = 0
+        self.files = 0
+
+    def take(self, member: _Member, inside: PurePosixPath) -> None:
+        """Unpack a member, if it lies in the folder `inside`."""
+        name = _safe_name(self._archive, member.name)
+        if is_leftover(name) or not name.is_relative_to(inside):
+            return
+        self._entries += 1
+        if self._entries > self._max_files:
+            raise ArchiveError(
+                f"{self._archive}: expected at most {self._max_files:,} files (data.limits.files), "
+                "found more; raise the limit if you trust the archive"
+            )
+        place = self._target / name.relative_to(inside)
+        try:
+            if member.is_folder:
+                place.mkdir(parents=True, exist_ok=True)
+            else:
+                self._write(member, place)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise ArchiveError(f"{self._archive}: the name {str(name)!r} is there twice") from error
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            raise ArchiveError(f"{self._archive}: the name {str(name)!r} is too long") from error
+
+    def _write(self, member: _Member, place: Path) -> None:
+        if not member.is_file:
+            raise ArchiveError(
+                f"{self._archive}: {member.name} is a link or device; only files are taken"
+            )
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with member.open() as source, place.open("xb") as sink:
+            while block := source.read(min(_BLOCK, self._max_bytes - self._bytes + 1)):
+                self._bytes += len(block)
+                if self._bytes > self._max_bytes:
+                    raise ArchiveError(
+                        f"{self._archive}: expected at most {self._max_bytes:,} bytes unpacked "
+                        "(data.limits.bytes), found more; raise the limit if you trust the archive"
+                    )
+                sink.write(block)
+        self.files += 1
 
 
 def _members(archive: Path) -> Iterator[_Member]:
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as container:
+            _check_count(archive, len(container.infolist()))
             for info in container.infolist():
                 kind = stat.S_IFMT(info.external_attr >> 16)
                 is_file = not info.is_dir() and kind in (0, stat.S_IFREG)
                 opener = partial(container.open, info)
-                yield _Member(info.filename, info.is_dir(), is_file, opener)
+                yield _Member(_zip_name(info), info.is_dir(), is_file, opener)
     elif _is_tar(archive):
         with tarfile.open(archive) as container:
             for entry in container:
                 opener = partial(_open_entry, container, entry)
                 yield _Member(entry.name, entry.isdir(), entry.isfile(), opener)
+            _check_end(container)
     else:
         with archive.open("rb") as file:
             start = file.read(8)
-        raise ArchiveError(
+        raise DamagedArchiveError(
             f"{archive}: expected a whole zip or tar (plain, gz, bz2, xz), found a file that "
             f"begins with {start!r}; a truncated zip looks like this, too, as its index is at "
             "its end"
         )
+
+
+def _check_count(archive: Path, found: int) -> None:
+    """Hold the members that zipfile found in the index against the number at the index's end."""
+    with archive.open("rb") as file:
+        file.seek(-min(archive.stat().st_size, _ZIP_END_AT_MOST), os.SEEK_END)
+        tail = file.read()
+    end = tail.rfind(b"PK\x05\x06")
+    count = int.from_bytes(tail[end + 10 : end + 12], "little")
+    if count not in (found, _ZIP64):
+        raise zipfile.BadZipFile(f"its index should have {count} entries and has {found}")
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """The name of a zip's member. Some tools write UTF-8 and do not say so."""
+    if not info.flag_bits & 0x800:
+        try:
+            return info.filename.encode("cp437").decode()
+        except UnicodeError:
+            pass
+    return info.filename
+
+
+def _check_end(container: tarfile.TarFile) -> None:
+    """Read to the end: tarfile takes a damaged or missing header for it, and checks no checksum."""
+    file: Any = container.fileobj
+    file.seek(container.offset)
+    if file.read(_TAR_BLOCK) != bytes(_TAR_BLOCK):
+        raise tarfile.ReadError(f"it breaks off at byte {container.offset:,}")
+    while file.read(_BLOCK):
+        pass
 
 
 def _open_entry(container: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes]:
@@ -124,52 +225,38 @@ def _is_tar(archive: Path) -> bool:
 def _safe_name(archive: Path, name: str) -> PurePosixPath:
     path = PurePosixPath(name.replace("\\", "/"))
     drive = path.parts and path.parts[0].endswith(":")
-    if path.is_absolute() or drive or ".." in path.parts or "\0" in name:
+    if path.is_absolute() or drive or ".." in path.parts:
         raise ArchiveError(
             f"{archive}: the name {name!r} leads out of the folder; do not trust this archive"
         )
+    if flaw := flaw_of(name):
+        raise ArchiveError(f"{archive}: the name {name!r} {flaw}; rename it")
     return path
-
-
-def _copy(archive: Path, member: _Member, place: Path, left: int, allowed: int) -> int:
-    if place.exists():
-        raise ArchiveError(f"{archive}: the name {member.name!r} is there twice")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    written = 0
-    with member.open() as source, place.open("wb") as sink:
-        while block := source.read(min(_BLOCK, left - written + 1)):
-            written += len(block)
-            if written > left:
-                raise ArchiveError(
-                    f"{archive}: expected at most {allowed:,} bytes unpacked (data.limits.bytes), "
-                    "found more; raise the limit if you trust the archive"
-                )
-            sink.write(block)
-    return written
 
 
 def copy_folder(folder: Path, target: Path) -> int:
     """Copy every file below `folder` to `target`; returns how many. Leftovers are passed over.
 
-    A link to a file is followed. Raises SeedlingsError that lists what is neither a file nor a
-    folder: dangling links, linked folders, devices.
+    A link to a file is followed. Raises SeedlingsError that lists what cannot be taken: dangling
+    links, linked folders, devices, names that are not UTF-8 or hold control characters.
     """
     refused, files = [], 0
     for source in sorted(folder.rglob("*")):
         name = source.relative_to(folder)
         if is_leftover(PurePosixPath(name)):
             continue
-        if source.is_file():
+        if flaw := flaw_of(str(name)):
+            refused.append(f"{str(source)!r}: its name {flaw}")
+        elif source.is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target / name)
             files += 1
         elif source.is_dir() and not source.is_symlink():
             (target / name).mkdir(parents=True, exist_ok=True)
         else:
-            refused.append(str(source))
+            refused.append(f"{source}: a dangling link, a linked folder or a device")
     if refused:
         raise SeedlingsError(
-            "expected files and folders, found dangling links, linked folders or devices:\n  "
-            + "\n  ".join(refused)
+            "expected files and folders, found what cannot be taken:\n  " + "\n  ".join(refused)
         )
     return files

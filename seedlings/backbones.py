@@ -1,7 +1,7 @@
 """Backbones: the networks of keras.applications, cut into a frozen trunk and what is above it."""
 
 import difflib
-import inspect
+import importlib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -71,52 +71,40 @@ def compiled(trunk: "keras.Model") -> Callable[[NDArray[np.uint8]], NDArray[np.f
 
 def _find(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The function that makes a backbone, and the preprocessing that belongs to it."""
-    modules = inspect.getmembers(keras.applications, inspect.ismodule)
-    families = {
-        member: module
-        for _, module in modules
-        if hasattr(module, "preprocess_input")
-        for member in dir(module)
-        if member[0].isupper()
-    }
-    if name not in families:
-        close = difflib.get_close_matches(name, families, n=3, cutoff=0.4) or sorted(families)
+    names = [member for member in dir(keras.applications) if member[0].isupper()]
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names
         raise SeedlingsError(
             f"extract.backbone: expected a network of keras.applications, found {name!r}; "
             f"there is {', '.join(close)}"
         )
-    return getattr(families[name], name), families[name].preprocess_input
+    application = getattr(keras.applications, name)
+    return application, importlib.import_module(application.__module__).preprocess_input
 
 
 def _with_weights(
     application: Callable[..., Any], params: Extract, shape: tuple[int, int, int]
 ) -> "keras.Model":
+    weights = "imagenet" if params.weights == "imagenet" else None
     try:
-        backbone = application(include_top=False, weights=None, input_shape=shape)
+        backbone = application(include_top=False, weights=weights, input_shape=shape)
     except ValueError as error:
         raise SeedlingsError(
             f"extract.backbone {params.backbone} cannot take images of {shape[0]} x {shape[1]} "
             f"(segment.size): {error}"
         ) from error
-    if params.weights == "imagenet":
-        return _imagenet(application, params, shape)
-    if params.weights != "random":
-        _load_file(backbone, params)
-    return backbone
-
-
-def _imagenet(
-    application: Callable[..., Any], params: Extract, shape: tuple[int, int, int]
-) -> "keras.Model":
-    try:
-        return application(include_top=False, weights="imagenet", input_shape=shape)
     except Exception as error:
-        raise SeedlingsError(
+        if weights is None:
+            raise
+        raise SeedlingsError(  # Keras raises a plain Exception for a failed download
             f"the ImageNet weights of {params.backbone} could not be fetched: {error}\n"
             "There are two ways out: fetch the file where there is a network and set "
             "extract.weights to its path and extract.checksum to its checksum; or set "
             "extract.weights to `random`, which trains nothing in advance"
         ) from error
+    if params.weights not in ("imagenet", "random"):
+        _load_file(backbone, params)
+    return backbone
 
 
 def _load_file(backbone: "keras.Model", params: Extract) -> None:

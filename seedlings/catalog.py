@@ -8,6 +8,8 @@ import pandas as pd
 
 from seedlings.errors import SeedlingsError
 
+_IMAGE_ENDINGS = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+
 # What people call the folders of a split data set.
 _SPLITS = {
     "train": "train",
@@ -74,10 +76,13 @@ def _check_classes(table: pd.DataFrame, raw: Path, rule: str) -> None:
         )
 
 
-def accept(reasons: list[str], on_bad_image: str) -> None:
-    """Go on without the images that cannot be decoded, if `data.on_bad_image` says so.
+def accept(
+    scanned: pd.DataFrame, kept: pd.DataFrame, reasons: list[str], on_bad_image: str
+) -> None:
+    """Go on with `kept` of the `scanned` images, if `data.on_bad_image` says so.
 
-    Raises SeedlingsError that lists them all where it says `refuse`.
+    Raises SeedlingsError that lists all reasons where it says `refuse`, and where a class has lost
+    all of its images.
     """
     if reasons and on_bad_image == "refuse":
         raise SeedlingsError(
@@ -87,3 +92,20 @@ def accept(reasons: list[str], on_bad_image: str) -> None:
         )
     for reason in reasons:
         print(f"set aside: {reason}", file=sys.stderr)
+    lost = sorted(set(scanned["label"]) - set(kept["label"]))
+    if lost:
+        raise SeedlingsError(
+            f"expected usable images of every class, found none of: {', '.join(lost)}; "
+            "remove the folder, or mend its images"
+        )
+
+
+def judge(strays: list[str], raw: Path) -> list[str]:
+    """Why some of the files that lie in no class folder are bad images; the others are printed."""
+    bad = []
+    for stray in strays:
+        if PurePosixPath(stray).suffix.lower() in _IMAGE_ENDINGS:
+            bad.append(f"{raw / stray}: an image that lies in no class folder")
+        else:
+            print(f"left out: {raw / stray} lies in no class folder", file=sys.stderr)
+    return bad

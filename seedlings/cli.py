@@ -1,11 +1,12 @@
-"""The command line: `seedlings summary` and `seedlings ui`."""
+"""The command line: `seedlings summary`, `ui`, `sync`, `runs` and `verify`."""
 
 import os
 import sys
+from collections.abc import Iterable
 
 import click
 
-from seedlings import layout, records, tracking
+from seedlings import layout, records, sharing, states, sync, tracking, verification
 from seedlings.errors import SeedlingsError
 
 _MODELS = ("majority", "baseline", "finetuned")
@@ -49,14 +50,76 @@ def summary() -> None:
     click.echo("\nMLflow:  make ui")
 
 
+@cli.command("sync")
+@click.option("--rev", metavar="REV", help="A commit, branch, tag or experiment.")
+@click.option("--all", "everything", is_flag=True, help="All commits and experiments.")
+@click.option("--models/--no-models", default=True, help="Log the models, too.")
+def sync_command(rev: str | None, everything: bool, models: bool) -> None:
+    """Bring MLflow up to what DVC knows: of the workspace, a revision, or all."""
+    new, missing = sync.publish(_wanted(rev, everything), models=models)
+    click.echo(f"MLflow at {tracking.uri()}: {new} new")
+    for reason in missing:
+        click.echo(f"not shown: {reason}", err=True)
+
+
+def _wanted(rev: str | None, everything: bool) -> Iterable[states.State]:
+    if everything:
+        return states.every()
+    return [states.at(rev) if rev else states.current()]
+
+
+@cli.command()
+@click.argument("path")
+def runs(path: str) -> None:
+    """Name the runs in MLflow that made PATH, or were given it by a cache."""
+    for run in sync.runs_of(path, states.current()):
+        how = "restored" if "seedlings.restored" in run.tags else "made"
+        click.echo(f"{run.id}  {run.name:<10} {how:<9} under {run.tags[tracking.PARENT]}")
+
+
+@cli.command()
+@click.option("--remote", default="origin", show_default=True, help="Git's remote.")
+def share(remote: str) -> None:
+    """Push what a team-mate needs: outputs, run cache, experiments."""
+    sharing.share(remote)
+
+
+@cli.command()
+@click.option("--remote", default="origin", show_default=True, help="Git's remote.")
+def fetch(remote: str) -> None:
+    """Bring what a team-mate shared, and show it in MLflow."""
+    sharing.fetch(remote)
+
+
+@cli.command()
+def verify() -> None:
+    """Rebuild the last commit in a clone; every byte has to be as dvc.lock says."""
+    differences = verification.verify()
+    if differences:
+        raise SeedlingsError(
+            "the rebuild differs from dvc.lock, first in " + "\n  then in ".join(differences)
+        )
+    click.echo("The rebuild gives the same bytes: its dvc.lock equals the committed one.")
+
+
 @cli.command()
 @click.option("--port", default=5000, show_default=True, help="The port on 127.0.0.1.")
 def ui(port: int) -> None:
     """Open MLflow on this project's runs; it serves this machine alone."""
-    tracking.connect()
+    _sync_what_can_be()
+    if tracking.uri().startswith(("http://", "https://")):
+        click.echo(f"MLflow is at {tracking.uri()} (MLFLOW_TRACKING_URI)")
+        return
     command = ["mlflow", "ui", "--backend-store-uri", tracking.uri(), "--port", str(port)]
     click.echo(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)")
     os.execvp(command[0], command)  # noqa: S606 - replaces this process, no shell
+
+
+def _sync_what_can_be() -> None:
+    try:
+        sync.publish([states.current()])
+    except SeedlingsError as error:
+        click.echo(f"not shown: {error}", err=True)
 
 
 def pictures() -> list[str]:

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seedlings import images, masks, store
+from seedlings.errors import SeedlingsError
 from seedlings.params import Segment
 from seedlings.progress import bar
 
@@ -52,8 +53,16 @@ def shares_table(table: pd.DataFrame, shares: NDArray[np.float64]) -> pd.DataFra
 
 
 def name_empty(table: pd.DataFrame, shares: NDArray[np.float64], params: Segment) -> list[str]:
-    """The paths of the images of which next to nothing is left; the first of them are printed."""
+    """The paths of the images of which next to nothing is left; the first of them are printed.
+
+    Raises SeedlingsError where that is all of them.
+    """
     empty = table.loc[shares < params.empty_below, "path"].tolist()
+    if len(empty) == len(table):
+        raise SeedlingsError(
+            f"segment.method {params.method} finds no plant in any image; "
+            "for pictures of something else use `none`"
+        )
     if empty:
         more = f"\n  and {len(empty) - _SHOWN} more" if len(empty) > _SHOWN else ""
         print(

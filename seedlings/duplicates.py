@@ -48,26 +48,32 @@ def group(table: pd.DataFrame, distance: int | None) -> NDArray[np.int64]:
     bits; with None only the same pixels count. Whoever shares a duplicate shares the group.
     Groups are numbered from 0 in the order in which they first appear.
     """
-    pairs = _pairs(table["exact"].to_numpy(), table["perceptual"].to_numpy(), distance)
-    count = len(table)
-    links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    exact, perceptual = table["exact"].to_numpy(), table["perceptual"].to_numpy()
+    first = np.arange(len(table))  # of each row's group so far
+    for start in range(0, len(table), _BLOCK):
+        pairs = _pairs(exact, perceptual, start, distance)
+        if len(pairs):
+            first = _join(first, pairs)
+    return np.unique(first, return_inverse=True)[1]
+
+
+def _join(first: NDArray[np.int64], pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The groups, each named by its first row, after these pairs have been joined, too."""
+    count = len(first)
+    rows = np.concatenate([np.arange(count), pairs[:, 0]])
+    columns = np.concatenate([first, pairs[:, 1]])
+    links = coo_array((np.ones(len(rows), bool), (rows, columns)), shape=(count, count))
     components = connected_components(links, directed=False)[1]
-    _, first, inverse = np.unique(components, return_index=True, return_inverse=True)
-    order = np.empty(len(first), np.int64)
-    order[np.argsort(first)] = np.arange(len(first))
-    return order[inverse]
+    return np.unique(components, return_index=True)[1][components]
 
 
 def _pairs(
-    exact: NDArray[np.uint64], perceptual: NDArray[np.uint64], distance: int | None
+    exact: NDArray[np.uint64], perceptual: NDArray[np.uint64], start: int, distance: int | None
 ) -> NDArray[np.int64]:
-    """The places of duplicates (n x 2). Memory grows with the images, not with their square."""
-    found = [np.empty((0, 2), np.int64)]
-    for start in range(0, len(exact), _BLOCK):
-        stop = min(start + _BLOCK, len(exact))
-        same = exact[start:stop, None] == exact[None, start:]
-        if distance is not None:
-            differing = perceptual[start:stop, None] ^ perceptual[None, start:]
-            same |= np.bitwise_count(differing) <= distance
-        found.append(np.argwhere(np.triu(same, 1)) + start)
-    return np.concatenate(found)
+    """The places of duplicates (n x 2) of which one is in the block that begins at `start`."""
+    block = slice(start, start + _BLOCK)
+    same = exact[block, None] == exact[None, start:]
+    if distance is not None:
+        differing = perceptual[block, None] ^ perceptual[None, start:]
+        same |= np.bitwise_count(differing) <= distance
+    return np.argwhere(np.triu(same, 1)) + start

@@ -20,7 +20,7 @@ def examples(raw: Path, table: pd.DataFrame, path: Path) -> None:
     rows = []
     for name in splits.classes(table):
         chosen = table.loc[table["label"] == name, "path"].head(_PER_CLASS)
-        rows.append(Row(name, [Tile(images.read(raw / image)) for image in chosen]))
+        rows.append(Row(name, [Tile(_small(raw / image)) for image in chosen]))
     sheets.write(sheets.draw(rows), path)
 
 
@@ -34,7 +34,7 @@ def duplicates(raw: Path, table: pd.DataFrame, path: Path) -> None:
     for group in groups.index[:_GROUPS]:
         members = table[table["group"] == group]
         tiles = [
-            Tile(images.read(raw / image), f"{Path(image).name}\n{split}")
+            Tile(_small(raw / image), f"{Path(image).name}\n{split}")
             for image, split in members[["path", "split"]].head(_GROUP_MEMBERS).to_numpy()
         ]
         rows.append(Row(f"{' / '.join(sorted(set(members['label'])))}: {len(members)}", tiles))
@@ -50,7 +50,7 @@ def before_and_after(
         places = np.flatnonzero((table["label"] == name).to_numpy())
         tiles = []
         for place in places[np.linspace(0, len(places) - 1, _PER_CLASS // 2).astype(int)]:
-            tiles.append(Tile(images.read(raw / table["path"].iloc[place])))
+            tiles.append(Tile(_small(raw / table["path"].iloc[place])))
             cutout = store.read(cutouts, place, place + 1)[0]
             tiles.append(Tile(cutout, f"{shares[place]:.1%} plant"))
         rows.append(Row(name, tiles))
@@ -78,3 +78,8 @@ def mistakes(
     for start in range(0, len(tiles), _COLUMNS):
         rows.append(Row("", tiles[start : start + _COLUMNS]))
     sheets.write(sheets.draw(rows, tile=120), path)
+
+
+def _small(path: Path) -> NDArray[np.uint8]:
+    """An image as large as a sheet shows it, so that a sheet of large ones takes little memory."""
+    return sheets.fit(images.read(path))

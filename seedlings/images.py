@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
-from PIL import UnidentifiedImageError
+from PIL import ImageOps, UnidentifiedImageError
 
 from seedlings.errors import SeedlingsError
 
@@ -16,7 +16,9 @@ from seedlings.errors import SeedlingsError
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 # One of 20,000 x 20,000 would take 1.2 GB decoded; the largest real cameras stay below this.
-MAX_PIXELS = 200_000_000
+MAX_PIXELS = 150_000_000
+
+_DAMAGED = "expected a whole image, found a truncated or damaged one"
 
 Image = NDArray[np.uint8]
 
@@ -41,16 +43,15 @@ def decode(data: bytes) -> Image:
 
     Raises BadImageError for what is no image, is truncated, or has more than MAX_PIXELS.
     """
-    transparent = _check_header(data)
-    buffer = np.frombuffer(data, np.uint8)
+    if _check_header(data):
+        return _on_black(data)
     try:
-        pixels = cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB)
-        layers = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED) if transparent else pixels
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
         raise BadImageError(f"cannot be decoded ({error.err})") from error
-    if pixels is None or layers is None:
-        raise BadImageError("expected a whole image, found a truncated or damaged one")
-    return _on_black(pixels, layers)
+    if pixels is None:
+        raise BadImageError(_DAMAGED)
+    return pixels
 
 
 def resize(image: Image, height: int, width: int) -> Image:
@@ -80,7 +81,9 @@ def _check_header(data: bytes) -> bool:
                 transparent = "A" in header.getbands() or "transparency" in header.info
     except UnidentifiedImageError as error:
         raise BadImageError(f"expected an image, found {_describe(data)}") from error
-    except (OSError, SyntaxError, ValueError, PillowImage.DecompressionBombError) as error:
+    except PillowImage.DecompressionBombError as error:
+        raise BadImageError(f"expected at most {MAX_PIXELS:,} pixels, found more") from error
+    except (OSError, SyntaxError, ValueError) as error:
         raise BadImageError(f"expected an image, but its header is damaged ({error})") from error
     if width * height > MAX_PIXELS:
         raise BadImageError(f"expected at most {MAX_PIXELS:,} pixels, found {width:,} x {height:,}")
@@ -93,11 +96,12 @@ def _describe(data: bytes) -> str:
     return f"{len(data):,} bytes of something else, beginning {data[:8]!r}"
 
 
-def _on_black(rgb: Image, layers: NDArray) -> Image:
-    """RGB over black, by the alpha in the fourth of the layers, if they have one."""
-    if layers.ndim != 3 or layers.shape[2] != 4:
-        return rgb
-    alpha = layers[:, :, 3].astype(np.float32) / np.iinfo(layers.dtype).max
-    if alpha.shape != rgb.shape[:2]:
-        raise BadImageError("expected an image without both transparency and an EXIF turn")
-    return np.round(rgb * alpha[..., None]).astype(np.uint8)
+def _on_black(data: bytes) -> Image:
+    """A transparent image as RGB over black, turned as EXIF says."""
+    try:
+        with PillowImage.open(io.BytesIO(data)) as image:
+            layers = np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise BadImageError(_DAMAGED) from error
+    alpha = layers[:, :, 3:].astype(np.float32) / 255.0
+    return np.round(layers[:, :, :3] * alpha).astype(np.uint8)

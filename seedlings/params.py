@@ -2,8 +2,10 @@
 
 import difflib
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from seedlings import layout, pipeline
@@ -19,7 +21,7 @@ Checksum = Annotated[str, Field(pattern=r"^((md5|sha1|sha256|sha512):)?[0-9a-fA-
 class Section(BaseModel):
     """A part of params.yaml: unknown keys and wrong types are refused, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Sample(Section):
@@ -139,7 +141,17 @@ class Params(Section):
 
 def load() -> Params:
     """All parameters. Raises SeedlingsError as `check` does."""
-    return check(pipeline.read_yaml(layout.PARAMS))
+    return check(read())
+
+
+def read() -> Any:
+    """params.yaml as plain values, unchecked. Raises SeedlingsError where it is no YAML."""
+    return pipeline.read_yaml(layout.PARAMS)
+
+
+def parse(text: str) -> Any:
+    """The text of some params.yaml as plain values, unchecked."""
+    return yaml.safe_load(text)
 
 
 def only(params: Params, sections: set[str]) -> Params:
@@ -160,10 +172,10 @@ def check(tree: Any) -> Params:
         raise SeedlingsError(f"{layout.PARAMS}: " + "\n  ".join(["", *lines]).strip()) from error
 
 
-def flatten(params: Params) -> dict[str, Any]:
-    """Every value under its full key, e.g. `finetune.head.dropout`."""
+def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Every value of a tree under its full key, e.g. `finetune.head.dropout`."""
 
-    def walk(tree: dict[str, Any], prefix: str) -> dict[str, Any]:
+    def walk(tree: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         flat: dict[str, Any] = {}
         for name, value in tree.items():
             if isinstance(value, dict):
@@ -172,7 +184,7 @@ def flatten(params: Params) -> dict[str, Any]:
                 flat[prefix + name] = value
         return flat
 
-    return walk(params.model_dump(), "")
+    return walk(tree, "")
 
 
 def _explain(problem: Any) -> str:

@@ -16,6 +16,7 @@ from seedlings.files import replacing
 
 Image = NDArray[np.uint8]
 
+TILE = 96  # pixels
 _PAPER, _INK = (255, 255, 255), (30, 30, 30)
 _MARGIN = 4
 _TEXT = 12
@@ -38,7 +39,7 @@ class Row:
     tiles: list[Tile] = field(default_factory=list)
 
 
-def draw(rows: Sequence[Row], tile: int = 96) -> Image:
+def draw(rows: Sequence[Row], tile: int = TILE) -> Image:
     """The sheet as one RGB uint8 picture; every tile is fitted into tile x tile pixels."""
     columns = max([1, *(len(row.tiles) for row in rows)])
     width = _MARGIN + columns * (tile + _MARGIN)
@@ -54,7 +55,7 @@ def draw(rows: Sequence[Row], tile: int = 96) -> Image:
         top = y + (_LINE if row.title else 0)
         for column, cell in enumerate(row.tiles):
             x = _MARGIN + column * (tile + _MARGIN)
-            sheet.paste(PillowImage.fromarray(_fit(cell.image, tile)), (x, top))
+            sheet.paste(PillowImage.fromarray(fit(cell.image, tile)), (x, top))
             for number, line in enumerate(cell.caption.splitlines()):
                 text = _shorten(line, tile, font)
                 pen.text((x, top + tile + 2 + number * _LINE), text, _INK, font)
@@ -68,13 +69,8 @@ def write(sheet: Image, path: Path) -> None:
         scratch.write_bytes(images.encode_png(sheet))
 
 
-def _row_height(row: Row, tile: int) -> int:
-    captions = max([0, *(len(cell.caption.splitlines()) for cell in row.tiles)])
-    picture = tile + _MARGIN if row.tiles else 0
-    return (_LINE if row.title else 0) + picture + captions * _LINE + 2
-
-
-def _fit(image: Image, tile: int) -> Image:
+def fit(image: Image, tile: int = TILE) -> Image:
+    """The image in a square of tile x tile pixels, its proportions kept, the rest white."""
     scale = tile / max(image.shape[:2])
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
     fitted = np.full((tile, tile, 3), _PAPER[0], np.uint8)
@@ -83,6 +79,12 @@ def _fit(image: Image, tile: int) -> Image:
     small = cv2.resize(image, (width, height), interpolation=method)
     fitted[top : top + height, left : left + width] = small
     return fitted
+
+
+def _row_height(row: Row, tile: int) -> int:
+    captions = max([0, *(len(cell.caption.splitlines()) for cell in row.tiles)])
+    picture = tile + _MARGIN if row.tiles else 0
+    return (_LINE if row.title else 0) + picture + captions * _LINE + 2
 
 
 def _shorten(line: str, tile: int, font: ImageFont.FreeTypeFont) -> str:

@@ -50,7 +50,7 @@ def _unpack(data: Data, target: Path) -> None:
             max_files=data.limits.files,
             max_bytes=data.limits.bytes,
         )
-    except archives.ArchiveError:
+    except archives.DamagedArchiveError:
         if data.url:  # do not keep a bad download in the cache
             archive.unlink()
         raise
@@ -69,17 +69,17 @@ def _copy(data: Data, target: Path) -> None:
 
 def _count(target: Path) -> dict[str, int]:
     """Files in each top folder. An empty folder is refused here: DVC does not keep it."""
-    folders = sorted(path for path in target.iterdir() if path.is_dir())
-    counts = {path.name: sum(inner.is_file() for inner in path.rglob("*")) for path in folders}
-    empty = [name for name, count in counts.items() if not count]
+    folders = sorted(path for path in target.rglob("*") if path.is_dir())
+    files = {path: sum(inner.is_file() for inner in path.rglob("*")) for path in folders}
+    empty = [str(path.relative_to(target)) for path, count in files.items() if not count]
     if empty:
         raise SeedlingsError(
             f"expected images in every class folder, found none in: {', '.join(empty)}; "
             "remove the folder or fill it"
         )
-    if not counts:
+    if not files:
         raise SeedlingsError(
             "expected one folder a class, found none; "
             "data.path and data.folder say where the class folders are"
         )
-    return counts
+    return {path.name: count for path, count in files.items() if path.parent == target}

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from seedlings import layout, params, pipeline, tracking
+from seedlings import layout, live, params, pipeline
 from seedlings.errors import SeedlingsError
 from seedlings.params import Params
 from seedlings.records import Record
@@ -22,8 +22,8 @@ def stage(name: str) -> Callable[[Callable[[Params, Record], None]], Callable[[]
             try:
                 everything = params.load()
                 mine = params.only(everything, pipeline.sections(name))
-                record = Record(name, params.flatten(mine))
-                with tracking.live(record, everything):
+                record = Record(name, pipeline.declared(name, params.flatten(params.read())))
+                with live.following(record, everything):
                     main(mine, record)
                     record.write(layout.record(name))
             except SeedlingsError as error:

@@ -1,6 +1,6 @@
 """Training: optimisers, schedules, and the fit that keeps the best weights."""
 
-from collections.abc import Mapping
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_class_weight
 
 from seedlings.batches import Batches
+from seedlings.errors import SeedlingsError
 from seedlings.params import Baseline, Finetune, Schedule
 from seedlings.progress import bar
 from seedlings.records import Record
@@ -32,11 +33,8 @@ def train_top(
 
     Batch normalisation in the layers above the cut keeps its statistics and scales throughout.
     """
-    labels = train.labels
-    phases = [(params.epochs, params.optimizer.learning_rate, False)]
-    if params.unfreeze.epochs:
-        phases.append((params.unfreeze.epochs, params.unfreeze.learning_rate, True))
-    for epochs, rate, above_learns in phases:
+    best_loss, best_weights = math.inf, top.get_weights()
+    for epochs, rate, above_learns in _phases(params):
         if params.unfreeze.epochs:
             _set_trainable(top.get_layer("above"), above_learns)
         fit(
@@ -46,9 +44,21 @@ def train_top(
             record,
             optimizer=make_optimizer(params, rate=rate, steps=epochs * len(train)),
             epochs=epochs,
-            patience=params.early_stopping,
-            class_weights=balanced_weights(labels) if params.class_weights == "balanced" else None,
+            options=params,
         )
+        loss = score(top, validation)["loss"]
+        if params.early_stopping and loss > best_loss:
+            top.set_weights(best_weights)  # the second phase found nothing better
+        else:
+            best_loss, best_weights = loss, top.get_weights()
+
+
+def _phases(params: Finetune) -> list[tuple[int, float, bool]]:
+    """Epochs, learning rate, and whether the layers above the cut learn, for each phase."""
+    phases = [(params.epochs, params.optimizer.learning_rate, False)]
+    if params.unfreeze.epochs:
+        phases.append((params.unfreeze.epochs, params.unfreeze.learning_rate, True))
+    return phases
 
 
 def make_optimizer(params: Finetune, *, rate: float, steps: int) -> "keras.optimizers.Optimizer":
@@ -74,28 +84,32 @@ def fit(
     *,
     optimizer: "keras.optimizers.Optimizer",
     epochs: int,
-    patience: int | None = None,
-    class_weights: Mapping[int, float] | None = None,
+    options: Finetune | None = None,
 ) -> None:
     """Train the model in place; each epoch's loss and accuracy go to the record's curves.
 
-    With `patience`, training stops after that many epochs without a lower validation loss, and
-    the weights of the best epoch are put back, also where all epochs ran.
+    With `options.early_stopping`, training stops after that many epochs without a lower validation
+    loss, and the weights of the best epoch are put back, also where all epochs ran.
+
+    Raises SeedlingsError where the loss is no longer a number.
     """
     model.compile(optimizer, _LOSS, metrics=["accuracy"])
     callbacks: list[Any] = [_Report(record, epochs)]
-    if patience is not None:
+    weights = None
+    if options and options.early_stopping is not None:
         callbacks.append(
             keras.callbacks.EarlyStopping(
-                "val_loss", patience=patience, restore_best_weights=True, verbose=0
+                "val_loss", patience=options.early_stopping, restore_best_weights=True, verbose=0
             )
         )
+    if options and options.class_weights == "balanced":
+        weights = balanced_weights(train.labels)
     model.fit(
         train,
         validation_data=validation,
         epochs=epochs,
         callbacks=callbacks,
-        class_weight=class_weights,
+        class_weight=weights,
         shuffle=False,  # Batches shuffles, from the seed
         verbose=0,
     )
@@ -148,6 +162,11 @@ class _Report(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         values = dict(logs or {})
+        if not all(map(math.isfinite, values.values())):
+            raise SeedlingsError(
+                f"the training diverged in epoch {epoch + 1}: {values}; "
+                f"lower the learning rate (in the section {self._record.stage})"
+            )
         self._record.add_epoch(values)
         self._bar.set_postfix(
             {name: f"{values[name]:.3f}" for name in ("loss", "val_loss", "val_accuracy")},

@@ -1,6 +1,6 @@
 """Run every image through the frozen trunk of a backbone, once."""
 
-from seedlings import backbones, features, layout, models, runtime, store
+from seedlings import backbones, features, layout, models, pipeline, runtime, store
 from seedlings.params import Params
 from seedlings.records import Record
 from seedlings.stage import stage
@@ -11,7 +11,13 @@ def main(params: Params, record: Record) -> None:
     runtime.prepare(params.seed, params.threads)
     images, height, width, _ = store.shape(layout.IMAGES)
     backbone = backbones.build(params.extract, height, width)
-    features.extract(backbone.trunk, layout.IMAGES, layout.FEATURES, params.extract.batch_size)
+    features.extract(
+        backbone.trunk,
+        layout.IMAGES,
+        layout.FEATURES,
+        batch_size=params.extract.batch_size,
+        key=pipeline.fingerprint("extract", record.params),
+    )
     backbones.save(backbone, layout.BACKBONE)
     record.add_metrics({"images": images} | models.sizes(backbone.trunk))
 

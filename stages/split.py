@@ -10,9 +10,10 @@ from seedlings.stage import stage
 
 @stage("split")
 def main(params: Params, record: Record) -> None:
-    table, strays = catalog.scan(layout.RAW, params.split.rule)
-    table, bad = duplicates.fingerprint(layout.RAW, table)
-    catalog.accept(bad, params.data.on_bad_image)
+    scanned, strays = catalog.scan(layout.RAW, params.split.rule)
+    table, bad = duplicates.fingerprint(layout.RAW, scanned)
+    bad += catalog.judge(strays, layout.RAW)
+    catalog.accept(scanned, table, bad, params.data.on_bad_image)
     table["group"] = duplicates.group(table, params.split.duplicate_distance)
     table["split"] = splits.choose(table, params.split, np.random.default_rng(params.seed))
     splits.write(table, layout.SPLIT)

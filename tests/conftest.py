@@ -1,9 +1,12 @@
 """What several tests need: small image folders, the real images, and a copy of the project."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -104,19 +107,44 @@ class Project:
             branch[last] = value
         path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
-    def run(self, *command: str, fails: bool = False) -> str:
-        """Run a command in the project; returns what it printed. Asserts how it ended."""
-        done = subprocess.run(
-            command,
-            cwd=self.root,
-            env=self.env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
+    def run(self, *command: str, fails: bool | None = False) -> str:
+        """Run a command in the project; returns what it printed.
+
+        Asserts how it ended, unless `fails` is None.
+        """
+        # A file and not a pipe, which the workers of DVC's queue would hold open.
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+            done = subprocess.run(
+                command, cwd=self.root, env=self.env, stdout=output, stderr=output, check=False
+            )
+            output.seek(0)
+            printed = output.read()
+        assert fails is None or (done.returncode != 0) == fails, printed
+        return printed
+
+    def shrink(self) -> None:
+        """Parameters that make every stage quick, committed."""
+        self.set(
+            data__sample__images_per_class=20,
+            data__sample__size=64,
+            split__validation_per_class=3,
+            segment__size=[48, 48],
+            baseline__epochs=2,
+            finetune__epochs=3,
+            evaluate__bootstrap_samples=200,
         )
-        assert (done.returncode != 0) == fails, done.stdout
-        return done.stdout
+        self.commit("Quick parameters")
+
+    def commit(self, message: str) -> None:
+        """Commit all that Git tracks or could."""
+        self.run("git", "add", "--all")
+        author = ["-c", "user.name=Test", "-c", "user.email=t@example.org"]
+        self.run("git", *author, "commit", "--quiet", "--message", message)
+
+    def wait_for_queue(self) -> None:
+        """Wait until DVC's queue has run dry."""
+        while re.search("Running|Queued", self.run("dvc", "queue", "status")):
+            time.sleep(1)
 
     def repro(self, *arguments: str, fails: bool = False) -> str:
         return self.run("dvc", "repro", *arguments, fails=fails)
@@ -145,13 +173,10 @@ def new_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Projec
             if (ROOT / name).is_file():
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(ROOT / name, root / name)
+        (root / "dvc.lock").unlink(missing_ok=True)  # its outputs are not here
         project = Project(root)
-        for command in (
-            ["init", "--quiet"],
-            ["add", "--all"],
-            ["-c", "user.name=Test", "-c", "user.email=t@example.org", "commit", "-qm", "A copy"],
-        ):
-            project.run("git", *command)
+        project.run("git", "init", "--quiet", "--initial-branch", "main")
+        project.commit("A copy")
         return project
 
     return make
@@ -161,14 +186,6 @@ def new_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Projec
 def small_project(new_project: Callable[[], Project]) -> Project:
     """A project of quick parameters, reproduced once; tests that change it change it back."""
     project = new_project()
-    project.set(
-        data__sample__images_per_class=20,
-        data__sample__size=64,
-        split__validation_per_class=3,
-        segment__size=[48, 48],
-        baseline__epochs=2,
-        finetune__epochs=3,
-        evaluate__bootstrap_samples=200,
-    )
+    project.shrink()
     project.first_output = project.repro()
     return project

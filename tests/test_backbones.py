@@ -43,6 +43,7 @@ def reference(name: str, module: Any, images: np.ndarray, weights: list[np.ndarr
         ("VGG16", "block4_pool", keras.applications.vgg16),
         ("MobileNetV2", "block_12_add", keras.applications.mobilenet_v2),
         ("EfficientNetB0", "top_activation", keras.applications.efficientnet),
+        ("MobileNetV3Small", "expanded_conv_9_add", keras.applications.mobilenet_v3),
     ],
 )
 def test_trunk_and_above_are_the_backbone_with_its_own_preprocessing(
@@ -174,3 +175,10 @@ def test_weights_that_cannot_be_had_name_the_two_ways_out(
         )
     with pytest.raises(SeedlingsError, match=r"(?s)no file at gone\.h5.*two ways out"):
         backbones.build(extract(weights="gone.h5", checksum="0" * 64), 32, 32)
+
+
+@pytest.mark.parametrize("name", [n for n in dir(keras.applications) if n[0].isupper()])
+def test_every_backbone_of_keras_has_its_preprocessing(name: str) -> None:
+    application, preprocess = backbones._find(name)
+    assert application.__name__ == name
+    assert preprocess.__name__ == "preprocess_input"

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from seedlings import catalog
@@ -50,12 +51,31 @@ def test_fewer_than_two_classes_are_an_error(names: list[str], found: str, tmp_p
         catalog.scan(touch(tmp_path, *names), "per_class")
 
 
+def labels(*names: str) -> pd.DataFrame:
+    return pd.DataFrame({"label": names})
+
+
 def test_accept_lists_all_bad_images_or_sets_them_aside(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    catalog.accept([], "refuse")
+    table = labels("a", "b", "a", "b")
+    catalog.accept(table, table, [], "refuse")
     reasons = ["a/1.png: damaged", "b/2.png: empty"]
     with pytest.raises(SeedlingsError, match=r"(?s)2 files.*a/1\.png.*b/2\.png.*on_bad_image"):
-        catalog.accept(reasons, "refuse")
-    catalog.accept(reasons, "skip")
+        catalog.accept(table, table[:2], reasons, "refuse")
+    catalog.accept(table, table[:2], reasons, "skip")
     assert "set aside: b/2.png: empty" in capsys.readouterr().err
+
+
+def test_a_class_that_loses_all_its_images_is_an_error() -> None:
+    with pytest.raises(SeedlingsError, match="usable images of every class, found none of: b, c"):
+        catalog.accept(labels("a", "b", "c"), labels("a"), ["b", "c"], "skip")
+
+
+def test_strays_are_named_and_images_among_them_are_bad(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert catalog.judge(["LICENSE", "top.PNG"], Path("raw")) == [
+        "raw/top.PNG: an image that lies in no class folder"
+    ]
+    assert capsys.readouterr().err == "left out: raw/LICENSE lies in no class folder\n"

@@ -90,3 +90,9 @@ def test_excess_green_leaves_next_to_no_real_image_empty(
         empty[method] = len(cutouts.name_empty(table, shares, params)) / len(table)
     assert empty["excess_green"] <= 0.002
     assert 0.2 < empty["color_distance"] < 0.3
+
+
+def test_masks_that_are_all_empty_are_an_error(segment: Callable[..., Segment]) -> None:
+    table = pd.DataFrame({"path": ["a.png", "b.png"], "label": "x"})
+    with pytest.raises(SeedlingsError, match="finds no plant in any image; .* use `none`"):
+        cutouts.name_empty(table, np.zeros(2), segment())

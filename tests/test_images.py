@@ -1,4 +1,5 @@
 import io
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,6 +91,35 @@ def test_a_bomb_is_refused_by_its_header(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(images, "MAX_PIXELS", 99)
     with pytest.raises(BadImageError, match="at most 99 pixels, found 10 x 10"):
         images.decode(encoded(PillowImage.new("RGB", (10, 10))))
+
+
+@pytest.mark.parametrize("side", [12_300, 13_000, 20_000, 65_000])
+def test_every_size_above_the_limit_is_refused_as_too_large(side: int) -> None:
+    header = bytearray(encoded(PillowImage.new("L", (1, 1))))
+    header[16:24] = side.to_bytes(4) * 2
+    header[29:33] = zlib.crc32(header[12:29]).to_bytes(4)
+    with pytest.raises(BadImageError, match="expected at most 150,000,000 pixels, found"):
+        images.decode(bytes(header))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+@pytest.mark.parametrize(("turn", "quarters"), [(3, 2), (6, -1), (8, 1)])
+def test_transparency_and_an_exif_turn_go_together(kind: str, turn: int, quarters: int) -> None:
+    layers = np.full((20, 20, 4), 200, np.uint8)
+    layers[..., 3] = 255
+    layers[:5, :, 3] = 0
+    exif = PillowImage.Exif()
+    exif[0x0112] = turn
+    options = {"lossless": True} if kind == "WEBP" else {}
+    data = encoded(PillowImage.fromarray(layers), kind, exif=exif, **options)
+    expected = np.rot90(layers[..., :1] * (layers[..., 3:] // 255), quarters).repeat(3, axis=2)
+    assert np.array_equal(images.decode(data), expected)
+
+
+def test_a_transparent_grey_becomes_black() -> None:
+    image = PillowImage.new("L", (2, 1), 90)
+    image.putpixel((1, 0), 40)
+    assert images.decode(encoded(image, transparency=90)).tolist() == [[[0] * 3, [40] * 3]]
 
 
 def test_read_names_the_file(tmp_path: Path) -> None:

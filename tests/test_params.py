@@ -40,6 +40,7 @@ def change(tree: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         ("data.checksum", "abc", r"data\.checksum: "),
         ("finetune", None, r"finetune: expected a section of parameters, found None"),
         ("extract.weights", "vgg.h5", r"extract: expected with a checksum"),
+        ("baseline.learning_rate", float("inf"), r"baseline\.learning_rate: expected a finite"),
         ("seed", -1, r"seed: expected greater than or equal to 0, found -1"),
     ],
 )
@@ -94,7 +95,7 @@ def test_a_stage_sees_its_own_sections_alone(params: Params) -> None:
 
 
 def test_flatten_gives_full_keys(params: Params) -> None:
-    flat = module.flatten(module.only(params, {"seed", "data"}))
+    flat = module.flatten(module.only(params, {"seed", "data"}).model_dump())
     assert flat["seed"] == 42
     assert flat["data.sample.size"] == 150
     assert not any(key.startswith("finetune") for key in flat)

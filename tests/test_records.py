@@ -31,12 +31,3 @@ def test_epochs_are_passed_on() -> None:
 def test_a_metric_that_is_no_number_is_refused() -> None:
     with pytest.raises(ValueError, match="finetune: the metric validation/loss is nan"):
         Record("finetune").add_metrics({"loss": float("nan")}, "validation/")
-
-
-def test_a_record_holds_nothing_of_time_or_place(tmp_path: Path) -> None:
-    record = Record("split")
-    record.write(tmp_path / "a.json")
-    (tmp_path / "b").mkdir()
-    record.write(tmp_path / "b" / "a.json")
-    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b" / "a.json").read_bytes()
-    assert str(tmp_path) not in (tmp_path / "a.json").read_text()

@@ -71,6 +71,20 @@ def test_a_bad_download_does_not_stay_in_the_cache(
     assert not fetched.exists()
 
 
+def test_a_good_download_stays_in_the_cache_where_a_parameter_is_wrong(
+    tmp_path: Path,
+    data: Callable[..., Data],
+    image_folder: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fetched = zipped(image_folder({"a": 2, "b": 1}))
+    monkeypatch.setattr(downloads, "fetch", lambda url, checksum: fetched)
+    typo = data(source="archive", url="http://x.invalid/a.zip", folder="trian")
+    with pytest.raises(SeedlingsError, match="in its folder 'trian'"):
+        sources.fetch(typo, tmp_path / "raw", 0)
+    assert fetched.exists()
+
+
 def test_an_archive_of_the_user_is_never_removed(tmp_path: Path, data: Callable[..., Data]) -> None:
     path = tmp_path / "mine.zip"
     path.write_bytes(b"half a zip")
@@ -91,7 +105,8 @@ def test_an_empty_class_folder_is_refused(
     tmp_path: Path, data: Callable[..., Data], image_folder: Callable[..., Path]
 ) -> None:
     folder = image_folder({"a": 1, "empty one": 0})
-    with pytest.raises(SeedlingsError, match="every class folder, found none in: empty one"):
+    (folder / "a" / "inner").mkdir()
+    with pytest.raises(SeedlingsError, match="found none in: a/inner, empty one"):
         sources.fetch(data(source="folder", path=str(folder)), tmp_path / "raw", 0)
 
 

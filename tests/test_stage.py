@@ -66,3 +66,30 @@ def test_a_section_that_dvc_yaml_does_not_declare_is_not_to_be_had() -> None:
 
     with pytest.raises(AttributeError):
         main()
+
+
+def test_a_record_holds_the_declared_parameters_alone() -> None:
+    @stage("split")
+    def main(params: Params, record: Record) -> None:
+        assert params.data.on_bad_image == "refuse"
+
+    main()
+    written = json.loads(Path("reports/split/record.json").read_text(encoding="utf-8"))
+    keys = set(written["params"])
+    assert {key for key in keys if key.startswith("data.")} == {"data.on_bad_image"}
+    assert {"seed", "split.rule", "split.test_share"} < keys
+
+
+def test_two_stages_with_the_same_result_write_the_same_record() -> None:
+    written = []
+    for _ in range(2):
+
+        @stage("segment")
+        def main(params: Params, record: Record) -> None:
+            record.add_metrics({"x": 0.1 + 0.2})
+            record.add_epoch({"loss": 1 / 3})
+
+        main()
+        written.append(Path("reports/segment/record.json").read_bytes())
+    assert written[0] == written[1]
+    assert str(Path.cwd()).encode() not in written[0]

@@ -6,6 +6,7 @@ import pytest
 
 from seedlings import training
 from seedlings.batches import Batches
+from seedlings.errors import SeedlingsError
 from seedlings.params import Finetune, check
 from seedlings.records import Record
 from seedlings.runtime import keras
@@ -75,13 +76,21 @@ def test_the_schedule_ends_at_its_final_share(
     assert float(rate(100)) == pytest.approx(0.02, rel=1e-4)
 
 
-def test_the_best_weights_are_put_back(rng: np.random.Generator) -> None:
+def test_the_best_weights_are_put_back(
+    finetune: Callable[..., Finetune], rng: np.random.Generator
+) -> None:
     points, labels = clouds(rng)
     good = Batches(points, labels, size=30)
     opposite = Batches(points, (labels + 1) % 3, size=30)  # learning only makes it worse
     model, record = linear(), Record("finetune")
     training.fit(
-        model, good, opposite, record, optimizer=keras.optimizers.SGD(0.5), epochs=30, patience=4
+        model,
+        good,
+        opposite,
+        record,
+        optimizer=keras.optimizers.SGD(0.5),
+        epochs=30,
+        options=finetune(early_stopping=4),
     )
     losses = record.curves["val_loss"]
     assert len(losses) == 5
@@ -90,13 +99,19 @@ def test_the_best_weights_are_put_back(rng: np.random.Generator) -> None:
 
 
 def test_the_best_weights_are_put_back_after_the_last_epoch_too(
-    rng: np.random.Generator,
+    finetune: Callable[..., Finetune], rng: np.random.Generator
 ) -> None:
     points, labels = clouds(rng)
     good, opposite = (Batches(points, y, size=30) for y in (labels, (labels + 1) % 3))
     model, record = linear(), Record("finetune")
     training.fit(
-        model, good, opposite, record, optimizer=keras.optimizers.SGD(0.5), epochs=3, patience=9
+        model,
+        good,
+        opposite,
+        record,
+        optimizer=keras.optimizers.SGD(0.5),
+        epochs=3,
+        options=finetune(early_stopping=9),
     )
     losses = record.curves["val_loss"]
     assert len(losses) == 3
@@ -152,3 +167,53 @@ def test_history_is_a_row_an_epoch() -> None:
     table = training.history(record)
     assert table.columns.tolist() == ["epoch", "loss", "val_loss"]
     assert table.to_numpy().tolist() == [[1, 2.0, 3.0], [2, 1.0, 2.0]]
+
+
+def test_a_second_phase_that_finds_nothing_better_is_undone(
+    finetune: Callable[..., Finetune], rng: np.random.Generator
+) -> None:
+    points, labels = clouds(rng)
+    data = Batches(points, labels, size=30)
+    params = finetune(epochs=20, unfreeze__epochs=3, unfreeze__learning_rate=50.0)
+    top, record = two_part_top(), Record("finetune")
+    training.train_top(top, data, data, record, params)
+    losses = record.curves["val_loss"]
+    assert min(losses[20:]) > min(losses[:20])
+    assert training.score(top, data)["loss"] == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_a_training_that_diverges_names_the_learning_rate(rng: np.random.Generator) -> None:
+    points, labels = clouds(rng)
+    data = Batches(points, labels, size=30)
+    with pytest.raises(SeedlingsError, match=r"diverged in epoch \d.*in the section baseline"):
+        training.fit(
+            linear(),
+            data,
+            data,
+            Record("baseline"),
+            optimizer=keras.optimizers.SGD(1e38),
+            epochs=9,
+        )
+
+
+def test_balanced_class_weights_are_used(
+    finetune: Callable[..., Finetune], rng: np.random.Generator
+) -> None:
+    points = rng.normal(size=(90, 2)).astype(np.float32)  # nothing to learn but the frequencies
+    labels = np.array([0] * 70 + [1] * 10 + [2] * 10)
+    data = Batches(points, labels, size=90)
+    shares = {}
+    for weights in ("none", "balanced"):
+        model = linear()
+        training.fit(
+            model,
+            data,
+            data,
+            Record("finetune"),
+            optimizer=keras.optimizers.Adam(0.1),
+            epochs=60,
+            options=finetune(class_weights=weights),
+        )
+        shares[weights] = model.predict(points, verbose=0).mean(axis=0)[0]
+    assert shares["none"] == pytest.approx(70 / 90, abs=0.03)
+    assert shares["balanced"] == pytest.approx(1 / 3, abs=0.05)

@@ -1,0 +1,144 @@
+"""States: what the pipeline was at a revision, read from Git and DVC without a checkout."""
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dvc.api import DVCFileSystem
+from dvc.exceptions import DvcException
+from dvc_data.index import DataIndexDirError
+
+from seedlings import git, layout, params, pipeline, records
+from seedlings.errors import SeedlingsError
+from seedlings.records import Record
+
+
+@dataclass(frozen=True)
+class State:
+    """One state of the pipeline: a dvc.lock, and where it comes from.
+
+    `commit` is the commit that holds this dvc.lock, or "" for a workspace that is not committed;
+    `experiment` is the name of DVC's experiment, if it is one.
+    """
+
+    commit: str
+    experiment: str
+    lock: dict[str, Any]
+    tree: dict[str, Any]
+
+    @cached_property
+    def digest(self) -> str:
+        """64 hex digits of dvc.lock: the same state has the same, wherever it stands."""
+        return hashlib.sha256(json.dumps(self.lock, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Every parameter under its full key."""
+        return params.flatten(self.tree)
+
+    def hashes(self, stage: str) -> dict[str, str]:
+        """DVC's hash of each output of a stage."""
+        return {out["path"]: out["md5"] for out in self.lock[stage].get("outs", [])}
+
+    def inputs(self, stage: str) -> dict[str, str]:
+        """DVC's hash of everything but code that a stage reads."""
+        deps = self.lock[stage].get("deps", [])
+        return {dep["path"]: dep["md5"] for dep in deps if not dep["path"].endswith(".py")}
+
+    @property
+    def restore(self) -> str:
+        """The command that brings back exactly this state."""
+        if self.experiment:
+            return f"dvc exp apply {self.experiment}"
+        if self.commit:
+            return f"git checkout {self.commit} && dvc checkout"
+        return "not committed yet: commit dvc.lock and params.yaml, then `seedlings sync`"
+
+    def fetch(self, target: Path) -> dict[str, Record]:
+        """Copy the reports and the model into `target`; returns the record of each stage.
+
+        Raises SeedlingsError where DVC has them neither here nor on a remote.
+        """
+        system = DVCFileSystem(rev=self.commit or None)
+        wanted = [*(layout.report(stage) for stage in self.lock), layout.FINETUNED]
+        found = {}
+        try:
+            for path in wanted:
+                (target / path).parent.mkdir(parents=True, exist_ok=True)
+                system.get(path.as_posix(), str(target / path), recursive=True)
+            for stage in self.lock:
+                found[stage] = records.read(target / layout.record(stage))
+        except (OSError, DataIndexDirError, DvcException) as error:
+            raise SeedlingsError(
+                f"{self.name}: DVC does not have all of its reports and models here; "
+                "`dvc fetch --all-commits` brings those that were shared"
+            ) from error
+        return found
+
+    @property
+    def name(self) -> str:
+        """What to call the state: the experiment, the commit, or the workspace."""
+        return self.experiment or self.commit[:7] or "workspace"
+
+
+def current() -> State:
+    """The state of the workspace. Raises SeedlingsError where stages have not run yet."""
+    lock = pipeline.locked()
+    changed = json.loads(_run("dvc", "status", "--json"))
+    if not lock or changed:
+        stale = ", ".join(changed) or "all"
+        raise SeedlingsError(
+            f"the workspace is not what dvc.lock says ({stale}): run `dvc repro` first"
+        )
+    head = git.ask("rev-parse", "HEAD")
+    committed = _lock_at(head) == lock if head else False
+    return State(head if committed else "", "", lock, params.read())
+
+
+def at(revision: str) -> State:
+    """The state at a commit, a branch, a tag, or an experiment of DVC by its name."""
+    experiments = {name: commit for commit, name in git.experiments().items()}
+    commit = experiments.get(revision) or git.ask("rev-parse", "--verify", f"{revision}^{{commit}}")
+    if not commit:
+        raise SeedlingsError(f"expected a revision or an experiment, found {revision!r}")
+    state = _state(commit, git.experiments().get(commit, ""))
+    if state is None:
+        raise SeedlingsError(f"{revision}: there is no dvc.lock at this revision")
+    return state
+
+
+def every() -> Iterator[State]:
+    """Each distinct state of all commits and experiments, once; commits come first."""
+    experiments = git.experiments()
+    commits = git.ask("rev-list", "--branches", "--tags", "--remotes").split()
+    seen = set()
+    for commit in [*commits, *experiments]:
+        state = _state(commit, experiments.get(commit, ""))
+        if state and state.digest not in seen:
+            seen.add(state.digest)
+            yield state
+
+
+def _state(commit: str, experiment: str) -> State | None:
+    lock = _lock_at(commit)
+    if not lock:
+        return None
+    return State(
+        commit, experiment, lock, params.parse(git.ask("show", f"{commit}:{layout.PARAMS}"))
+    )
+
+
+def _lock_at(commit: str) -> dict[str, Any]:
+    return pipeline.parse_lock(git.ask("show", f"{commit}:{layout.LOCK}"))
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SeedlingsError(f"{' '.join(command)} failed: {done.stderr.strip()}")
+    return done.stdout

@@ -1,0 +1,187 @@
+"""What goes wrong around a stage: it is killed, or the tracking server fails."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import mlflow
+import pytest
+import yaml
+from conftest import Project
+
+pytestmark = pytest.mark.slow
+
+STAGES = ["download", "split", "segment", "extract", "baseline", "finetune", "evaluate"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(new_project: Callable[[], Project]) -> Project:
+    """A small project whose extract is long enough to be killed in the middle."""
+    project = new_project()
+    project.shrink()
+    project.set(segment__size=[64, 64], extract__batch_size=4)
+    project.repro()
+    return project
+
+
+@pytest.fixture
+def copy(undisturbed: Project, new_project: Callable[[], Project]) -> Project:
+    project = new_project()
+    (project.root / "params.yaml").write_bytes((undisturbed.root / "params.yaml").read_bytes())
+    return project
+
+
+def outputs(project: Project) -> dict[str, str]:
+    stages = yaml.safe_load((project.root / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    return {out["path"]: out["md5"] for entry in stages.values() for out in entry["outs"]}
+
+
+def kill_in(project: Project, stage: str, reached: Callable[[], bool]) -> None:
+    """Start `dvc repro` up to a stage, and kill -9 the stage's process once it has got so far."""
+    process = subprocess.Popen(
+        ["dvc", "repro", stage],
+        cwd=project.root,
+        env=project.env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    while not reached():
+        assert process.poll() is None, f"{stage} was over before it could be killed"
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)  # the stage, its shell and DVC
+    process.wait()
+
+
+def started(project: Project, stage: str) -> bool:
+    """Whether the stage has begun to write: its scratch files, or its run in MLflow."""
+    markers = {
+        "download": "data/.raw.partial",
+        "split": "reports/split",
+        "segment": "data/.images.partial",
+        "extract": "data/.features.parts/00000020.npy",
+        "baseline": "models/.baseline.partial",
+        "finetune": "models/.finetuned.partial",
+        "evaluate": "reports/evaluate",
+    }
+    return (project.root / markers[stage]).exists()
+
+
+def test_a_stage_that_is_killed_is_done_again_with_the_same_bytes(
+    undisturbed: Project, copy: Project
+) -> None:
+    for stage in STAGES:
+        kill_in(copy, stage, lambda stage=stage: started(copy, stage))
+        written = copy.root / "dvc.lock"
+        done = yaml.safe_load(written.read_text("utf-8"))["stages"] if written.exists() else {}
+        assert stage not in done
+        output = copy.repro(stage)
+        assert stage in copy.ran(output)
+        if stage == "extract":
+            found = re.search(r"extract: (\d+) of 240 images were done before", output)
+            assert found, output
+            assert int(found.group(1)) >= 80
+    assert outputs(copy) == outputs(undisturbed)
+    left = [path for path in copy.root.rglob(".*") if path.name.endswith((".partial", ".parts"))]
+    assert left == []
+    assert "1 new" in copy.run("seedlings", "sync")
+
+
+@pytest.fixture
+def silent_server() -> Iterator[str]:
+    """A server on loopback that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        accepted: list[socket.socket] = []
+
+        def accept() -> None:
+            while True:
+                try:
+                    accepted.append(listener.accept()[0])
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        for connection in accepted:
+            connection.close()
+
+
+def parents(uri: str) -> list[mlflow.entities.Run]:
+    client = mlflow.MlflowClient(uri)
+    experiment = client.get_experiment_by_name("seedlings")
+    runs = client.search_runs([experiment.experiment_id])
+    return [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+
+
+@pytest.mark.parametrize("kind", ["refused", "silent"])
+def test_a_server_that_fails_loses_nothing(
+    kind: str, undisturbed: Project, copy: Project, silent_server: str
+) -> None:
+    uri = "http://127.0.0.1:9" if kind == "refused" else silent_server
+    copy.env["MLFLOW_TRACKING_URI"] = uri
+    output = copy.repro()
+    assert copy.ran(output) == STAGES
+    assert output.count("warning: MLflow at") == len(STAGES)
+    assert outputs(copy) == outputs(undisturbed)
+    message = copy.run("seedlings", "sync", fails=True)
+    assert "cannot be reached" in message
+    assert "Traceback" not in message
+    del copy.env["MLFLOW_TRACKING_URI"]
+    assert "1 new" in copy.run("seedlings", "sync")
+    [parent] = parents(f"sqlite:///{copy.root / 'mlflow.db'}")
+    assert "finetuned/accuracy" in parent.data.metrics
+
+
+def test_a_server_that_dies_between_two_stages_loses_nothing(copy: Project, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    uri = f"http://127.0.0.1:{port}"
+    command = [
+        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),
+        *("--backend-store-uri", f"sqlite:///{tmp_path / 'server.db'}"),
+        *("--artifacts-destination", str(tmp_path / "artifacts"), "--workers", "1"),
+    ]
+
+    def serve() -> subprocess.Popen[bytes]:
+        server = subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env=copy.env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        while True:
+            assert server.poll() is None
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            except OSError:
+                time.sleep(0.2)
+            else:
+                return server
+
+    server = serve()
+    copy.env["MLFLOW_TRACKING_URI"] = uri
+    try:
+        assert "warning" not in copy.repro("segment")
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+        assert copy.repro().count("warning: MLflow at") == 4
+        server = serve()
+        assert "1 new" in copy.run("seedlings", "sync")
+        [parent] = parents(uri)
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+    assert "finetuned/accuracy" in parent.data.metrics
+    assert parent.outputs.model_outputs

@@ -1,0 +1,99 @@
+"""Four experiments at once, into one fresh MLflow: a SQLite file, and a team's server."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import mlflow
+import pytest
+import servers
+from conftest import Project
+
+pytestmark = pytest.mark.slow
+
+STAGES = ["download", "split", "segment", "extract", "baseline", "finetune", "evaluate"]
+CREDENTIALS = {
+    "MLFLOW_TRACKING_USERNAME": "admin",
+    "MLFLOW_TRACKING_PASSWORD": "a long password of the tests",
+}
+
+
+@pytest.fixture(scope="module")
+def reproduced(new_project: Callable[[], Project]) -> Project:
+    project = new_project()
+    project.shrink()
+    project.repro()
+    project.commit("The first results")
+    return project
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """MLflow as the README starts it: PostgreSQL, artifacts through the server, basic auth."""
+    port = servers.free_port()
+    command = (
+        *("mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "2"),
+        *("--artifacts-destination", str(tmp_path / "artifacts"), "--app-name", "basic-auth"),
+    )
+    env = {
+        **os.environ,
+        "MLFLOW_AUTH_ADMIN_PASSWORD": CREDENTIALS["MLFLOW_TRACKING_PASSWORD"],
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": "a secret of the tests",
+    }
+    with servers.postgresql(tmp_path / "postgresql") as database:
+        store = ("--backend-store-uri", database)
+        with servers.running(*command, *store, port=port, folder=tmp_path, env=env):
+            yield f"http://127.0.0.1:{port}"
+
+
+def run_four_at_once(project: Project) -> None:
+    for epochs in (1, 2, 4, 5):
+        change = f"finetune.epochs={epochs}"
+        project.run("dvc", "exp", "run", "--quiet", "--force", "--queue", "-S", change)
+    project.run("dvc", "queue", "start", "--quiet", "-j", "4")
+    project.wait_for_queue()
+    assert project.run("dvc", "queue", "status").count("Success") == 4
+    assert "new" in project.run("seedlings", "sync", "--all")
+
+
+def check(uri: str) -> None:
+    client = mlflow.MlflowClient(uri)
+    experiment = client.get_experiment_by_name("seedlings")
+    runs = client.search_runs([experiment.experiment_id])
+    parents = {
+        run.data.params["finetune.epochs"]: run
+        for run in runs
+        if "mlflow.parentRunId" not in run.data.tags
+    }
+    assert sorted(parents) == ["1", "2", "3", "4", "5"]
+    for epochs, parent in parents.items():
+        children = [
+            run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
+        ]
+        assert sorted(run.info.run_name for run in children) == sorted(STAGES)
+        assert parent.outputs.model_outputs
+        [finetune] = [run for run in children if run.info.run_name == "finetune"]
+        history = client.get_metric_history(finetune.info.run_id, "val_loss")
+        assert len(history) == int(epochs)
+
+
+def test_four_at_once_into_a_fresh_file(reproduced: Project) -> None:
+    (reproduced.root / "mlflow.db").unlink()
+    run_four_at_once(reproduced)
+    check(f"sqlite:///{reproduced.root / 'mlflow.db'}")
+    reproduced.run("dvc", "exp", "remove", "--all-commits")
+
+
+def test_four_at_once_into_a_teams_server(
+    reproduced: Project, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = dict(reproduced.env)
+    reproduced.env |= {"MLFLOW_TRACKING_URI": server, **CREDENTIALS}
+    run_four_at_once(reproduced)
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    check(server)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "another")
+    with pytest.raises(mlflow.exceptions.MlflowException, match="401|authenticated"):
+        mlflow.MlflowClient(server).search_experiments()
+    reproduced.env = kept
