@@ -20,10 +20,10 @@ verify: $(READY)  ## rebuild the last commit in a clone: are all bytes the same?
 	seedlings verify
 
 test: $(READY)  ## all tests
-	python -m pytest
+	python -m pytest -n 2 --dist loadfile
 
 fast: $(READY)  ## the tests that start no pipeline
-	python -m pytest -m "not slow"
+	python -m pytest -n 2 --dist loadfile -m "not slow"
 
 check: $(READY)  ## format, lint, types
 	ruff format --check .

@@ -122,17 +122,20 @@ class Project:
         assert fails is None or (done.returncode != 0) == fails, printed
         return printed
 
-    def shrink(self) -> None:
-        """Parameters that make every stage quick, committed."""
-        self.set(
-            data__sample__images_per_class=20,
-            data__sample__size=64,
-            split__validation_per_class=3,
-            segment__size=[48, 48],
-            baseline__epochs=2,
-            finetune__epochs=3,
-            evaluate__bootstrap_samples=200,
-        )
+    def shrink(self, **changes: Any) -> None:
+        """Parameters that make every stage quick, and these changes, committed."""
+        quick = {
+            "data__sample__images_per_class": 20,
+            "data__sample__size": 64,
+            "split__validation_per_class": 3,
+            "segment__size": [48, 48],
+            "baseline__epochs": 2,
+            "finetune__epochs": 3,
+            "evaluate__bootstrap_samples": 200,
+            "extract__backbone": "MobileNet",
+            "extract__cut": "conv_pw_13_relu",
+        }
+        self.set(**{**quick, **changes})
         self.commit("Quick parameters")
 
     def commit(self, message: str) -> None:
@@ -186,6 +189,6 @@ def new_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Projec
 def small_project(new_project: Callable[[], Project]) -> Project:
     """A project of quick parameters, reproduced once; tests that change it change it back."""
     project = new_project()
-    project.shrink()
+    project.shrink(extract__backbone="VGG16", extract__cut="block5_pool")
     project.first_output = project.repro()
     return project

@@ -108,4 +108,4 @@ def postgresql(folder: Path) -> Iterator[str]:
     command = (*as_user, str(binaries / "postgres"), "-D", str(data), "-p", str(port))
     options = ("-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={folder}")
     with running(*command, *options, port=port, folder=folder):
-        yield f"postgresql://mlflow@127.0.0.1:{port}/postgres"
+        yield f"postgresql+psycopg2://mlflow@127.0.0.1:{port}/postgres"
