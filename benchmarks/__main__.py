@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-NAMES = ("segmentation", "extraction", "head", "memory", "overhead")
+NAMES = ("segmentation", "extraction", "head", "memory", "overhead", "rebuild")
 
 
 def main() -> None:

@@ -90,7 +90,7 @@ def _draw_plant(
     species: Species, canvas: int, rng: np.random.Generator
 ) -> tuple[Floats, NDArray[np.float32]]:
     colours = np.zeros((canvas, canvas, 3), np.float32)
-    cover = np.zeros((canvas, canvas), np.float32)
+    layers = colours, np.zeros((canvas, canvas), np.float32)
     centre = canvas * rng.uniform(0.36, 0.64, 2)
     reach = canvas * rng.uniform(0.24, 0.46)
     turn = rng.uniform(0.0, 2.0 * np.pi)
@@ -99,13 +99,17 @@ def _draw_plant(
         seed_leaf = Species("", (2, 2), "opposite", 0.45, 0.6, 0.3, bend=0.05)
         for angle in (turn + np.pi / 2, turn - np.pi / 2):
             angle += rng.normal(0.0, 0.12)
+            length = reach * species.cotyledons
             _draw_leaf(
-                colours, cover, seed_leaf, centre, reach * species.cotyledons, angle, green, rng
+                layers, seed_leaf, base=centre, length=length, angle=angle, green=green, rng=rng
             )
     count = int(rng.integers(species.leaves[0], species.leaves[1] + 1))
     for angle, share in _leaf_places(species.arrangement, count, rng):
-        _draw_leaf(colours, cover, species, centre, reach * share, turn + angle, green, rng)
-    return colours, cover
+        length = reach * share
+        _draw_leaf(
+            layers, species, base=centre, length=length, angle=turn + angle, green=green, rng=rng
+        )
+    return layers
 
 
 def _leaf_places(
@@ -130,16 +134,16 @@ def _leaf_places(
 
 
 def _draw_leaf(
-    colours: Floats,
-    cover: Floats,
+    layers: tuple[Floats, Floats],
     shape: Species,
+    *,
     base: Floats,
     length: float,
     angle: float,
     green: Floats,
     rng: np.random.Generator,
 ) -> None:
-    """Paint one leaf, its stalk and its midrib into `colours` and `cover`, in place."""
+    """Paint one leaf, its stalk and its midrib into the layers of colour and cover, in place."""
     bend = shape.bend * rng.normal(0.0, 1.0)
     midrib, blade = _leaf_outline(shape, rng)
     scale = np.array([length, length])
@@ -154,8 +158,8 @@ def _draw_leaf(
     thickness = max(1, round(length * 0.018))
     line = {"lineType": cv2.LINE_AA, "shift": _SHIFT}
     for layer, blade_colour, rib_colour in (
-        (colours, colour.tolist(), np.clip(colour * 1.18 + 0.03, 0, 1).tolist()),
-        (cover, 1.0, 1.0),
+        (layers[0], colour.tolist(), np.clip(colour * 1.18 + 0.03, 0, 1).tolist()),
+        (layers[1], 1.0, 1.0),
     ):
         cv2.polylines(layer, [place(midrib)], False, blade_colour, thickness + 1, **line)
         cv2.fillPoly(layer, [place(blade)], blade_colour, **line)

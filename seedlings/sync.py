@@ -79,7 +79,8 @@ class _Publication:
         )
 
     def _start(self) -> str:
-        return self._tracker.start(self._name(), tags={}, params=self._state.params)
+        tags = {LOCK: self._state.digest}  # at once, so that a killed sync is found again
+        return self._tracker.start(self._name(), tags=tags, params=self._state.params)
 
     def _name(self) -> str:
         source = self._state.params.get("data.source", "state")
