@@ -6,6 +6,10 @@ from collections.abc import Iterable
 
 import click
 
+# A command waits longer for MLflow than a stage does; read when tracking is imported.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+
 from seedlings import layout, records, sharing, states, sync, tracking, verification
 from seedlings.errors import SeedlingsError
 

@@ -171,7 +171,8 @@ def test_a_server_that_dies_between_two_stages_loses_nothing(copy: Project, tmp_
                 return server
 
     server = serve()
-    copy.env["MLFLOW_TRACKING_URI"] = uri
+    # While it lives it is given time: the machine of the tests may be busy.
+    copy.env |= {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_TIMEOUT": "120"}
     try:
         assert "warning" not in copy.repro("segment")
         os.killpg(server.pid, signal.SIGKILL)

@@ -88,7 +88,9 @@ def test_four_at_once_into_a_teams_server(
     reproduced: Project, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = dict(reproduced.env)
-    reproduced.env |= {"MLFLOW_TRACKING_URI": server, **CREDENTIALS}
+    # The machine of the tests is busy with four experiments at once: the server is given time.
+    patience = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "120"}
+    reproduced.env |= {"MLFLOW_TRACKING_URI": server, **CREDENTIALS, **patience}
     run_four_at_once(reproduced)
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
