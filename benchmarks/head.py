@@ -12,7 +12,7 @@ from seedlings.masks import METHODS
 from seedlings.records import Record
 from seedlings.runtime import keras
 
-_IMAGES = 240  # of 12 species
+_IMAGES = 144  # of 12 species
 _EPOCHS = 10
 
 

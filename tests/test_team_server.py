@@ -40,6 +40,12 @@ def server(tmp_path: Path) -> Iterator[str]:
         "MLFLOW_AUTH_ADMIN_PASSWORD": CREDENTIALS["MLFLOW_TRACKING_PASSWORD"],
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "a secret of the tests",
     }
+    # Without a cache every request of every run has its password hashed anew.
+    packaged = Path(mlflow.__file__).parent / "server" / "auth" / "basic_auth.ini"
+    config = tmp_path / "auth.ini"
+    text = packaged.read_text(encoding="utf-8")
+    config.write_text(f"{text}\nauth_cache_ttl_seconds = 60\n", encoding="utf-8")
+    env["MLFLOW_AUTH_CONFIG_PATH"] = str(config)
     with servers.postgresql(tmp_path / "postgresql") as database:
         store = ("--backend-store-uri", database)
         with servers.running(*command, *store, port=port, folder=tmp_path, env=env):
