@@ -1,4 +1,4 @@
-"""The command line: `seedlings summary`, `ui`, `sync`, `runs` and `verify`."""
+"""The command line: `seedlings summary`, `ui`, `sync`, `runs`, `share`, `fetch`, `verify`."""
 
 import os
 import sys
@@ -77,7 +77,7 @@ def _wanted(rev: str | None, everything: bool) -> Iterable[states.State]:
 def runs(path: str) -> None:
     """Name the runs in MLflow that made PATH, or were given it by a cache."""
     for run in sync.runs_of(path, states.current()):
-        how = "restored" if "seedlings.restored" in run.tags else "made"
+        how = "restored" if sync.RESTORED in run.tags else "made"
         click.echo(f"{run.id}  {run.name:<10} {how:<9} under {run.tags[tracking.PARENT]}")
 
 
@@ -91,7 +91,7 @@ def share(remote: str) -> None:
 @cli.command()
 @click.option("--remote", default="origin", show_default=True, help="Git's remote.")
 def fetch(remote: str) -> None:
-    """Bring what a team-mate shared, and show it in MLflow."""
+    """Bring what a team-mate shared; `seedlings sync --all` then shows it in MLflow."""
     sharing.fetch(remote)
 
 

@@ -20,7 +20,7 @@ LOCK = "seedlings.lock"
 STAGE = "seedlings.stage"
 RECORD = "seedlings.record"
 _COMPLETE = "seedlings.complete"
-_RESTORED = "seedlings.restored"
+RESTORED = "seedlings.restored"
 
 
 def publish(states: Iterable[State], *, models: bool = True) -> tuple[int, list[str]]:
@@ -96,10 +96,10 @@ class _Publication:
                 self._tracker.tag(run.id, outputs)
                 return
         first = next(
-            (r for r in self._runs if r.tags.get(RECORD) == digest and _RESTORED not in r.tags),
+            (r for r in self._runs if r.tags.get(RECORD) == digest and RESTORED not in r.tags),
             None,
         )
-        tags = {STAGE: record.stage, _RESTORED: "true", **outputs}
+        tags = {STAGE: record.stage, RESTORED: "true", **outputs}
         if first:
             tags["seedlings.first_run"] = first.id
         run_id = self._tracker.start(record.stage, tags=tags, params=record.params, parent=parent)
