@@ -6,6 +6,7 @@ READY := .venv/ready
 .PHONY: repro summary ui verify test fast check format bench lock clean
 
 repro: $(READY)  ## run what has changed, then show the result
+	seedlings preset
 	dvc repro
 	-seedlings sync
 	seedlings summary

@@ -11,6 +11,9 @@ from seedlings.batches import Batches
 from seedlings.masks import METHODS
 from seedlings.records import Record
 from seedlings.runtime import keras
+from seedlings.tasks import TASKS
+
+TASK = TASKS["multiclass"]
 
 _IMAGES = 144  # of 12 species
 _EPOCHS = 10
@@ -35,14 +38,15 @@ def main() -> None:
     def train(name: str, model: "keras.Model", inputs: np.ndarray) -> None:
         seen, held_back = batches(inputs)
         optimizer = keras.optimizers.Adam(settings.finetune.optimizer.learning_rate)
+        model.compile(optimizer, TASK.loss, metrics=[TASK.metric])
         record = Record("benchmark")
-        training.fit(model, seen, held_back, record, optimizer=optimizer, epochs=_EPOCHS)
+        training.fit(model, seen, held_back, record=record, epochs=_EPOCHS)
         accuracy[name] = record.curves["val_accuracy"][-1]
 
     def build() -> tuple[backbones.Backbone, "keras.Model"]:
         keras.utils.set_random_seed(settings.seed)
         backbone = backbones.build(settings.extract, *pictures.shape[1:3])
-        return backbone, networks.top(backbone, 12, settings.finetune)
+        return backbone, networks.top(backbone, 12, TASK, settings.finetune)
 
     def stored() -> None:
         with tempfile.TemporaryDirectory() as name:

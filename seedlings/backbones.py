@@ -1,4 +1,7 @@
-"""Backbones: the networks of keras.applications, cut into a frozen trunk and what is above it."""
+"""Backbones: the networks of keras.applications, cut into a frozen trunk and what is above it.
+
+Without a backbone the trunk is the preprocessing alone: from scratch means that nothing is frozen.
+"""
 
 import difflib
 import importlib
@@ -21,13 +24,21 @@ from seedlings.runtime import keras, tf
 class Backbone:
     """A network in two parts, cut at a layer.
 
-    The trunk takes images (N x height x width x 3, RGB uint8), does the backbone's own
+    The trunk takes images (N x height x width x 3, RGB uint8), crops them, does the backbone's own
     preprocessing and gives the output of the cut (N x h x w x C, float32); it is frozen. `above`
     takes that and gives the backbone's last output; it is None if the cut is the last layer.
     """
 
     trunk: "keras.Model"
     above: "keras.Model | None"
+
+    @property
+    def window(self) -> tuple[int, int] | None:
+        """Height and width of the centre crop inside the trunk, if it has one."""
+        for layer in self.trunk.layers:
+            if isinstance(layer, keras.layers.CenterCrop):
+                return layer.height, layer.width
+        return None
 
 
 def build(params: Extract, height: int, width: int) -> Backbone:
@@ -36,15 +47,63 @@ def build(params: Extract, height: int, width: int) -> Backbone:
     Raises SeedlingsError for an unknown backbone or layer, a layer that is no clean cut, an image
     too small, and weights that cannot be had.
     """
-    application, preprocess = _find(params.backbone)
-    backbone = _with_weights(application, params, (height, width, 3))
-    layer = _find_layer(backbone, params)
     images = keras.Input((height, width, 3), dtype="uint8", name="image")
-    pixels = preprocess(keras.ops.cast(images, "float32"))
-    below = keras.Model(backbone.input, layer.output, name="below")
+    cropped = _crop(images, params)
+    if params.from_scratch:
+        return Backbone(keras.Model(images, _scale(cropped, params), name="trunk"), None)
+    application, preprocess = _find(params.backbone)
+    backbone = _with_weights(application, params, tuple(cropped.shape[1:]))
+    last = _find_layer(backbone, params.last, "last") if params.last else backbone.layers[-1]
+    cut = _find_layer(backbone, params.cut, "cut")
+    pixels = preprocess(keras.ops.cast(_colours(cropped, params), "float32"))
+    below = keras.Model(backbone.input, cut.output, name="below")
     trunk = keras.Model(images, below(pixels), name="trunk")
     trunk.trainable = False
-    return Backbone(trunk, _above(backbone, layer, params))
+    return Backbone(trunk, _above(backbone, cut, last, params))
+
+
+def _crop(images: Any, params: Extract) -> Any:
+    """The images without the rows and columns that are never looked at, then their centre."""
+    top, bottom, left, right = params.cropping
+    height, width = images.shape[1:3]
+    if top + bottom >= height or left + right >= width:
+        raise SeedlingsError(
+            f"extract.cropping: expected something to be left of {height} x {width} pixels "
+            f"(segment.size), found {params.cropping}"
+        )
+    x = images
+    if any(params.cropping):
+        x = keras.layers.Cropping2D(((top, bottom), (left, right)), name="cropping")(x)
+    if params.center_crop:
+        if params.center_crop[0] > x.shape[1] or params.center_crop[1] > x.shape[2]:
+            raise SeedlingsError(
+                f"extract.center_crop: expected at most {x.shape[1]} x {x.shape[2]} pixels "
+                f"(segment.size less extract.cropping), found {params.center_crop}"
+            )
+        x = keras.layers.CenterCrop(*params.center_crop, name="center_crop")(x)
+    return x
+
+
+def _colours(images: Any, params: Extract) -> Any:
+    """The images, as grey in all three channels if asked."""
+    if not params.grayscale:
+        return images
+    grey = keras.ops.mean(keras.ops.cast(images, "float32"), axis=-1, keepdims=True)
+    return keras.ops.repeat(grey, 3, axis=-1)
+
+
+def _scale(images: Any, params: Extract) -> Any:
+    """What a network from scratch sees: scaled, and with one channel if grey."""
+    x = keras.ops.cast(images, "float32")
+    if params.grayscale:
+        x = keras.ops.mean(x, axis=-1, keepdims=True)
+    match params.scaling:
+        case "unit":
+            return keras.layers.Rescaling(1.0 / 255.0, name="scaling")(x)
+        case "signed":
+            return keras.layers.Rescaling(1.0 / 127.5, offset=-1.0, name="scaling")(x)
+        case _:
+            return x
 
 
 def save(backbone: Backbone, path: Path) -> None:
@@ -131,24 +190,32 @@ def _load_file(backbone: "keras.Model", params: Extract) -> None:
         ) from error
 
 
-def _find_layer(backbone: "keras.Model", params: Extract) -> "keras.layers.Layer":
+def _find_layer(backbone: "keras.Model", name: str, key: str) -> "keras.layers.Layer":
     names = [layer.name for layer in backbone.layers[1:]]
-    if params.cut not in names:
-        close = difflib.get_close_matches(params.cut, names, n=5, cutoff=0.5) or names[-8:]
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=5, cutoff=0.5) or names[-8:]
         raise SeedlingsError(
-            f"extract.cut: {params.backbone} has no layer {params.cut!r}; "
+            f"extract.{key}: the backbone has no layer {name!r}; "
             f"near it, or last, are {', '.join(close)} (the last of all is {names[-1]})"
         )
-    return backbone.get_layer(params.cut)
+    return backbone.get_layer(name)
 
 
 def _above(
-    backbone: "keras.Model", layer: "keras.layers.Layer", params: Extract
+    backbone: "keras.Model",
+    cut: "keras.layers.Layer",
+    last: "keras.layers.Layer",
+    params: Extract,
 ) -> "keras.Model | None":
-    if layer is backbone.layers[-1]:
+    if cut is last:
         return None
+    if backbone.layers.index(cut) > backbone.layers.index(last):
+        raise SeedlingsError(
+            f"extract.cut: expected a layer up to {last.name} (extract.last), found {cut.name}, "
+            "which lies above it"
+        )
     try:
-        return keras.Model(layer.output, backbone.output, name="above")
+        return keras.Model(cut.output, last.output, name="above")
     except ValueError as error:
         raise SeedlingsError(
             f"extract.cut: {params.backbone} cannot be cut at {params.cut}, as a shortcut goes "

@@ -10,68 +10,85 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seedlings import splits, store
+from seedlings.augmentations import Augmentation
 from seedlings.runtime import keras
+from seedlings.tasks import Targets, Task
 
 
 class Batches(keras.utils.PyDataset):
-    """Inputs and labels in batches; every example comes once an epoch, the last batch is shorter.
+    """Inputs and targets in batches; every example comes once an epoch, the last batch is shorter.
 
-    With a generator the order is drawn anew before each epoch; without one it stays.
+    With a generator the order is drawn anew before each epoch; without one it stays. With an
+    augmentation, inputs are images that come changed, otherwise in each epoch.
     """
 
     def __init__(
         self,
         inputs: NDArray,
-        labels: NDArray[np.int64],
+        targets: Targets,
         *,
         size: int,
         rng: np.random.Generator | None = None,
+        augmentation: Augmentation | None = None,
     ) -> None:
         super().__init__()
-        self._inputs, self._labels, self._size, self._rng = inputs, labels, size, rng
+        self._inputs, self._targets, self._size, self._rng = inputs, targets, size, rng
+        self._augmentation = augmentation
         self._order = np.arange(len(inputs))
+        self._epoch = -1
         self.on_epoch_end()
 
     @property
-    def labels(self) -> NDArray[np.int64]:
-        """The labels of all examples, in the order given."""
-        return self._labels
+    def targets(self) -> Targets:
+        """The targets of all examples, in the order given."""
+        return self._targets
 
     def __len__(self) -> int:
         return math.ceil(len(self._inputs) / self._size)
 
-    def __getitem__(self, index: int) -> tuple[NDArray, NDArray[np.int64]]:
+    def __getitem__(self, index: int) -> tuple[NDArray, Targets]:
         rows = self._order[index * self._size : (index + 1) * self._size]
-        return self._inputs[rows], self._labels[rows]
+        inputs = self._inputs[rows]
+        if self._augmentation:
+            inputs = self._augmentation.batch(inputs, rows, self._epoch)
+        return inputs, self._targets[rows]
 
     def on_epoch_end(self) -> None:
         """Draw the order of the next epoch."""
+        self._epoch += 1
         if self._rng is not None:
             self._order = self._rng.permutation(len(self._inputs))
 
 
 @contextmanager
 def of_training(
-    array: Path, table: pd.DataFrame, size: int, seed: int
+    array: Path,
+    table: pd.DataFrame,
+    task: Task,
+    *,
+    size: int,
+    seed: int,
+    augmentation: Augmentation | None = None,
 ) -> Iterator[tuple[Batches, Batches]]:
     """Batches of the training rows, in an order drawn from the seed, and of the validation rows.
 
-    `array` is a stored array whose rows are those of the split `table`.
+    `array` is a stored array whose rows are those of the split `table`. An augmentation changes
+    the training rows alone.
     """
-    labels = splits.codes(table)
+    targets = task.targets(table["label"])
     train, validation = splits.rows(table, "train"), splits.rows(table, "validation")
     with store.unpacked(array, train) as seen, store.unpacked(array, validation) as unseen:
         rng = np.random.default_rng(seed)
         yield (
-            Batches(seen, labels[train], size=size, rng=rng),
-            Batches(unseen, labels[validation], size=size),
+            Batches(seen, targets[train], size=size, rng=rng, augmentation=augmentation),
+            Batches(unseen, targets[validation], size=size),
         )
 
 
 @contextmanager
-def of_test(array: Path, table: pd.DataFrame, size: int) -> Iterator[Batches]:
+def of_test(array: Path, table: pd.DataFrame, task: Task, size: int) -> Iterator[Batches]:
     """Batches of the test rows, in their order."""
-    labels = splits.codes(table)
+    targets = task.targets(table["label"])
     test = splits.rows(table, "test")
     with store.unpacked(array, test) as unseen:
-        yield Batches(unseen, labels[test], size=size)
+        yield Batches(unseen, targets[test], size=size)

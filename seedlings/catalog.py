@@ -1,4 +1,4 @@
-"""The catalog: which images data/raw holds, and what their folders say of them."""
+"""The catalog: which images data/raw holds, and what their folders or their index say of them."""
 
 import sys
 from collections.abc import Iterator
@@ -6,7 +6,10 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from seedlings import indexes
 from seedlings.errors import SeedlingsError
+from seedlings.params import Index
+from seedlings.tasks import Task
 
 _IMAGE_ENDINGS = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
@@ -20,6 +23,26 @@ _SPLITS = {
     "test": "test",
     "testing": "test",
 }
+
+
+def read(
+    raw: Path, index: Index | None, rule: str, task: Task
+) -> tuple[pd.DataFrame, list[str], list[str]]:
+    """Every image with its label, the files left out, and why others cannot be used.
+
+    With an index its rows count (see indexes.read), else the folders (see `scan`). What is left
+    out is printed. Raises SeedlingsError where there is nothing to learn from.
+    """
+    if index is None:
+        table, strays = scan(raw, rule)
+        return table, strays, judge(strays, raw)
+    table, bad = indexes.read(raw, index, task)
+    unnamed = indexes.unnamed(raw, table, index)
+    if table.empty and not bad:
+        raise SeedlingsError(f"{raw / index.file}: expected a row for each image, found none")
+    if unnamed:
+        print(f"left out: {len(unnamed)} files that {index.file} does not use", file=sys.stderr)
+    return table, unnamed, bad
 
 
 def scan(raw: Path, rule: str) -> tuple[pd.DataFrame, list[str]]:
@@ -77,12 +100,17 @@ def _check_classes(table: pd.DataFrame, raw: Path, rule: str) -> None:
 
 
 def accept(
-    scanned: pd.DataFrame, kept: pd.DataFrame, reasons: list[str], on_bad_image: str
+    scanned: pd.DataFrame,
+    kept: pd.DataFrame,
+    reasons: list[str],
+    on_bad_image: str,
+    *,
+    has_classes: bool = True,
 ) -> None:
     """Go on with `kept` of the `scanned` images, if `data.on_bad_image` says so.
 
     Raises SeedlingsError that lists all reasons where it says `refuse`, and where a class has lost
-    all of its images.
+    all of its images, or nothing is left.
     """
     if reasons and on_bad_image == "refuse":
         raise SeedlingsError(
@@ -92,7 +120,9 @@ def accept(
         )
     for reason in reasons:
         print(f"set aside: {reason}", file=sys.stderr)
-    lost = sorted(set(scanned["label"]) - set(kept["label"]))
+    if kept.empty:
+        raise SeedlingsError("expected usable images, found none; see what was set aside")
+    lost = sorted(set(scanned["label"]) - set(kept["label"])) if has_classes else []
     if lost:
         raise SeedlingsError(
             f"expected usable images of every class, found none of: {', '.join(lost)}; "

@@ -32,16 +32,51 @@ def confusion(
     _save(figure, path)
 
 
-def curves(values: Mapping[str, Sequence[float]], path: Path) -> None:
-    """Loss and accuracy by epoch, training and validation, as PNG."""
+def curves(values: Mapping[str, Sequence[float]], metric: str, path: Path) -> None:
+    """Loss and a metric by epoch, training and validation, as PNG."""
     figure = Figure(figsize=(9.0, 3.4), layout="constrained")
-    for axis, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+    for axis, name in zip(figure.subplots(1, 2), ("loss", metric), strict=True):
         for key, label in ((name, "training"), (f"val_{name}", "validation")):
             axis.plot(np.arange(1, len(values[key]) + 1), values[key], label=label)
         axis.set_xlabel("epoch")
-        axis.set_title(name)
+        axis.set_title(name.replace("_", " "))
         axis.legend()
         axis.grid(alpha=0.3)
+    _save(figure, path)
+
+
+def predicted_against_true(
+    predicted: Mapping[str, NDArray[np.floating]], truth: NDArray[np.floating], path: Path
+) -> None:
+    """Each model's numbers (N) over the true ones (N), side by side, as PNG."""
+    figure = Figure(figsize=(4.2 * len(predicted), 4.2), layout="constrained")
+    ends = [float(truth.min()), float(truth.max())]
+    axes = figure.subplots(1, len(predicted), squeeze=False, sharex=True)[0]
+    for axis, (name, values) in zip(axes, predicted.items(), strict=True):
+        axis.plot(ends, ends, color="black", linewidth=0.8)
+        axis.plot(truth, values, ".", color="tab:green", alpha=0.5)
+        axis.set_xlabel("true")
+        axis.set_title(f"{name}: mean absolute error {np.abs(values - truth).mean():.4g}")
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("predicted")
+    _save(figure, path)
+
+
+def bars(
+    columns: Mapping[str, Sequence[float]], names: Sequence[str], title: str, path: Path
+) -> None:
+    """A bar for each name and column, values from 0 to 1, as PNG."""
+    figure = Figure(figsize=(7.0, 1.2 + 0.4 * len(names)), layout="constrained")
+    axis = figure.subplots()
+    height = 0.8 / len(columns)
+    for number, (label, values) in enumerate(columns.items()):
+        places = np.arange(len(names)) + number * height
+        axis.barh(places, values, height, label=label)
+    axis.set_yticks(np.arange(len(names)) + 0.4 - height / 2, names, fontsize=8)
+    axis.invert_yaxis()
+    axis.set_xlim(0.0, 1.0)
+    axis.set_xlabel(title)
+    axis.legend()
     _save(figure, path)
 
 

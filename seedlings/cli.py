@@ -1,8 +1,8 @@
-"""The command line: `seedlings summary`, `ui`, `sync`, `runs`, `share`, `fetch`, `verify`."""
+"""The command line: `seedlings summary`, `preset`, `ui`, `sync`, `runs`, and so on."""
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import click
 
@@ -10,19 +10,22 @@ import click
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 
-from seedlings import layout, records, sharing, states, sync, tracking, verification
-from seedlings.errors import SeedlingsError
-
-_MODELS = ("majority", "baseline", "finetuned")
-_ROWS = (
-    ("accuracy", "accuracy"),
-    ("  from", "accuracy_low"),
-    ("  to", "accuracy_high"),
-    ("macro F1", "macro_f1"),
-    ("weighted F1", "weighted_f1"),
-    ("log-loss", "log_loss"),
-    ("calibration error", "calibration_error"),
+from seedlings import (
+    layout,
+    params,
+    presets,
+    records,
+    sharing,
+    states,
+    sync,
+    tracking,
+    verification,
 )
+from seedlings.errors import SeedlingsError
+from seedlings.files import replacing
+
+_MODELS = ("majority", "mean", "baseline", "finetuned")
+_CAPITALS = ("f1", "f2", "r2", "mae", "rmse")
 
 
 @click.group()
@@ -38,20 +41,69 @@ def summary() -> None:
         raise SeedlingsError(f"expected {path}, found none; run `make repro` or `dvc pull`")
     metrics = records.read(path).metrics
     click.echo(f"\nOn {metrics['images']:.0f} test images:\n")
-    click.echo(f"  {'':<20}" + "".join(f"{name:>12}" for name in _MODELS))
-    for title, key in _ROWS:
-        cells = [metrics.get(f"{name}/{key}") for name in _MODELS]
-        texts = ["" if cell is None else f"{cell:.4f}" for cell in cells]
-        click.echo(f"  {title:<20}" + "".join(f"{text:>12}" for text in texts))
-    click.echo(
-        f"\n  McNemar's test: {metrics['mcnemar/only_finetuned_right']:.0f} images only the "
-        f"fine-tuned model got right, {metrics['mcnemar/only_baseline_right']:.0f} only the "
-        f"baseline; p = {metrics['mcnemar/p_value']:.2g}"
-    )
+    for line in _side_by_side(metrics):
+        click.echo(f"  {line}")
+    click.echo(f"\n  {_comparison(metrics)}")
     click.echo("\nPictures:")
     for stage in pictures():
         click.echo(f"  {stage}")
     click.echo("\nMLflow:  make ui")
+
+
+@cli.command()
+@click.argument("name", required=False)
+@click.argument("changes", nargs=-1)
+def preset(name: str | None, changes: tuple[str, ...]) -> None:
+    """Write params.yaml as the preset NAME composes it, with CHANGES such as finetune.epochs=3.
+
+    Without a NAME: tell where params.yaml differs from its preset. `dvc exp run` composes it anew,
+    while `dvc repro` takes it as it is and does not look into conf/.
+    """
+    if name:
+        text = presets.compose(name, changes)
+        params.check(params.parse(text))
+        with replacing(layout.PARAMS) as scratch:
+            scratch.write_text(text, encoding="utf-8")
+        click.echo(f"{layout.PARAMS} is now the preset {name}; `dvc repro` runs it")
+        return
+    differences = presets.differences()
+    if differences:
+        click.echo(f"{layout.PARAMS} differs from what {layout.CONF}/ composes:")
+    for key, (here, composed) in differences.items():
+        click.echo(f"  {key}: {here}, not {composed}")
+    if differences:
+        click.echo(
+            f"`dvc repro` takes {layout.PARAMS} as it is; plain `dvc exp run` would compose it "
+            "anew.\nKeep the values in conf/local/changes.yaml, give them with -S, or use "
+            "`dvc exp run --no-hydra`."
+        )
+
+
+def _side_by_side(metrics: Mapping[str, float]) -> Iterable[str]:
+    """A column for each model, a row for each of its numbers."""
+    models = [name for name in _MODELS if any(key.startswith(f"{name}/") for key in metrics)]
+    yield f"{'':<20}" + "".join(f"{name:>12}" for name in models)
+    names = dict.fromkeys(key.partition("/")[2] for key in metrics if key.startswith("finetuned/"))
+    for name in names:
+        cells = [metrics.get(f"{model}/{name}") for model in models]
+        texts = ["" if cell is None else f"{cell:.4f}" for cell in cells]
+        yield f"{_title(name):<20}" + "".join(f"{text:>12}" for text in texts)
+
+
+def _title(name: str) -> str:
+    ends = {"low": "  from", "high": "  to"}
+    words = [word.upper() if word in _CAPITALS else word for word in name.split("_")]
+    return ends.get(words[-1], " ".join(words))
+
+
+def _comparison(metrics: Mapping[str, float]) -> str:
+    if "mcnemar/p_value" not in metrics:
+        return f"Wilcoxon's signed-rank test of both models: p = {metrics['wilcoxon/p_value']:.2g}"
+    return (
+        f"McNemar's test: {metrics['mcnemar/only_finetuned_right']:.0f} images only the "
+        f"fine-tuned model got right, {metrics['mcnemar/only_baseline_right']:.0f} only the "
+        f"baseline; p = {metrics['mcnemar/p_value']:.2g}"
+    )
 
 
 @cli.command("sync")

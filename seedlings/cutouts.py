@@ -26,8 +26,9 @@ def make(raw: Path, table: pd.DataFrame, params: Segment, target: Path) -> NDArr
     with store.create(target, (height, width, 3), np.uint8) as writer:
         batch = []
         for path in bar(table["path"], "segment", unit="image"):
-            batch.append(one(images.read(raw / path), params))
-            shares.append(masks.foreground(batch[-1]))
+            picture, share = _with_share(images.read(raw / path), params)
+            batch.append(picture)
+            shares.append(share)
             if len(batch) == _BATCH:
                 writer.append(np.stack(batch))
                 batch = []
@@ -38,7 +39,15 @@ def make(raw: Path, table: pd.DataFrame, params: Segment, target: Path) -> NDArr
 
 def one(image: NDArray[np.uint8], params: Segment) -> NDArray[np.uint8]:
     """One cut-out: what every network here sees of an image (RGB uint8, any size)."""
-    return masks.METHODS[params.method].cut_out(images.resize(image, *params.size))
+    return _with_share(image, params)[0]
+
+
+def _with_share(image: NDArray[np.uint8], params: Segment) -> tuple[NDArray[np.uint8], float]:
+    """A cut-out and its share of foreground."""
+    resized = images.resize(image, *params.size)
+    cut_out = masks.METHODS[params.method].cut_out(resized)
+    share = masks.foreground(masks.kept(cut_out))
+    return masks.with_background(resized, cut_out, params.background), share
 
 
 def summarize(shares: NDArray[np.float64]) -> dict[str, float]:

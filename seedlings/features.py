@@ -12,6 +12,17 @@ from seedlings.progress import bar
 from seedlings.runtime import keras
 
 
+def stored(path: Path) -> bool:
+    """Whether there are features: from scratch there is nothing that could be stored."""
+    return store.shape(path)[0] > 0
+
+
+def store_none(trunk: "keras.Model", target: Path) -> None:
+    """Write the empty array that says that nothing was computed in advance."""
+    with store.create(target, trunk.output_shape[1:], np.float32):
+        pass
+
+
 def extract(trunk: "keras.Model", images: Path, target: Path, *, batch_size: int, key: str) -> None:
     """Write the trunk's output for all images, in their order: N x h x w x C float32.
 

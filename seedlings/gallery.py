@@ -1,25 +1,29 @@
 """The gallery: contact sheets of what the stages did."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seedlings import images, sheets, splits, store
-from seedlings.sheets import Row, Tile
+from seedlings import images, sheets, store
+from seedlings.augmentations import Augmentation
+from seedlings.sheets import Image, Row, Tile
+from seedlings.tasks import Task
 
 _PER_CLASS = 6
 _GROUPS = 30
 _GROUP_MEMBERS = 6
 _COLUMNS = 6
+_VARIANTS = 8
 
 
-def examples(raw: Path, table: pd.DataFrame, path: Path) -> None:
-    """The first images of every class, as they came."""
+def examples(raw: Path, table: pd.DataFrame, task: Task, path: Path) -> None:
+    """The first images of every class (rarest tag, range of values), as they came."""
     rows = []
-    for name in splits.classes(table):
-        chosen = table.loc[table["label"] == name, "path"].head(_PER_CLASS)
+    for name, places in _groups(table, task):
+        chosen = table["path"].iloc[places[:_PER_CLASS]]
         rows.append(Row(name, [Tile(_small(raw / image)) for image in chosen]))
     sheets.write(sheets.draw(rows), path)
 
@@ -42,12 +46,17 @@ def duplicates(raw: Path, table: pd.DataFrame, path: Path) -> None:
 
 
 def before_and_after(
-    raw: Path, table: pd.DataFrame, cutouts: Path, shares: NDArray[np.float64], path: Path
+    raw: Path,
+    table: pd.DataFrame,
+    task: Task,
+    *,
+    cutouts: Path,
+    shares: NDArray[np.float64],
+    path: Path,
 ) -> None:
     """Some images of every class, each beside its cut-out, with the share of foreground."""
     rows = []
-    for name in splits.classes(table):
-        places = np.flatnonzero((table["label"] == name).to_numpy())
+    for name, places in _groups(table, task):
         tiles = []
         for place in places[np.linspace(0, len(places) - 1, _PER_CLASS // 2).astype(int)]:
             tiles.append(Tile(_small(raw / table["path"].iloc[place])))
@@ -57,27 +66,48 @@ def before_and_after(
     sheets.write(sheets.draw(rows), path)
 
 
-def mistakes(
-    cutouts: Path, table: pd.DataFrame, probabilities: NDArray, path: Path, most: int
-) -> None:
-    """The test images that were most confidently wrong, at most `most` of them.
+def augmented(image: Image, augmentation: Augmentation, path: Path) -> None:
+    """Every augmentation alone, and all together, on one image (H x W x 3, RGB uint8)."""
+    rows = [Row("as it is", [Tile(image)])]
+    for name in augmentation.active:
+        rows.append(Row(f"{name} alone", _varied(image, augmentation.alone(name))))
+    rows.append(Row("all together", _varied(image, augmentation)))
+    sheets.write(sheets.draw(rows), path)
 
-    `probabilities` (test rows x classes) belong to the test rows of `table`.
+
+def _varied(image: Image, augmentation: Augmentation) -> list[Tile]:
+    return [Tile(augmentation.one(image, np.random.default_rng(n))) for n in range(_VARIANTS)]
+
+
+def mistakes(
+    cutouts: Path,
+    places: NDArray[np.int64],
+    wrong: Sequence[tuple[int, str]],
+    *,
+    path: Path,
+    most: int,
+) -> None:
+    """The worst mistakes on test images, at most `most` of them.
+
+    `places` are the test rows of the array `cutouts`; `wrong` names test rows, the worst first,
+    each with its caption.
     """
-    classes = splits.classes(table)
-    places = splits.rows(table, "test")
-    predicted, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    wrong = np.flatnonzero(predicted != splits.codes(table)[places])
-    worst = wrong[np.argsort(-sure[wrong], kind="stable")][:most]
     tiles = []
-    for row in worst:
+    for row, caption in wrong[:most]:
         place = int(places[row])
-        caption = f"{table['label'].iloc[place]}\nas {classes[predicted[row]]}\n{sure[row]:.0%}"
         tiles.append(Tile(store.read(cutouts, place, place + 1)[0], caption))
-    rows = [Row(f"{len(wrong)} of {len(places)} test images wrong, the surest first")]
+    title = f"The {len(tiles)} worst of {len(wrong)} mistakes on {len(places)} test images"
+    rows = [Row(title)]
     for start in range(0, len(tiles), _COLUMNS):
         rows.append(Row("", tiles[start : start + _COLUMNS]))
     sheets.write(sheets.draw(rows, tile=120), path)
+
+
+def _groups(table: pd.DataFrame, task: Task) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """What belongs together on a sheet: a title, and the places of its rows."""
+    strata = task.strata(table["label"])
+    for name in np.unique(strata):
+        yield str(name), np.flatnonzero(strata == name)
 
 
 def _small(path: Path) -> NDArray[np.uint8]:

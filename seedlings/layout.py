@@ -13,6 +13,7 @@ REPORTS = Path("reports")
 PIPELINE = Path("dvc.yaml")
 LOCK = Path("dvc.lock")
 PARAMS = Path("params.yaml")
+CONF = Path("conf")
 
 
 def report(stage: str) -> Path:

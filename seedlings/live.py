@@ -17,6 +17,8 @@ from seedlings import git, layout, params, pipeline, tracking
 from seedlings.params import Params
 from seedlings.records import Record
 
+_OWN_SOURCES = ("sample", "digits")  # that need no file of the user's
+
 _Result = TypeVar("_Result")
 
 
@@ -48,7 +50,7 @@ def state_digest(everything: Params) -> str:
     for path in (layout.PIPELINE, *pipeline.code()):
         digest.update(path.as_posix().encode() + b"\0" + path.read_bytes())
     source = Path(everything.data.path)
-    if everything.data.source != "sample" and source.exists():
+    if everything.data.source not in _OWN_SOURCES and source.exists():
         for path in sorted(source.rglob("*")) if source.is_dir() else [source]:
             status = path.lstat()
             stamp = f"\0{status.st_size}\0{status.st_mtime_ns}"
@@ -63,7 +65,7 @@ class _StageRun:
         self._record = record
         self._tracker = tracking.Tracker()
         self._parent = self._open_parent(everything)
-        tags = {"seedlings.stage": record.stage, **git.tags()}
+        tags = {tracking.STAGE: record.stage, **git.tags()}
         self._id = self._tracker.start(
             record.stage, tags=tags, params=record.params, parent=self._parent
         )
@@ -77,7 +79,7 @@ class _StageRun:
         """Show the final numbers and pictures, and what of them belongs to the parent."""
         file = layout.record(self._record.stage)
         self._tracker.log_record(self._id, self._record, file, curves=False)
-        self._tracker.tag(self._id, {"seedlings.record": record_digest(file)})
+        self._tracker.tag(self._id, {tracking.RECORD: record_digest(file)})
         self._tracker.log_pictures(self._parent, self._record, Path())
         if self._record.stage == pipeline.FINAL_STAGE:
             self._tracker.log_metrics(self._parent, self._record.metrics)
@@ -98,7 +100,7 @@ class _StageRun:
         tags = {"seedlings.state": state, **git.tags()}
         if experiment:
             tags["seedlings.experiment"] = experiment
-        name = experiment or f"{everything.data.source}-{state[:7]}"
+        name = experiment or f"{everything.preset}-{state[:7]}"
         return self._tracker.start(name, tags=tags, params=params.flatten(params.read()))
 
 
@@ -107,7 +109,7 @@ def _inputs(record: Record, everything: Params) -> dict[str, str]:
     if record.stage != pipeline.FIRST_STAGE:
         return pipeline.input_hashes(record.stage)
     data = everything.data
-    source = "sample" if data.source == "sample" else data.url or data.path
+    source = data.source if data.source in _OWN_SOURCES else data.url or data.path
     return {source: data.checksum or pipeline.fingerprint(record.stage, record.params)}
 
 

@@ -99,10 +99,35 @@ METHODS: dict[str, Method] = {
 }
 
 
-def foreground(cut_out: Image) -> float:
-    """The share (0..1) of pixels that a cut-out picture kept: those that are not black."""
-    kept = np.bitwise_or.reduce(cut_out, axis=2)
-    return cv2.countNonZero(kept) / kept.size
+def kept(cut_out: Image) -> Mask:
+    """H x W, True where a cut-out kept its pixel: where that is not black."""
+    return np.bitwise_or.reduce(cut_out, axis=2) > 0
+
+
+def foreground(mask: Mask) -> float:
+    """The share (0..1) of pixels that are plant."""
+    return cv2.countNonZero(mask.view(np.uint8)) / mask.size
+
+
+def with_background(image: Image, cut_out: Image, background: str) -> Image:
+    """The cut-out with its background as asked: `black`, `mean` or `dimmed`.
+
+    `mean` is one colour, the mean of the background; `dimmed` has a third of its brightness, so
+    that what the mask missed can still be seen.
+    """
+    plant = kept(cut_out)
+    match background:
+        case "mean":
+            behind = np.broadcast_to(_mean(image, ~plant), image.shape)
+        case "dimmed":
+            behind = image // 3
+        case _:
+            return cut_out
+    return np.where(plant[:, :, None], cut_out, behind)
+
+
+def _mean(image: Image, mask: Mask) -> Image:
+    return np.round(cv2.mean(image, mask.view(np.uint8))[:3]).astype(np.uint8)
 
 
 @cache

@@ -1,11 +1,11 @@
-"""Metrics: how good a classifier is, how sure that is, and whether one beats another."""
+"""Metrics: how good a model is, how sure that is, and whether one beats another."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import binomtest
+from scipy import stats
 from sklearn import metrics
 
 Labels = NDArray[np.int64]
@@ -59,6 +59,92 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+def bootstrap_mean(
+    values: NDArray[np.floating], *, confidence: float, samples: int, rng: np.random.Generator
+) -> tuple[float, float]:
+    """The percentile bootstrap interval of a mean (Efron 1979)."""
+    count = len(values)
+    means = [values[rng.integers(0, count, count)].mean() for _ in range(samples)]
+    tail = (1.0 - confidence) / 2.0
+    low, high = np.quantile(means, [tail, 1.0 - tail])
+    return float(low), float(high)
+
+
+def summarize_tags(
+    truth: NDArray[np.bool_],
+    given: NDArray[np.bool_],
+    *,
+    confidence: float,
+    samples: int,
+    rng: np.random.Generator,
+) -> dict[str, float]:
+    """The headline numbers of tags (N x tags, True where one is there).
+
+    f2, the mean F2 of the images, with its bootstrap interval (f2_low, f2_high); macro_f1 over
+    the tags; micro_f1; exact_match, the share of images of which all tags are right.
+    """
+    per_image = f2_per_image(truth, given)
+    low, high = bootstrap_mean(per_image, confidence=confidence, samples=samples, rng=rng)
+    return {
+        "f2": float(per_image.mean()),
+        "f2_low": low,
+        "f2_high": high,
+        "macro_f1": float(metrics.f1_score(truth, given, average="macro", zero_division=0.0)),
+        "micro_f1": float(metrics.f1_score(truth, given, average="micro", zero_division=0.0)),
+        "exact_match": float((truth == given).all(axis=1).mean()),
+    }
+
+
+def f2_per_image(truth: NDArray[np.bool_], given: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """F2 of each image's tags: recall weighs four times as much as precision (van Rijsbergen 1979).
+
+    An image that has no tag and is given none has 1.
+    """
+    right = (truth & given).sum(axis=1)
+    whole = 4 * truth.sum(axis=1) + given.sum(axis=1)
+    return np.divide(5.0 * right, whole, out=np.ones(len(truth)), where=whole > 0)
+
+
+def per_tag(truth: NDArray[np.bool_], given: NDArray[np.bool_], tags: list[str]) -> pd.DataFrame:
+    """Precision, recall, F1, F2 and the number of images of each tag."""
+    columns = metrics.precision_recall_fscore_support(truth, given, zero_division=0.0)
+    names = ["precision", "recall", "f1", "images"]
+    table = pd.DataFrame({"label": tags, **dict(zip(names, columns, strict=True))})
+    f2 = metrics.fbeta_score(truth, given, beta=2, average=None, zero_division=0.0)
+    table.insert(4, "f2", f2)
+    return table
+
+
+def summarize_numbers(
+    truth: NDArray[np.floating],
+    predicted: NDArray[np.floating],
+    *,
+    confidence: float,
+    samples: int,
+    rng: np.random.Generator,
+) -> dict[str, float]:
+    """The headline numbers of N numbers: `errors`, and the bootstrap interval of the first."""
+    wrong = np.abs(predicted.astype(np.float64) - truth)
+    low, high = bootstrap_mean(wrong, confidence=confidence, samples=samples, rng=rng)
+    return errors(truth, predicted) | {"mae_low": low, "mae_high": high}
+
+
+def errors(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -> dict[str, float]:
+    """The mean absolute error (mae), root mean squared error (rmse), and R2 (r2)."""
+    return {
+        "mae": float(metrics.mean_absolute_error(truth, predicted)),
+        "rmse": float(metrics.root_mean_squared_error(truth, predicted)),
+        "r2": float(metrics.r2_score(truth, predicted)),
+    }
+
+
+def wilcoxon(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
+    """The two-sided p of the signed-rank test of paired values (Wilcoxon 1945); 1 if all equal."""
+    if np.array_equal(first, second):
+        return 1.0
+    return float(stats.wilcoxon(first, second).pvalue)
+
+
 def calibration_error(labels: Labels, probabilities: Probabilities, *, bins: int) -> float:
     """The expected calibration error, with bins of equal width (Guo et al. 2017, eq. 3)."""
     sure = probabilities.max(axis=1)
@@ -97,7 +183,7 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNemar:
     only_first = int((first & ~second).sum())
     only_second = int((~first & second).sum())
     differing = only_first + only_second
-    p_value = binomtest(only_first, differing).pvalue if differing else 1.0
+    p_value = stats.binomtest(only_first, differing).pvalue if differing else 1.0
     return McNemar(only_first, only_second, float(p_value))
 
 

@@ -1,30 +1,35 @@
 """Networks: what is trained here, and how it goes on top of a backbone."""
 
+from typing import Any
+
 from seedlings.backbones import Backbone
 from seedlings.errors import SeedlingsError
-from seedlings.params import Finetune
+from seedlings.params import ConvNet, Finetune, Head, Penalty, Regularization
 from seedlings.runtime import keras
+from seedlings.tasks import Task
 
 
-def logistic_regression(image_shape: tuple[int, ...], classes: int) -> "keras.Model":
-    """The chapter's baseline: pixels / 255, flatten, dense, softmax.
+def baseline(image_shape: tuple[int, ...], units: int, task: Task) -> "keras.Model":
+    """The chapter's baseline: pixels / 255, flatten, dense, and the task's activation.
 
-    Takes N x image_shape RGB uint8, gives N x classes probabilities.
+    That is a logistic regression for classes and tags, a linear one for numbers. Takes
+    N x image_shape RGB uint8, gives N x units.
     """
     images = keras.Input(image_shape, dtype="uint8", name="image")
     x = keras.layers.Rescaling(1.0 / 255.0, name="rescaling")(images)
     x = keras.layers.Flatten(name="flatten")(x)
-    x = keras.layers.Dense(classes, activation="softmax", name="probabilities")(x)
-    return keras.Model(images, x, name="logistic_regression")
+    x = keras.layers.Dense(units, activation=task.activation, name="output")(x)
+    return keras.Model(images, x, name="baseline")
 
 
-def top(backbone: Backbone, classes: int, params: Finetune) -> "keras.Model":
-    """What is trained on stored features: a head, below it the layers above the cut if asked.
+def top(backbone: Backbone, units: int, task: Task, params: Finetune) -> "keras.Model":
+    """What is trained: a head, below it a ConvNet and the layers above the cut where asked for.
 
-    Takes features (N x h x w x C float32), gives N x classes probabilities. The layers above the
-    cut stand in the layer `above`; where they are not to be trained they are left out.
+    Takes features (N x h x w x C float32), gives N x units. The layers above the cut stand in the
+    layer `above`; where they are not to be trained they are left out.
 
-    Raises SeedlingsError where they are asked for and there are none.
+    Raises SeedlingsError where they are asked for and there are none, and where a block gets less
+    than it can take.
     """
     features = keras.Input(backbone.trunk.output_shape[1:], name="features")
     x = features
@@ -36,26 +41,105 @@ def top(backbone: Backbone, classes: int, params: Finetune) -> "keras.Model":
                 "cut lower (for VGG16 at block4_pool)"
             )
         x = backbone.above(x)
-    head = params.head
-    x = _pooling(head.pooling)(x)
-    if head.batch_normalization:
-        x = keras.layers.BatchNormalization(momentum=head.momentum, name="normalization")(x)
-    if head.dropout:
-        x = keras.layers.Dropout(head.dropout, name="dropout")(x)
-    penalty = keras.regularizers.L1L2(head.l1, head.l2) if head.l1 or head.l2 else None
-    output = keras.layers.Dense(
-        classes, activation="softmax", kernel_regularizer=penalty, name="probabilities"
-    )
+    penalties = _penalties(params.regularization)
+    x = _convnet(x, params.convnet, penalties)
+    x = _head(x, params.head, penalties)
+    output = keras.layers.Dense(units, activation=task.activation, name="output", **penalties)
     return keras.Model(features, output(x), name="top")
 
 
 def assemble(trunk: "keras.Model", top: "keras.Model") -> "keras.Model":
-    """The whole classifier: images (N x H x W x 3, RGB uint8) to N x classes probabilities.
+    """The whole model: images (N x H x W x 3, RGB uint8) to what `top` gives.
 
     Its layers `trunk` and `top` are the two models given, with the same weights.
     """
     images = keras.Input(trunk.input_shape[1:], dtype="uint8", name="image")
     return keras.Model(images, top(trunk(images)), name="classifier")
+
+
+def _convnet(x: Any, params: ConvNet, penalties: dict[str, Any]) -> Any:
+    """Blocks of convolutions; each block but the first halves (pool 2) what the one before gives.
+
+    Plain blocks (LeCun et al. 1998) pool at their end; residual ones (He et al. 2016, basic blocks)
+    pool at the beginning, so that what the last one gives goes into the head unpooled.
+    """
+    if params.stem_filters:
+        x = _convolution(x, params.stem_filters, params, penalties, stride=params.stem_stride)
+    for number, filters in enumerate(params.filters):
+        if params.residual:
+            if number and params.pool > 1:
+                x = keras.layers.AveragePooling2D(params.pool)(x)
+            for _ in range(params.convolutions):
+                x = _residual(x, filters, params, penalties)
+        else:
+            x = _plain(x, filters, params, penalties)
+    return x
+
+
+def _plain(x: Any, filters: int, params: ConvNet, penalties: dict[str, Any]) -> Any:
+    for _ in range(params.convolutions):
+        x = _convolution(x, filters, params, penalties)
+    if params.pool > 1:
+        _check_room(x, params.pool)
+        x = keras.layers.MaxPooling2D(params.pool)(x)
+    if params.batch_normalization == "after_pool":
+        x = keras.layers.BatchNormalization(momentum=params.momentum)(x)
+    if params.dropout:
+        x = keras.layers.Dropout(params.dropout)(x)
+    return x
+
+
+def _residual(x: Any, filters: int, params: ConvNet, penalties: dict[str, Any]) -> Any:
+    """Two convolutions beside a shortcut, which a 1 x 1 convolution widens where it has to."""
+    shortcut = x
+    if x.shape[-1] != filters:
+        shortcut = keras.layers.Conv2D(filters, 1, use_bias=False, **_kernel(penalties))(x)
+        shortcut = _normalized(shortcut, params)
+    y = _convolution(x, filters, params, penalties)
+    y = _convolution(y, filters, params, penalties, activated=False)
+    y = keras.layers.Activation("relu")(keras.layers.Add()([y, shortcut]))
+    return keras.layers.Dropout(params.dropout)(y) if params.dropout else y
+
+
+def _convolution(
+    x: Any,
+    filters: int,
+    params: ConvNet,
+    penalties: dict[str, Any],
+    *,
+    stride: int = 1,
+    activated: bool = True,
+) -> Any:
+    """A convolution and ReLU, with batch normalisation between them if asked."""
+    _check_room(x, params.kernel if params.padding == "valid" else stride)
+    normalized = params.batch_normalization == "after_convolution"
+    x = keras.layers.Conv2D(
+        filters,
+        params.kernel,
+        strides=stride,
+        padding=params.padding,
+        use_bias=not normalized,
+        **(_kernel(penalties) if normalized else penalties),
+    )(x)
+    x = _normalized(x, params)
+    return keras.layers.Activation("relu")(x) if activated else x
+
+
+def _normalized(x: Any, params: ConvNet) -> Any:
+    if params.batch_normalization != "after_convolution":
+        return x
+    return keras.layers.BatchNormalization(momentum=params.momentum)(x)
+
+
+def _head(x: Any, params: Head, penalties: dict[str, Any]) -> Any:
+    x = _pooling(params.pooling)(x)
+    if params.batch_normalization:
+        x = keras.layers.BatchNormalization(momentum=params.momentum, name="normalization")(x)
+    if params.dropout:
+        x = keras.layers.Dropout(params.dropout, name="dropout")(x)
+    for width in params.dense:
+        x = keras.layers.Dense(width, activation="relu", **penalties)(x)
+    return x
 
 
 def _pooling(name: str) -> "keras.layers.Layer":
@@ -64,3 +148,28 @@ def _pooling(name: str) -> "keras.layers.Layer":
     if name == "max":
         return keras.layers.GlobalMaxPooling2D(name="pooling")
     return keras.layers.GlobalAveragePooling2D(name="pooling")
+
+
+def _penalties(params: Regularization) -> dict[str, Any]:
+    """What is added to the loss for kernels, biases and outputs, as keywords of a Keras layer."""
+    parts = {"kernel": params.kernel, "bias": params.bias, "activity": params.activity}
+    penalties = {f"{name}_regularizer": _penalty(part) for name, part in parts.items()}
+    return {name: penalty for name, penalty in penalties.items() if penalty}
+
+
+def _penalty(params: Penalty) -> Any:
+    return keras.regularizers.L1L2(params.l1, params.l2) if params.l1 or params.l2 else None
+
+
+def _kernel(penalties: dict[str, Any]) -> dict[str, Any]:
+    """The penalties of a layer without a bias, whose output is normalised anyway."""
+    return {name: value for name, value in penalties.items() if name == "kernel_regularizer"}
+
+
+def _check_room(x: Any, needed: int) -> None:
+    if min(x.shape[1:3]) < needed:
+        raise SeedlingsError(
+            f"finetune.convnet: expected at least {needed} x {needed} pixels before each layer, "
+            f"found {x.shape[1]} x {x.shape[2]}; take fewer filters (blocks), or a larger "
+            "segment.size"
+        )

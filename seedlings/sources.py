@@ -1,10 +1,10 @@
-"""Sources: where the images come from, brought to one folder a class."""
+"""Sources: where the images come from, brought to one folder a class, or beside their index."""
 
 from pathlib import Path
 
 import numpy as np
 
-from seedlings import archives, downloads, images, sample
+from seedlings import archives, datasets, downloads, images, sample
 from seedlings.errors import SeedlingsError
 from seedlings.params import Data
 from seedlings.progress import bar
@@ -22,7 +22,11 @@ def fetch(data: Data, target: Path, seed: int) -> dict[str, int]:
             _unpack(data, target)
         case "folder":
             _copy(data, target)
-    return _count(target)
+        case "mnist":
+            datasets.write_mnist(_file(data, "Keras' mnist.npz"), target)
+        case "digits":
+            datasets.write_digits(target)
+    return _count(target, needs_folders=data.index is None)
 
 
 def _draw(data: Data, target: Path, seed: int) -> None:
@@ -35,13 +39,7 @@ def _draw(data: Data, target: Path, seed: int) -> None:
 
 
 def _unpack(data: Data, target: Path) -> None:
-    archive = downloads.fetch(data.url, data.checksum) if data.url else Path(data.path)
-    if not archive.is_file():
-        raise SeedlingsError(
-            f"expected a zip or tar at {archive} (data.path), found "
-            f"{'a folder' if archive.is_dir() else 'nothing'}; set data.path or data.url"
-        )
-    downloads.verify(archive, data.checksum)
+    archive = _file(data, "a zip or tar")
     try:
         archives.unpack(
             archive,
@@ -56,6 +54,18 @@ def _unpack(data: Data, target: Path) -> None:
         raise
 
 
+def _file(data: Data, kind: str) -> Path:
+    """The file at data.url or data.path, held against data.checksum."""
+    file = downloads.fetch(data.url, data.checksum) if data.url else Path(data.path)
+    if not file.is_file():
+        raise SeedlingsError(
+            f"expected {kind} at {file} (data.path), found "
+            f"{'a folder' if file.is_dir() else 'nothing'}; set data.path or data.url"
+        )
+    downloads.verify(file, data.checksum)
+    return file
+
+
 def _copy(data: Data, target: Path) -> None:
     folder = Path(data.path) / (data.folder or "")
     if not folder.is_dir():
@@ -67,17 +77,17 @@ def _copy(data: Data, target: Path) -> None:
     archives.copy_folder(folder, target)
 
 
-def _count(target: Path) -> dict[str, int]:
+def _count(target: Path, *, needs_folders: bool) -> dict[str, int]:
     """Files in each top folder. An empty folder is refused here: DVC does not keep it."""
     folders = sorted(path for path in target.rglob("*") if path.is_dir())
     files = {path: sum(inner.is_file() for inner in path.rglob("*")) for path in folders}
     empty = [str(path.relative_to(target)) for path, count in files.items() if not count]
     if empty:
         raise SeedlingsError(
-            f"expected images in every class folder, found none in: {', '.join(empty)}; "
+            f"expected images in every folder, found none in: {', '.join(empty)}; "
             "remove the folder or fill it"
         )
-    if not files:
+    if needs_folders and not files:
         raise SeedlingsError(
             "expected one folder a class, found none; "
             "data.path and data.folder say where the class folders are"

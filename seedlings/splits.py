@@ -1,5 +1,6 @@
 """The split: which images are for training, which for validation, which for testing."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,25 +10,48 @@ from numpy.typing import NDArray
 from seedlings.errors import SeedlingsError
 from seedlings.files import write_csv
 from seedlings.params import Split
+from seedlings.tasks import Task
 
 SPLITS = ("train", "validation", "test")
 COLUMNS = ["path", "label", "split", "group"]
 
 
-def choose(table: pd.DataFrame, params: Split, rng: np.random.Generator) -> NDArray[np.str_]:
+def choose(
+    table: pd.DataFrame, task: Task, params: Split, rng: np.random.Generator
+) -> NDArray[np.str_]:
     """A split (one of SPLITS) for each row of a table with labels and groups.
 
-    By the rule `folders` it is the one that is there, held against the groups; by `per_class` it
+    By the rule `folders` it is the one that is there, held against the groups, and what the
+    folders lack of validation and test is drawn from their training images; by the other rules all
     is drawn, see `assign`. Raises SeedlingsError where the rule cannot be kept.
     """
-    if params.rule == "folders":
-        _check_given(table)
-        return table["split"].to_numpy(dtype=str)
+    given = table["split"].to_numpy(dtype="<U10")
+    if params.rule != "folders":
+        return _draw(table, task, params, SPLITS[1:], rng)
+    lacking = tuple(name for name in SPLITS[1:] if name not in given)
+    _check_given(table, task, [name for name in SPLITS if name not in lacking])
+    if lacking:
+        own = np.flatnonzero(given == "train")
+        given[own] = _draw(table.iloc[own], task, params, lacking, rng)
+    return given
+
+
+def _draw(
+    table: pd.DataFrame,
+    task: Task,
+    params: Split,
+    names: tuple[str, ...],
+    rng: np.random.Generator,
+) -> NDArray[np.str_]:
+    """The rows shared out to training and these splits, as the parameters say."""
+    sizes = {"test": params.test_share, "validation": params.validation_share}
+    if task.has_classes and params.rule != "share":
+        sizes["validation"] = params.validation_per_class
     return assign(
-        table["label"].to_numpy(dtype=str),
+        task.strata(table["label"]),
         table["group"].to_numpy(),
-        validation_per_class=params.validation_per_class,
-        test_share=params.test_share,
+        sizes={name: size for name, size in sizes.items() if name in names},
+        all_needed=task.has_classes,
         rng=rng,
     )
 
@@ -36,36 +60,40 @@ def assign(
     labels: NDArray[np.str_],
     groups: NDArray[np.int64],
     *,
-    validation_per_class: int,
-    test_share: float,
+    sizes: Mapping[str, float],
+    all_needed: bool = True,
     rng: np.random.Generator,
 ) -> NDArray[np.str_]:
-    """A drawn split for each image: stratified, and no group torn apart.
+    """A drawn split for each image: stratified by label, and no group torn apart.
 
-    Each class gives `test_share` of its images (rounded, at least one) to the test and
-    `validation_per_class` to the validation. Where groups are too large to fill a number exactly,
-    a few fewer are taken, never more.
+    `sizes` says for each split what every label gives to it: so many images, or a share of them
+    (a float; rounded, and at least one where all are needed); the rest is for training. Where
+    groups are too large to fill a number exactly, a few fewer are taken, never more.
 
-    Raises SeedlingsError that lists every class that is too small.
+    Raises SeedlingsError that lists every label that is too small, if `all_needed`.
     """
     classes, codes = np.unique(labels, return_inverse=True)
-    sizes = np.bincount(codes)
+    counts = np.bincount(codes)
+    least = 1 if all_needed else 0
     wanted = {
-        "test": np.maximum(1, np.round(test_share * sizes).astype(int)),
-        "validation": np.full(len(classes), validation_per_class),
+        name: np.maximum(least, np.round(size * counts).astype(int))
+        if isinstance(size, float)
+        else np.full(len(classes), size)
+        for name, size in sizes.items()
     }
-    _check_sizes(classes, sizes, wanted["test"], validation_per_class)
+    if all_needed:
+        _check_sizes(classes, counts, wanted)
     members = _members(groups)
     split = np.full(len(labels), "train", dtype="<U10")
     for name, needed in wanted.items():
         left = needed.copy()
         for group in rng.permutation(len(members)):
             rows = members[group]
-            counts = np.bincount(codes[rows], minlength=len(classes))
-            if split[rows[0]] == "train" and (counts <= left).all():
+            there = np.bincount(codes[rows], minlength=len(classes))
+            if split[rows[0]] == "train" and (there <= left).all():
                 split[rows] = name
-                left -= counts
-    _check_filled(classes, codes, split)
+                left -= there
+    _check_filled(classes if all_needed else None, codes, split, ("train", *sizes))
     return split
 
 
@@ -80,33 +108,23 @@ def read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=text, keep_default_na=False)
 
 
-def classes(table: pd.DataFrame) -> list[str]:
-    """The class names, sorted; a class's number is its place here."""
-    return sorted(table["label"].unique())
-
-
-def codes(table: pd.DataFrame) -> NDArray[np.int64]:
-    """The class number of each row."""
-    return pd.Categorical(table["label"], categories=classes(table)).codes.astype(np.int64)
-
-
 def rows(table: pd.DataFrame, split: str) -> NDArray[np.int64]:
     """The places of a split's rows."""
     return np.flatnonzero((table["split"] == split).to_numpy())
 
 
-def counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """Images of each class in each split."""
-    crossed = pd.crosstab(table["label"], table["split"])
+def counts(table: pd.DataFrame, task: Task) -> dict[str, dict[str, int]]:
+    """Images of each class in each split; of tags the rarest an image has, of numbers the bin."""
+    crossed = pd.crosstab(task.strata(table["label"]), table["split"].to_numpy())
     return crossed.reindex(columns=list(SPLITS), fill_value=0).to_dict("index")
 
 
-def totals(table: pd.DataFrame) -> dict[str, int]:
-    """Images, classes and groups, and the images of each split."""
+def totals(table: pd.DataFrame, task: Task) -> dict[str, int]:
+    """Images, classes (tags, or 1 for a number) and groups, and the images of each split."""
     sizes = {split: int((table["split"] == split).sum()) for split in SPLITS}
     return {
         "images": len(table),
-        "classes": table["label"].nunique(),
+        "classes": len(task.outputs(table["label"])),
         "groups": table["group"].nunique(),
         **sizes,
     }
@@ -117,10 +135,10 @@ def _members(groups: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     return np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
 
 
-def _check_given(table: pd.DataFrame) -> None:
-    for split in SPLITS:
+def _check_given(table: pd.DataFrame, task: Task, given: list[str]) -> None:
+    for split in given:
         here = set(table.loc[table["split"] == split, "label"])
-        missing = sorted(set(table["label"]) - here)
+        missing = sorted(set(table["label"]) - here) if task.has_classes else []
         if missing:
             raise SeedlingsError(
                 f"split.rule is `folders`: expected images of every class in {split}, "
@@ -132,38 +150,49 @@ def _check_given(table: pd.DataFrame) -> None:
         raise SeedlingsError(
             f"split.rule is `folders`: {len(groups)} groups of (near) duplicates cross the "
             "splits:\n  " + "\n  ".join(groups) + "\nremove one of each, lower "
-            "split.duplicate_distance, or use the rule `per_class`"
+            "split.duplicate_distance, or use another rule"
         )
 
 
 def _check_sizes(
-    classes: NDArray[np.str_], sizes: NDArray, tests: NDArray, validation: int
+    classes: NDArray[np.str_], sizes: NDArray, wanted: Mapping[str, NDArray[np.int64]]
 ) -> None:
-    small = [
-        f"{name}: {size} images, at least {validation + test + 1} needed "
-        f"({validation} validation, {test} test, 1 training)"
-        for name, size, test in zip(classes, sizes, tests, strict=True)
-        if size < validation + test + 1
-    ]
+    small = []
+    for number, name in enumerate(classes):
+        parts = [f"{counts[number]} {split}" for split, counts in wanted.items()]
+        needed = sum(int(counts[number]) for counts in wanted.values()) + 1
+        if sizes[number] < needed:
+            small.append(
+                f"{name}: {sizes[number]} images, at least {needed} needed "
+                f"({', '.join(parts)}, 1 training)"
+            )
     if small:
         raise SeedlingsError(
-            "these classes are too small for split.validation_per_class and split.test_share:\n  "
+            "these classes are too small for what split.validation_per_class (or "
+            "validation_share) and split.test_share take:\n  "
             + "\n  ".join(small)
             + "\nlower them, or add images"
         )
 
 
-def _check_filled(classes: NDArray[np.str_], codes: NDArray, split: NDArray[np.str_]) -> None:
-    lacking = [
-        f"{name}: none for {part}"
-        for number, name in enumerate(classes)
-        for part in SPLITS
-        if not ((codes == number) & (split == part)).any()
-    ]
+def _check_filled(
+    classes: NDArray[np.str_] | None,
+    codes: NDArray,
+    split: NDArray[np.str_],
+    names: tuple[str, ...],
+) -> None:
+    lacking = [f"none at all for {part}" for part in names if not (split == part).any()]
+    if classes is not None:
+        lacking = [
+            f"{name}: none for {part}"
+            for number, name in enumerate(classes)
+            for part in names
+            if not ((codes == number) & (split == part)).any()
+        ]
     if lacking:
         raise SeedlingsError(
             "groups of near duplicates are too large to fill every split:\n  "
             + "\n  ".join(lacking)
-            + "\nraise split.validation_per_class or split.test_share, "
-            "or lower split.duplicate_distance"
+            + "\nraise what split.validation_per_class (or validation_share) and "
+            "split.test_share take, or lower split.duplicate_distance"
         )

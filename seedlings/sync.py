@@ -14,11 +14,9 @@ from seedlings.errors import SeedlingsError
 from seedlings.live import record_digest
 from seedlings.records import Record
 from seedlings.states import State
-from seedlings.tracking import PARENT, Run, Tracker
+from seedlings.tracking import PARENT, RECORD, STAGE, Run, Tracker
 
 LOCK = "seedlings.lock"
-STAGE = "seedlings.stage"
-RECORD = "seedlings.record"
 _COMPLETE = "seedlings.complete"
 RESTORED = "seedlings.restored"
 
@@ -83,8 +81,8 @@ class _Publication:
         return self._tracker.start(self._name(), tags=tags, params=self._state.params)
 
     def _name(self) -> str:
-        source = self._state.params.get("data.source", "state")
-        return self._state.experiment or f"{source}-{self._state.digest[:7]}"
+        preset = self._state.params.get("preset", "state")
+        return self._state.experiment or f"{preset}-{self._state.digest[:7]}"
 
     def _show_stage(self, parent: str, record: Record, digest: str, root: Path) -> None:
         """Have one finished run of the stage below the parent, and name its outputs on it."""

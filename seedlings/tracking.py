@@ -30,6 +30,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 EXPERIMENT = "seedlings"
 PARENT = "mlflow.parentRunId"
+STAGE = "seedlings.stage"
+RECORD = "seedlings.record"
 _LARGEST_BATCH = 100
 
 for _name in ("mlflow", "alembic"):

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_class_weight
 
 from seedlings.batches import Batches
@@ -14,43 +13,49 @@ from seedlings.params import Baseline, Finetune, Schedule
 from seedlings.progress import bar
 from seedlings.records import Record
 from seedlings.runtime import keras
-
-_LOSS = "sparse_categorical_crossentropy"
+from seedlings.tasks import Targets, Task
 
 
 def train_baseline(
-    model: "keras.Model", train: Batches, validation: Batches, record: Record, params: Baseline
+    model: "keras.Model",
+    train: Batches,
+    validation: Batches,
+    *,
+    record: Record,
+    task: Task,
+    params: Baseline,
 ) -> None:
     """Train the baseline as the chapter does: plain SGD for a number of epochs."""
-    optimizer = keras.optimizers.SGD(params.learning_rate)
-    fit(model, train, validation, record, optimizer=optimizer, epochs=params.epochs)
+    _compile(model, task, keras.optimizers.SGD(params.learning_rate))
+    fit(model, train, validation, record=record, epochs=params.epochs)
 
 
 def train_top(
-    top: "keras.Model", train: Batches, validation: Batches, record: Record, params: Finetune
+    model: "keras.Model",
+    train: Batches,
+    validation: Batches,
+    *,
+    record: Record,
+    task: Task,
+    params: Finetune,
 ) -> None:
-    """Train a head on stored features; then, if asked, the layers above the cut with it.
+    """Train a head on stored features, or the whole model on images; only what is not frozen.
 
-    Batch normalisation in the layers above the cut keeps its statistics and scales throughout.
+    Then, if asked, the layers above the cut learn with it. Batch normalisation in them keeps its
+    statistics and scales throughout.
     """
-    best_loss, best_weights = math.inf, top.get_weights()
+    best_loss, best_weights = math.inf, model.get_weights()
     for epochs, rate, above_learns in _phases(params):
         if params.unfreeze.epochs:
-            _set_trainable(top.get_layer("above"), above_learns)
-        fit(
-            top,
-            train,
-            validation,
-            record,
-            optimizer=make_optimizer(params, rate=rate, steps=epochs * len(train)),
-            epochs=epochs,
-            options=params,
-        )
-        loss = score(top, validation)["loss"]
+            _set_trainable(_above(model), above_learns)
+        optimizer = make_optimizer(params, rate=rate, epochs=epochs, steps=len(train))
+        _compile(model, task, optimizer, params.label_smoothing)
+        fit(model, train, validation, record=record, epochs=epochs, options=params)
+        loss = score(model, validation)["loss"]
         if params.early_stopping and loss > best_loss:
-            top.set_weights(best_weights)  # the second phase found nothing better
+            model.set_weights(best_weights)  # the second phase found nothing better
         else:
-            best_loss, best_weights = loss, top.get_weights()
+            best_loss, best_weights = loss, model.get_weights()
 
 
 def _phases(params: Finetune) -> list[tuple[int, float, bool]]:
@@ -61,41 +66,56 @@ def _phases(params: Finetune) -> list[tuple[int, float, bool]]:
     return phases
 
 
-def make_optimizer(params: Finetune, *, rate: float, steps: int) -> "keras.optimizers.Optimizer":
-    """The optimiser, with its learning rate going from `rate` to its final share in `steps`."""
-    scheduled = _schedule(params.schedule, rate, steps)
+def make_optimizer(
+    params: Finetune, *, rate: float, epochs: int, steps: int
+) -> "keras.optimizers.Optimizer":
+    """The optimiser, its learning rate going from `rate` to its final share.
+
+    `steps` is the number of batches of an epoch.
+    """
+    scheduled = _schedule(params.schedule, rate, epochs, steps)
     constants = params.optimizer
+    average = {"use_ema": True, "ema_momentum": constants.average_weights}
+    options = average if constants.average_weights else {}
+    moments = {
+        "beta_1": constants.beta_1,
+        "beta_2": constants.beta_2,
+        "epsilon": constants.epsilon,
+    }
     match constants.name:
         case "sgd":
-            return keras.optimizers.SGD(scheduled, momentum=constants.momentum)
+            return keras.optimizers.SGD(scheduled, momentum=constants.momentum, **options)
         case "rmsprop":
-            return keras.optimizers.RMSprop(scheduled, momentum=constants.momentum)
+            return keras.optimizers.RMSprop(scheduled, momentum=constants.momentum, **options)
         case "adamw":
-            return keras.optimizers.AdamW(scheduled, weight_decay=constants.weight_decay)
+            return keras.optimizers.AdamW(
+                scheduled, weight_decay=constants.weight_decay, **moments, **options
+            )
         case _:
-            return keras.optimizers.Adam(scheduled)
+            return keras.optimizers.Adam(scheduled, **moments, **options)
 
 
 def fit(
     model: "keras.Model",
     train: Batches,
     validation: Batches,
-    record: Record,
     *,
-    optimizer: "keras.optimizers.Optimizer",
+    record: Record,
     epochs: int,
     options: Finetune | None = None,
 ) -> None:
-    """Train the model in place; each epoch's loss and accuracy go to the record's curves.
+    """Train a compiled model in place; each epoch's loss and metric go to the record's curves.
 
     With `options.early_stopping`, training stops after that many epochs without a lower validation
-    loss, and the weights of the best epoch are put back, also where all epochs ran.
+    loss, and the weights of the best epoch are put back, also where all epochs ran. Where weights
+    are averaged, it is the averages that are validated and kept (Polyak and Juditsky 1992).
 
     Raises SeedlingsError where the loss is no longer a number.
     """
-    model.compile(optimizer, _LOSS, metrics=["accuracy"])
     callbacks: list[Any] = [_Report(record, epochs)]
     weights = None
+    if options and options.optimizer.average_weights:
+        callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
     if options and options.early_stopping is not None:
         callbacks.append(
             keras.callbacks.EarlyStopping(
@@ -103,7 +123,7 @@ def fit(
             )
         )
     if options and options.class_weights == "balanced":
-        weights = balanced_weights(train.labels)
+        weights = balanced_weights(train.targets)
     model.fit(
         train,
         validation_data=validation,
@@ -116,23 +136,59 @@ def fit(
 
 
 def score(model: "keras.Model", batches: Batches) -> dict[str, float]:
-    """Loss and accuracy of a compiled model; sums count, so a short last batch weighs less."""
+    """Loss and metric of a compiled model; sums count, so a short last batch weighs less."""
     values = model.evaluate(batches, verbose=0, return_dict=True)
     return {name: float(value) for name, value in values.items()}
 
 
-def balanced_weights(labels: NDArray[np.int64]) -> dict[int, float]:
+def _compile(
+    model: "keras.Model",
+    task: Task,
+    optimizer: "keras.optimizers.Optimizer",
+    smoothing: float = 0.0,
+) -> None:
+    model.compile(optimizer, _smoothed(task, smoothing), metrics=[task.metric])
+
+
+def _smoothed(task: Task, smoothing: float) -> Any:
+    """The task's loss, with smoothed labels (Szegedy et al. 2016, section 7) if asked."""
+    if not smoothing:
+        return task.loss
+    if task.loss == "binary_crossentropy":
+        return keras.losses.BinaryCrossentropy(label_smoothing=smoothing)
+    if task.loss == "sparse_categorical_crossentropy":
+        return lambda labels, probabilities: keras.losses.categorical_crossentropy(
+            keras.ops.one_hot(keras.ops.reshape(labels, (-1,)), probabilities.shape[-1]),
+            probabilities,
+            label_smoothing=smoothing,
+        )
+    raise SeedlingsError(
+        f"finetune.label_smoothing: expected 0.0, as {task.name} has no classes, found {smoothing}"
+    )
+
+
+def balanced_weights(labels: Targets) -> dict[int, float]:
     """A weight for each class that makes all classes count the same."""
     classes = np.unique(labels)
     weights = compute_class_weight("balanced", classes=classes, y=labels)
     return dict(zip(classes.tolist(), weights.tolist(), strict=True))
 
 
-def history(record: Record) -> pd.DataFrame:
-    """The record's curves as a table, one row an epoch."""
+def history(record: Record, task: Task) -> pd.DataFrame:
+    """The record's curves as a table, one row an epoch.
+
+    The task's own metric (accuracy, absolute error, ...) is called `score` there, so that a plot
+    of that column fits every task.
+    """
     table = pd.DataFrame(record.curves)
     table.insert(0, "epoch", np.arange(1, len(table) + 1))
-    return table
+    return table.rename(columns={task.metric: "score", f"val_{task.metric}": "val_score"})
+
+
+def _above(model: "keras.Model") -> "keras.Model":
+    """The layers above the cut, in a top or in a whole model."""
+    names = [layer.name for layer in model.layers]
+    return (model.get_layer("top") if "top" in names else model).get_layer("above")
 
 
 def _set_trainable(above: "keras.Model", learns: bool) -> None:
@@ -142,12 +198,18 @@ def _set_trainable(above: "keras.Model", learns: bool) -> None:
             layer.trainable = False
 
 
-def _schedule(schedule: Schedule, rate: float, steps: int) -> Any:
+def _schedule(schedule: Schedule, rate: float, epochs: int, steps: int) -> Any:
+    warmup = schedule.warmup_epochs * steps
+    falling = max(1, epochs * steps - warmup)
     match schedule.name:
+        case "cosine" if warmup:
+            return keras.optimizers.schedules.CosineDecay(
+                0.0, falling, schedule.final_share, warmup_target=rate, warmup_steps=warmup
+            )
         case "cosine":
-            return keras.optimizers.schedules.CosineDecay(rate, steps, schedule.final_share)
+            return keras.optimizers.schedules.CosineDecay(rate, falling, schedule.final_share)
         case "exponential":
-            return keras.optimizers.schedules.ExponentialDecay(rate, steps, schedule.final_share)
+            return keras.optimizers.schedules.ExponentialDecay(rate, falling, schedule.final_share)
         case _:
             return rate
 
@@ -168,10 +230,7 @@ class _Report(keras.callbacks.Callback):
                 f"lower the learning rate (in the section {self._record.stage})"
             )
         self._record.add_epoch(values)
-        self._bar.set_postfix(
-            {name: f"{values[name]:.3f}" for name in ("loss", "val_loss", "val_accuracy")},
-            refresh=False,
-        )
+        self._bar.set_postfix({name: f"{x:.3f}" for name, x in values.items()}, refresh=False)
         self._bar.update()
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:

@@ -1,33 +1,39 @@
 """Score both models on the test images, each image once, and hold one against the other."""
 
-from seedlings import evaluation, gallery, layout, models, runtime, splits
-from seedlings.charts import confusion
+from seedlings import evaluation, gallery, judges, layout, models, runtime, splits
 from seedlings.files import write_csv, write_json
 from seedlings.params import Params
 from seedlings.records import Record
 from seedlings.stage import stage
+from seedlings.tasks import TASKS
 
 
 @stage("evaluate")
 def main(params: Params, record: Record) -> None:
     runtime.prepare(params.seed, params.threads)
+    task = TASKS[params.task]
     table = splits.read(layout.SPLIT)
-    top = models.load(layout.FINETUNED).get_layer("top")
+    baseline, finetuned = models.load(layout.BASELINE), models.load(layout.FINETUNED)
     results = {
-        "baseline": evaluation.predict(models.load(layout.BASELINE), layout.IMAGES, table),
-        "finetuned": evaluation.predict(top, layout.FEATURES, table),
+        "baseline": evaluation.predict(baseline, layout.IMAGES, table, task),
+        "finetuned": evaluation.predict_finetuned(
+            finetuned, layout.FEATURES, layout.IMAGES, table, task
+        ),
     }
-    record.add_metrics(evaluation.score(results, table, params.evaluate, params.seed))
+    judge = judges.of(task, table, params.evaluate, params.seed)
+    record.add_metrics(judge.score(results))
 
     report = layout.report("evaluate")
     write_json(report / "metrics.json", evaluation.nest(record.metrics))
-    write_csv(report / "predictions.csv", evaluation.predictions(results, table))
-    matrices = evaluation.confusions(results, table)
-    confusion(matrices, splits.classes(table), record.add_picture(report / "confusion.png"))
-    for name, probabilities in results.items():
-        write_csv(report / f"{name}_classes.csv", evaluation.per_class(probabilities, table))
+    write_csv(report / "predictions.csv", judge.predictions(results))
+    write_csv(report / "confusion.csv", judge.pairs(results))
+    record.add_picture(judge.draw(results, report))
+    places, most = splits.rows(table, "test"), params.evaluate.mistakes
+    for name, outputs in results.items():
+        write_csv(report / f"{name}_classes.csv", judge.table(outputs))
         sheet = record.add_picture(report / f"{name}_mistakes.png")
-        gallery.mistakes(layout.IMAGES, table, probabilities, sheet, params.evaluate.mistakes)
+        wrong = list(judge.mistakes(outputs))
+        gallery.mistakes(layout.IMAGES, places, wrong, path=sheet, most=most)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Run every image through the frozen trunk of a backbone, once."""
+"""Run every image through the frozen trunk of a backbone, once; from scratch there is none."""
 
 from seedlings import backbones, features, layout, models, pipeline, runtime, store
 from seedlings.params import Params
@@ -11,13 +11,16 @@ def main(params: Params, record: Record) -> None:
     runtime.prepare(params.seed, params.threads)
     images, height, width, _ = store.shape(layout.IMAGES)
     backbone = backbones.build(params.extract, height, width)
-    features.extract(
-        backbone.trunk,
-        layout.IMAGES,
-        layout.FEATURES,
-        batch_size=params.extract.batch_size,
-        key=pipeline.fingerprint("extract", record.params),
-    )
+    if params.extract.from_scratch:
+        features.store_none(backbone.trunk, layout.FEATURES)
+    else:
+        features.extract(
+            backbone.trunk,
+            layout.IMAGES,
+            layout.FEATURES,
+            batch_size=params.extract.batch_size,
+            key=pipeline.fingerprint("extract", record.params),
+        )
     backbones.save(backbone, layout.BACKBONE)
     record.add_metrics({"images": images} | models.sizes(backbone.trunk))
 

@@ -1,38 +1,56 @@
-"""Train a head on the stored features, then, if asked, the layers above the cut with it."""
+"""Train what is not frozen: on the stored features, or on images where those are augmented."""
 
 from seedlings import (
     backbones,
     batches,
     charts,
+    features,
+    gallery,
     layout,
     models,
     networks,
     runtime,
     splits,
+    store,
     training,
 )
+from seedlings.augmentations import Augmentation
 from seedlings.files import write_csv
 from seedlings.params import Params
 from seedlings.records import Record
 from seedlings.stage import stage
+from seedlings.tasks import TASKS
 
 
 @stage("finetune")
 def main(params: Params, record: Record) -> None:
     runtime.prepare(params.seed, params.threads)
+    task, own = TASKS[params.task], params.finetune
     table = splits.read(layout.SPLIT)
     backbone = backbones.load(layout.BACKBONE)
-    top = networks.top(backbone, len(splits.classes(table)), params.finetune)
-    size = params.finetune.batch_size
-    with batches.of_training(layout.FEATURES, table, size, params.seed) as (train, validation):
-        training.train_top(top, train, validation, record, params.finetune)
-        record.add_metrics(training.score(top, validation), "validation/")
+    top = networks.top(backbone, task.units(table["label"]), task, own)
     record.model = networks.assemble(backbone.trunk, top)
+    augmentation = Augmentation(own.augment, backbone.window, params.seed)
+    on_images = bool(augmentation.active) or not features.stored(layout.FEATURES)
+    with batches.of_training(
+        layout.IMAGES if on_images else layout.FEATURES,
+        table,
+        task,
+        size=own.batch_size,
+        seed=params.seed,
+        augmentation=augmentation if augmentation.active else None,
+    ) as (train, validation):
+        model = record.model if on_images else top
+        training.train_top(model, train, validation, record=record, task=task, params=own)
+        record.add_metrics(training.score(model, validation), "validation/")
     models.save(record.model, layout.FINETUNED)
 
     report = layout.report("finetune")
-    write_csv(report / "history.csv", training.history(record))
-    charts.curves(record.curves, record.add_picture(report / "curves.png"))
+    write_csv(report / "history.csv", training.history(record, task))
+    charts.curves(record.curves, task.metric, record.add_picture(report / "curves.png"))
+    if augmentation.active:
+        sheet = record.add_picture(report / "augmentations.png")
+        gallery.augmented(store.read(layout.IMAGES, 0, 1)[0], augmentation, sheet)
     record.add_metrics(models.sizes(record.model))
 
 

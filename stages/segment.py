@@ -5,6 +5,7 @@ from seedlings.files import write_csv
 from seedlings.params import Params
 from seedlings.records import Record
 from seedlings.stage import stage
+from seedlings.tasks import TASKS
 
 
 @stage("segment")
@@ -15,7 +16,9 @@ def main(params: Params, record: Record) -> None:
 
     report = layout.report("segment")
     sheet = record.add_picture(report / "before_and_after.png")
-    gallery.before_and_after(layout.RAW, table, layout.IMAGES, shares, sheet)
+    gallery.before_and_after(
+        layout.RAW, table, TASKS[params.task], cutouts=layout.IMAGES, shares=shares, path=sheet
+    )
     write_csv(report / "foreground.csv", cutouts.shares_table(table, shares))
     record.add_metrics(cutouts.summarize(shares) | {"images": len(table), "empty": len(empty)})
     record.details["empty"] = empty

@@ -96,16 +96,24 @@ class Project:
         self.env = {**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}"}
 
     def set(self, **changes: Any) -> None:
-        """Change parameters; `finetune__epochs=3` is finetune.epochs."""
-        path = self.root / "params.yaml"
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for key, value in changes.items():
-            *sections, last = key.split("__")
-            branch = values
-            for section in sections:
-                branch = branch[section]
-            branch[last] = value
-        path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+        """Change parameters; `finetune__epochs=3` is finetune.epochs.
+
+        They are changed in params.yaml and in what `dvc exp run` composes.
+        """
+        own = self.root / "conf" / "local" / "changes.yaml"
+        own.parent.mkdir(exist_ok=True)
+        for path in (self.root / "params.yaml", own):
+            text = path.read_text(encoding="utf-8") if path.exists() else "{}"
+            values = yaml.safe_load(text)
+            for key, value in changes.items():
+                *sections, last = key.split("__")
+                branch = values
+                for section in sections:
+                    branch = branch.setdefault(section, {})
+                branch[last] = value
+            written = yaml.safe_dump(values, sort_keys=False)
+            header = "# @package _global_\n" if path == own else ""
+            path.write_text(header + written, encoding="utf-8")
 
     def run(self, *command: str, fails: bool | None = False) -> str:
         """Run a command in the project; returns what it printed.

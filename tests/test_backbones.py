@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -107,7 +108,7 @@ def test_a_backbone_comes_back_from_disk(
     [
         ({"backbone": "VGG61"}, r"extract\.backbone: .*'VGG61'; there is VGG19, VGG16"),
         ({"backbone": "preprocess_input"}, r"extract\.backbone: "),
-        ({"cut": "block5_pol"}, r"extract\.cut: VGG16 has no layer 'block5_pol'; .*block5_pool"),
+        ({"cut": "block5_pol"}, r"extract\.cut: .* no layer 'block5_pol'; .*block5_pool"),
         ({"cut": "zzz"}, r"the last of all is block5_pool"),
         ({"backbone": "ResNet50", "cut": "conv4_block6_2_relu"}, r"a shortcut goes around it"),
     ],
@@ -182,3 +183,92 @@ def test_every_backbone_of_keras_has_its_preprocessing(name: str) -> None:
     application, preprocess = backbones._find(name)
     assert application.__name__ == name
     assert preprocess.__name__ == "preprocess_input"
+
+
+def test_weights_in_the_layout_of_keras_own_file_are_used(
+    extract: Callable[..., Extract], tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """Those files are older than Keras 3: a group a layer, and the names in attributes."""
+    network = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3))
+    path = tmp_path / "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    expected = []
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [layer.name.encode() for layer in network.layers]
+        for layer in network.layers:
+            group = file.create_group(layer.name)
+            names = [f"{layer.name}_{kind}_1:0" for kind in ("W", "b")[: len(layer.weights)]]
+            group.attrs["weight_names"] = [name.encode() for name in names]
+            for name, weight in zip(names, layer.get_weights(), strict=True):
+                expected.append(rng.normal(size=weight.shape).astype(np.float32))
+                group.create_dataset(name, data=expected[-1])
+    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    trunk = backbones.build(extract(weights=str(path), checksum=checksum), 32, 32).trunk
+    for found, weight in zip(trunk.get_weights(), expected, strict=True):
+        assert np.array_equal(found, weight)
+
+
+@pytest.fixture
+def image(rng: np.random.Generator) -> np.ndarray:
+    return rng.integers(0, 256, (1, 40, 60, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"scaling": "unit"}, lambda x: x / 255.0),
+        ({"scaling": "signed"}, lambda x: x / 127.5 - 1.0),
+        ({"scaling": "none"}, lambda x: x),
+        ({"grayscale": True, "scaling": "none"}, lambda x: x.mean(axis=-1, keepdims=True)),
+        ({"cropping": [5, 3, 2, 1], "scaling": "none"}, lambda x: x[:, 5:-3, 2:-1]),
+        ({"center_crop": [20, 30], "scaling": "none"}, lambda x: x[:, 10:30, 15:45]),
+    ],
+)
+def test_from_scratch_the_trunk_is_the_preprocessing_alone(
+    changes: dict[str, Any],
+    expected: Callable[[np.ndarray], np.ndarray],
+    extract: Callable[..., Extract],
+    image: np.ndarray,
+) -> None:
+    backbone = backbones.build(extract(backbone="none", **changes), 40, 60)
+    assert backbone.above is None
+    assert backbone.trunk.count_params() == 0
+    found = backbone.trunk.predict(image, verbose=0)
+    np.testing.assert_allclose(found, expected(image.astype(float)), rtol=1e-5, atol=1e-6)
+    window = tuple(changes["center_crop"]) if "center_crop" in changes else None
+    assert backbone.window == window
+
+
+def test_a_backbone_sees_the_crop(extract: Callable[..., Extract], image: np.ndarray) -> None:
+    keras.utils.set_random_seed(0)
+    whole = backbones.build(extract(center_crop=[32, 32]), 40, 60)
+    keras.utils.set_random_seed(0)
+    small = backbones.build(extract(), 32, 32)
+    np.testing.assert_allclose(
+        whole.trunk.predict(image, verbose=0),
+        small.trunk.predict(image[:, 4:36, 14:46], verbose=0),
+        rtol=1e-5,
+    )
+
+
+def test_layers_can_be_taken_off_a_backbone(extract: Callable[..., Extract]) -> None:
+    short = backbones.build(extract(last="block4_pool", cut="block3_pool"), 32, 32)
+    assert short.above.layers[-1].name == "block4_pool"
+    block4 = (9 * 256 * 512 + 512) + 2 * (9 * 512 * 512 + 512)
+    assert short.above.count_params() == block4
+    assert backbones.build(extract(last="block4_pool", cut="block4_pool"), 32, 32).above is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"last": "block3_pool"}, r"extract\.cut: expected a layer up to block3_pool"),
+        ({"last": "block9"}, r"extract\.last: the backbone has no layer 'block9'"),
+        ({"cropping": [20, 20, 0, 0]}, r"extract\.cropping: .*left of 40 x 60 pixels"),
+        ({"center_crop": [41, 10]}, r"extract\.center_crop: expected at most 40 x 60 pixels"),
+    ],
+)
+def test_what_leaves_nothing_is_an_error(
+    changes: dict[str, Any], message: str, extract: Callable[..., Extract]
+) -> None:
+    with pytest.raises(SeedlingsError, match=message):
+        backbones.build(extract(**changes), 40, 60)

@@ -1,12 +1,16 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from seedlings import batches, store
+from seedlings.augmentations import Augmentation
 from seedlings.batches import Batches
+from seedlings.params import check
 from seedlings.runtime import keras
+from seedlings.tasks import TASKS
 
 
 def rows_of(data: Batches) -> list[int]:
@@ -69,10 +73,32 @@ def test_training_and_test_rows_come_from_the_split(tmp_path: Path) -> None:
             "split": ["train", "test", "validation", "train", "test", "train"],
         }
     )
-    with batches.of_training(tmp_path / "a", table, 2, seed=0) as (train, validation):
+    task = TASKS["multiclass"]
+    with batches.of_training(tmp_path / "a", table, task, size=2, seed=0) as (train, validation):
         assert sorted(rows_of(train)) == [0, 3, 5]
         assert rows_of(validation) == [2]
-        assert train.labels.tolist() == [0, 1, 1]
-    with batches.of_test(tmp_path / "a", table, 2) as test:
+        assert train.targets.tolist() == [0, 1, 1]
+    with batches.of_test(tmp_path / "a", table, task, 2) as test:
         assert rows_of(test) == [1, 4]
-        assert test.labels.tolist() == [1, 0]
+        assert test.targets.tolist() == [1, 0]
+
+
+def test_an_augmentation_changes_training_images_in_every_epoch_anew(
+    tree: dict[str, Any], rng: np.random.Generator
+) -> None:
+    tree["finetune"]["augment"]["rotation"] = 90.0
+    images = rng.integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+    augmentation = Augmentation(check(tree).finetune.augment, None, seed=0)
+
+    def epochs() -> list[np.ndarray]:
+        data = Batches(images, np.arange(5), size=2, augmentation=augmentation)
+        first = np.concatenate([data[index][0] for index in range(3)])
+        data.on_epoch_end()
+        return [first, np.concatenate([data[index][0] for index in range(3)])]
+
+    first, second = epochs()
+    assert np.array_equal(first, epochs()[0])
+    assert first.shape == images.shape
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(first, images)
+    assert np.array_equal(first, augmentation.batch(images, np.arange(5), 0))

@@ -10,7 +10,7 @@ def test_charts_are_pictures_with_the_same_bytes_each_time(tmp_path: Path) -> No
     values = {name: [1.0, 0.5] for name in ("loss", "val_loss", "accuracy", "val_accuracy")}
     for folder in ("one", "two"):
         charts.confusion(counts, ["Maize", "Shepherd’s Purse"], tmp_path / folder / "c.png")
-        charts.curves(values, tmp_path / folder / "v.png")
+        charts.curves(values, "accuracy", tmp_path / folder / "v.png")
     for name in ("c.png", "v.png"):
         data = (tmp_path / "one" / name).read_bytes()
         assert data == (tmp_path / "two" / name).read_bytes()

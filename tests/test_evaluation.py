@@ -1,42 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from seedlings import evaluation
-from seedlings.params import Params
-
-TABLE = pd.DataFrame(
-    {
-        "path": [f"{n}.png" for n in range(6)],
-        "label": ["a", "b", "a", "b", "a", "a"],
-        "split": ["train", "test", "test", "test", "validation", "train"],
-    }
-)
-RESULTS = {  # the test rows are b, a, b
-    "baseline": np.array([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]], np.float32),
-    "finetuned": np.array([[0.1, 0.9], [0.8, 0.2], [0.6, 0.4]], np.float32),
-}
-
-
-def test_scores_are_of_the_test_rows_alone(params: Params) -> None:
-    scores = evaluation.score(RESULTS, TABLE, params.evaluate, seed=0)
-    assert scores["images"] == 3
-    assert scores["baseline/accuracy"] == pytest.approx(1 / 3)
-    assert scores["finetuned/accuracy"] == pytest.approx(2 / 3)
-    assert scores["majority/accuracy"] == pytest.approx(1 / 3)
-    assert scores["mcnemar/only_finetuned_right"] == 1
-    assert scores["mcnemar/only_baseline_right"] == 0
-    assert scores["mcnemar/p_value"] == 1.0
-    assert evaluation.score(RESULTS, TABLE, params.evaluate, seed=0) == scores
-
-
-def test_predictions_are_a_row_an_image() -> None:
-    table = evaluation.predictions(RESULTS, TABLE)
-    assert table["path"].tolist() == ["1.png", "2.png", "3.png"]
-    assert table["label"].tolist() == ["b", "a", "b"]
-    assert table["baseline"].tolist() == ["a", "a", "a"]
-    assert table["finetuned"].tolist() == ["b", "a", "a"]
-    assert table["finetuned_probability"].tolist() == pytest.approx([0.9, 0.8, 0.6])
+from seedlings import evaluation, store
+from seedlings.runtime import keras
+from seedlings.tasks import TASKS
 
 
 def test_numbers_nest_by_model() -> None:
@@ -46,7 +16,20 @@ def test_numbers_nest_by_model() -> None:
     }
 
 
-def test_confusions_have_the_accuracy_in_their_title() -> None:
-    matrices = evaluation.confusions(RESULTS, TABLE)
-    assert list(matrices) == ["baseline: 33.3% accuracy", "finetuned: 66.7% accuracy"]
-    assert matrices["finetuned: 66.7% accuracy"].tolist() == [[1, 0], [1, 1]]
+@pytest.mark.parametrize("stored", [True, False])
+def test_the_finetuned_model_takes_features_where_there_are_any(
+    stored: bool, tmp_path: Path
+) -> None:
+    inputs = keras.Input((2,))
+    top = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)], name="top")
+    top.set_weights([np.ones((2, 1)), np.zeros(1)])
+    whole = keras.Model(inputs, top(inputs * 10.0))
+    with store.create(tmp_path / "images", (2,), np.float32) as writer:
+        writer.append(np.arange(6, dtype=np.float32).reshape(3, 2))
+    with store.create(tmp_path / "features", (2,), np.float32) as writer:
+        writer.append(np.zeros((3 if stored else 0, 2), np.float32))
+    table = pd.DataFrame({"label": list("aba"), "split": ["train", "test", "test"]})
+    outputs = evaluation.predict_finetuned(
+        whole, tmp_path / "features", tmp_path / "images", table, TASKS["binary"]
+    )
+    assert outputs[:, 0].tolist() == ([0.0, 0.0] if stored else [50.0, 90.0])

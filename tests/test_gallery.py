@@ -1,12 +1,16 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from seedlings import gallery, images, sheets, store
+from seedlings.augmentations import Augmentation
+from seedlings.params import check
 from seedlings.sheets import Row
+from seedlings.tasks import TASKS
 
 
 @pytest.fixture
@@ -20,15 +24,17 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[list[Row]]:
     return seen
 
 
-def test_mistakes_are_the_surest_first(tmp_path: Path, drawn: list[list[Row]]) -> None:
+def test_the_worst_mistakes_come_with_their_pictures(
+    tmp_path: Path, drawn: list[list[Row]]
+) -> None:
     with store.create(tmp_path / "a", (2, 2, 3), np.uint8) as writer:
         writer.append(np.arange(5, dtype=np.uint8).repeat(12).reshape(5, 2, 2, 3))
-    table = pd.DataFrame({"label": list("abaab"), "split": ["train", *["test"] * 4]})
-    probabilities = np.array([[0.7, 0.3], [0.9, 0.1], [0.2, 0.8], [0.9, 0.1]])
-    gallery.mistakes(tmp_path / "a", table, probabilities, tmp_path / "m.png", most=2)
+    wrong = [(3, "b as a"), (2, "a as b"), (0, "b as a")]
+    places = np.array([1, 2, 3, 4])
+    gallery.mistakes(tmp_path / "a", places, wrong, path=tmp_path / "m.png", most=2)
     title, row = drawn[0]
-    assert title.title.startswith("3 of 4 test images wrong")
-    assert [tile.caption for tile in row.tiles] == ["b\nas a\n90%", "a\nas b\n80%"]
+    assert title.title == "The 2 worst of 3 mistakes on 4 test images"
+    assert [tile.caption for tile in row.tiles] == ["b as a", "a as b"]
     assert [int(tile.image[0, 0, 0]) for tile in row.tiles] == [4, 3]
     assert images.read(tmp_path / "m.png").shape[0] > 100
 
@@ -60,7 +66,12 @@ def test_before_and_after_shows_some_of_every_class(
     with store.create(tmp_path / "cut", (8, 8, 3), np.uint8) as writer:
         writer.append(np.zeros((6, 8, 8, 3), np.uint8))
     gallery.before_and_after(
-        folder, table, tmp_path / "cut", np.linspace(0, 0.5, 6), tmp_path / "s.png"
+        folder,
+        table,
+        TASKS["multiclass"],
+        cutouts=tmp_path / "cut",
+        shares=np.linspace(0, 0.5, 6),
+        path=tmp_path / "s.png",
     )
     assert [row.title for row in drawn[0]] == ["a", "b"]
     assert [tile.caption for tile in drawn[0][0].tiles[1::2]] == [
@@ -68,3 +79,14 @@ def test_before_and_after_shows_some_of_every_class(
         "20.0% plant",
         "40.0% plant",
     ]
+
+
+def test_every_augmentation_is_shown_alone_and_with_the_others(
+    tmp_path: Path, drawn: list[list[Row]], tree: dict[str, Any]
+) -> None:
+    tree["finetune"]["augment"] |= {"rotation": 90.0, "noise": 0.05}
+    augmentation = Augmentation(check(tree).finetune.augment, None, seed=0)
+    gallery.augmented(np.full((8, 8, 3), 99, np.uint8), augmentation, tmp_path / "s.png")
+    titles = [row.title for row in drawn[0]]
+    assert titles == ["as it is", "rotation alone", "noise alone", "all together"]
+    assert all(len(row.tiles) == 8 for row in drawn[0][1:])

@@ -13,6 +13,7 @@ from mlflow.entities import Run
 from seedlings import live, networks, tracking
 from seedlings.params import Params, check
 from seedlings.records import Record
+from seedlings.tasks import TASKS
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ def test_a_server_that_is_down_costs_one_warning(
 
 def test_the_model_that_is_logged_is_the_model(here: Path, params: Params) -> None:
     record = Record("finetune")
-    record.model = networks.logistic_regression((4, 4, 3), 3)
+    record.model = networks.baseline((4, 4, 3), 3, TASKS["multiclass"])
     show(record, params)
     run = runs()["finetune"]
     assert not run.outputs or not run.outputs.model_outputs

@@ -88,4 +88,21 @@ def test_foreground_is_the_share_of_pixels_that_are_not_black() -> None:
     image = np.zeros((4, 5, 3), np.uint8)
     image[0, 0] = (0, 0, 1)
     image[3, 2:4] = (9, 0, 0)
-    assert masks.foreground(image) == 3 / 20
+    assert masks.foreground(masks.kept(image)) == 3 / 20
+
+
+def test_the_background_is_black_or_its_mean_or_dimmed() -> None:
+    picture = np.full((2, 3, 3), (90, 30, 60), np.uint8)
+    picture[0, 0] = (10, 200, 20)  # the plant
+    picture[1, 2] = (120, 60, 90)
+    cut_out = np.zeros_like(picture)
+    cut_out[0, 0] = picture[0, 0]
+    before = picture.copy()
+    assert masks.with_background(picture, cut_out, "black") is cut_out
+    mean = masks.with_background(picture, cut_out, "mean")
+    assert mean[0, 0].tolist() == [10, 200, 20]
+    assert mean[1, 1].tolist() == mean[1, 2].tolist() == [96, 36, 66]
+    dimmed = masks.with_background(picture, cut_out, "dimmed")
+    assert dimmed[0, 0].tolist() == [10, 200, 20]
+    assert dimmed[1, 2].tolist() == [40, 20, 30]
+    assert np.array_equal(picture, before)

@@ -10,29 +10,31 @@ from imports import ROOT
 from seedlings import models, networks
 from seedlings.errors import SeedlingsError
 from seedlings.runtime import keras
+from seedlings.tasks import TASKS
 
 _SAVE = """
 import sys
 from pathlib import Path
 from seedlings import backbones, models, networks, params, runtime
 from seedlings.runtime import keras
+from seedlings.tasks import TASKS
 import yaml
 for _ in range(int(sys.argv[2])):
     keras.layers.Dense(2)  # moves Keras' counters of names on
 runtime.prepare(5, 1)
 tree = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
 tree["extract"].update(backbone="MobileNetV2", cut="block_12_add")
-tree["finetune"]["head"]["l2"] = 0.1
+tree["finetune"]["regularization"]["kernel"]["l2"] = 0.1
 tree["finetune"]["unfreeze"]["epochs"] = 1
 settings = params.check(tree)
 backbone = backbones.build(settings.extract, 32, 32)
-models.save(networks.assemble(backbone.trunk, networks.top(backbone, 3, settings.finetune)),
-            Path(sys.argv[1]))
+top = networks.top(backbone, 3, TASKS["multiclass"], settings.finetune)
+models.save(networks.assemble(backbone.trunk, top), Path(sys.argv[1]))
 """
 
 
 def test_a_model_comes_back(tmp_path: Path, noise: Callable[..., np.ndarray]) -> None:
-    model = networks.logistic_regression((40, 40, 3), 3)
+    model = networks.baseline((40, 40, 3), 3, TASKS["multiclass"])
     models.save(model, tmp_path / "m")
     images = np.stack([noise(), noise()])
     loaded = models.load(tmp_path / "m")

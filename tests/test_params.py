@@ -2,8 +2,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from imports import ROOT
 
 from seedlings import params as module
 from seedlings.errors import SeedlingsError
@@ -35,7 +33,20 @@ def change(tree: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         ("segment.size", [150], r"segment\.size: expected List should have at least 2 items"),
         ("segment.size", [150, 4], r"segment\.size\.1: expected greater than or equal to 8"),
         ("split.test_share", 1.0, r"split\.test_share: expected less than 1, found 1\.0"),
-        ("data.source", "web", r"data\.source: expected 'sample', 'archive' or 'folder'"),
+        ("data.source", "web", r"data\.source: expected 'sample', 'archive', 'folder', 'mnist' or"),
+        ("task", "guess", r"task: expected 'multiclass', 'binary', 'multilabel' or 'regression'"),
+        ("task", "regression", r"expected split\.rule `share` or `folders`, as regression has no"),
+        ("finetune.augment.random_crop", True, r"expected extract\.center_crop to say how large"),
+        (
+            "finetune.augment.contrast",
+            [1.5, 0.5],
+            r"augment\.contrast: expected the smaller number",
+        ),
+        (
+            "finetune.schedule",
+            {"name": "constant", "warmup_epochs": 2, "final_share": 0.1},
+            r"finetune\.schedule: expected no warmup_epochs with the schedule constant",
+        ),
         ("data.url", "ftp://a/b", r"data\.url: "),
         ("data.checksum", "abc", r"data\.checksum: "),
         ("finetune", None, r"finetune: expected a section of parameters, found None"),
@@ -105,12 +116,40 @@ def test_a_whole_number_may_stand_for_a_rate(tree: dict[str, Any]) -> None:
     assert module.check(change(tree, "baseline.learning_rate", 1)).baseline.learning_rate == 1.0
 
 
-def test_params_yaml_says_what_to_change_for_the_real_thing(tree: dict[str, Any]) -> None:
-    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    lines = [line.removeprefix("#   ") for line in text.splitlines() if line.startswith("#   ")]
-    for line in lines:
-        key, value = line.split(": ", 1)
-        change(tree, key, yaml.safe_load(value))
-    real = module.check(tree)
-    assert real.data.source == "archive"
-    assert real.extract.weights == "imagenet"
+INDEX = {
+    "file": "log.csv",
+    "path": 0,
+    "label": "angle",
+    "header": True,
+    "images": "IMG",
+    "match": "name",
+    "ending": "",
+    "separator": "",
+}
+
+
+def test_an_index_is_a_section_of_its_own(tree: dict[str, Any]) -> None:
+    tree["data"]["index"] = INDEX
+    assert module.check(tree).data.index is not None
+    tree["data"]["index"] = INDEX | {"header": False}
+    with pytest.raises(SeedlingsError, match=r"data\.index: .*by its number.*found 'angle'"):
+        module.check(tree)
+    tree["data"]["index"] = INDEX | {"fiel": 1}
+    with pytest.raises(SeedlingsError, match=r"data\.index\.fiel: no such .* did you mean file"):
+        module.check(tree)
+
+
+def test_what_a_task_does_not_have_cannot_be_asked_for(tree: dict[str, Any]) -> None:
+    tree |= {"task": "regression"}
+    tree["split"]["rule"] = "share"
+    with pytest.raises(SeedlingsError, match=r"data\.index to say where the labels are"):
+        module.check(tree)
+    tree["data"]["index"] = INDEX
+    tree["finetune"]["class_weights"] = "balanced"
+    with pytest.raises(SeedlingsError, match=r"class_weights `none`, as regression has no classes"):
+        module.check(tree)
+    tree["finetune"]["class_weights"] = "none"
+    assert module.check(tree).task == "regression"
+    tree["split"]["rule"] = "folders"
+    with pytest.raises(SeedlingsError, match=r"split\.rule `share` or `per_class`"):
+        module.check(tree)

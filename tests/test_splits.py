@@ -8,6 +8,7 @@ import pytest
 from seedlings import splits
 from seedlings.errors import SeedlingsError
 from seedlings.params import check
+from seedlings.tasks import TASKS
 
 
 def assign(
@@ -17,8 +18,7 @@ def assign(
     return splits.assign(
         np.array(labels),
         numbers,
-        validation_per_class=validation,
-        test_share=share,
+        sizes={"test": share, "validation": validation},
         rng=np.random.default_rng(0),
     )
 
@@ -53,8 +53,7 @@ def test_the_draw_depends_on_the_generator_alone() -> None:
     other = splits.assign(
         np.array(labels),
         np.arange(40),
-        validation_per_class=3,
-        test_share=0.2,
+        sizes={"test": 0.2, "validation": 3},
         rng=np.random.default_rng(1),
     )
     assert not np.array_equal(assign(labels), other)
@@ -97,7 +96,7 @@ FULL = [
 
 def test_given_folders_are_kept(tree: dict[str, Any], rng: np.random.Generator) -> None:
     table = given(FULL)
-    chosen = splits.choose(table, folders_rule(tree), rng)
+    chosen = splits.choose(table, TASKS["multiclass"], folders_rule(tree), rng)
     assert chosen.tolist() == table["split"].tolist()
 
 
@@ -106,16 +105,47 @@ def test_given_folders_that_tear_a_group_apart_are_refused(
 ) -> None:
     table = given([*FULL, ("a", "test", 0)])
     with pytest.raises(SeedlingsError, match=r"(?s)1 groups.*0\.png = 6\.png"):
-        splits.choose(table, folders_rule(tree), rng)
+        splits.choose(table, TASKS["multiclass"], folders_rule(tree), rng)
 
 
 def test_given_folders_have_to_hold_every_class(
     tree: dict[str, Any], rng: np.random.Generator
 ) -> None:
     with pytest.raises(SeedlingsError, match="every class in validation, found none of: b"):
-        splits.choose(
-            given([row for row in FULL if row[:2] != ("b", "validation")]), folders_rule(tree), rng
-        )
+        table = given([row for row in FULL if row[:2] != ("b", "validation")])
+        splits.choose(table, TASKS["multiclass"], folders_rule(tree), rng)
+
+
+@pytest.mark.parametrize("lacking", ["test", "validation"])
+def test_a_folder_that_is_not_there_is_drawn_from_training(
+    lacking: str, tree: dict[str, Any], rng: np.random.Generator
+) -> None:
+    kept = "validation" if lacking == "test" else "test"
+    rows = [(label, "train", n) for n, label in enumerate("ab" * 20)]
+    table = given([*rows, ("a", kept, 98), ("b", kept, 99)])
+    tree["split"] |= {"validation_share": 0.1, "test_share": 0.25, "validation_per_class": 2}
+    chosen = splits.choose(table, TASKS["multiclass"], folders_rule(tree), rng)
+    assert chosen[-2:].tolist() == [kept, kept]
+    drawn = table["label"][chosen == lacking].value_counts().to_dict()
+    assert drawn == ({"a": 5, "b": 5} if lacking == "test" else {"a": 2, "b": 2})
+
+
+@pytest.mark.parametrize(
+    ("task", "labels"),
+    [("regression", [str(n / 7) for n in range(100)]), ("multilabel", ["x y", "x", "y", "z"] * 25)],
+)
+def test_shares_are_taken_of_numbers_and_tags(
+    task: str, labels: list[str], tree: dict[str, Any], rng: np.random.Generator
+) -> None:
+    tree["split"] |= {"rule": "share", "validation_share": 0.1, "test_share": 0.2}
+    table = pd.DataFrame({"label": labels, "split": "", "group": np.arange(100)})
+    chosen = splits.choose(table, TASKS[task], check(tree).split, rng)
+    assert (chosen == "test").sum() == pytest.approx(20, abs=1)
+    assert (chosen == "validation").sum() == pytest.approx(10, abs=2)
+    if task == "regression":  # of every tenth of the values
+        values = table["label"].astype(float).to_numpy()
+        spread = np.histogram(values[chosen == "test"], 10, (0, 99 / 7))[0]
+        assert spread.tolist() == [2] * 10
 
 
 def test_the_table_comes_back_from_disk(tmp_path: Path) -> None:
@@ -131,9 +161,11 @@ def test_the_table_comes_back_from_disk(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(splits.read(tmp_path / "split.csv"), table, check_dtype=False)
 
 
-def test_codes_and_rows_follow_the_sorted_classes() -> None:
+def test_rows_and_counts_are_of_the_splits() -> None:
     table = pd.DataFrame({"label": ["b", "a", "b"], "split": ["train", "test", "train"]})
-    assert splits.classes(table) == ["a", "b"]
-    assert splits.codes(table).tolist() == [1, 0, 1]
     assert splits.rows(table, "train").tolist() == [0, 2]
-    assert splits.counts(table)["b"] == {"train": 2, "validation": 0, "test": 0}
+    assert splits.counts(table, TASKS["multiclass"])["b"] == {
+        "train": 2,
+        "validation": 0,
+        "test": 0,
+    }

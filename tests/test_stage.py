@@ -29,7 +29,7 @@ def test_a_stage_gets_its_parameters_and_writes_its_record() -> None:
     written = json.loads(Path("reports/segment/record.json").read_text(encoding="utf-8"))
     assert written["metrics"] == {"size": 150.0}
     assert written["params"]["segment.method"] == "excess_green"
-    assert {key.split(".")[0] for key in written["params"]} == {"segment"}
+    assert {key.split(".")[0] for key in written["params"]} == {"segment", "task"}
 
 
 def test_an_error_that_a_user_can_act_on_has_no_traceback() -> None:
@@ -76,7 +76,10 @@ def test_a_record_holds_the_declared_parameters_alone() -> None:
     main()
     written = json.loads(Path("reports/split/record.json").read_text(encoding="utf-8"))
     keys = set(written["params"])
-    assert {key for key in keys if key.startswith("data.")} == {"data.on_bad_image"}
+    assert {key for key in keys if key.startswith("data.")} == {
+        "data.index",
+        "data.on_bad_image",
+    }
     assert {"seed", "split.rule", "split.test_share"} < keys
 
 

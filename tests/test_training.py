@@ -10,6 +10,9 @@ from seedlings.errors import SeedlingsError
 from seedlings.params import Finetune, check
 from seedlings.records import Record
 from seedlings.runtime import keras
+from seedlings.tasks import TASKS
+
+TASK = TASKS["multiclass"]
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +45,10 @@ def linear() -> "keras.Model":
     return keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, activation="softmax")])
 
 
+def compiled(model: "keras.Model", optimizer: "keras.optimizers.Optimizer") -> None:
+    model.compile(optimizer, TASK.loss, metrics=[TASK.metric])
+
+
 @pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop", "adamw"])
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "exponential"])
 def test_every_optimiser_learns_with_every_schedule(
@@ -51,8 +58,9 @@ def test_every_optimiser_learns_with_every_schedule(
     points, labels = clouds(rng)
     data = Batches(points, labels, size=16, rng=np.random.default_rng(0))
     model, record = linear(), Record("finetune")
-    optimizer = training.make_optimizer(params, rate=0.05, steps=20 * len(data))
-    training.fit(model, data, data, record, optimizer=optimizer, epochs=20)
+    optimizer = training.make_optimizer(params, rate=0.05, epochs=20, steps=len(data))
+    compiled(model, optimizer)
+    training.fit(model, data, data, record=record, epochs=20)
     assert len(record.curves["val_loss"]) == 20
     assert training.score(model, data)["accuracy"] > 0.95
 
@@ -62,7 +70,7 @@ def test_the_optimiser_has_its_constants(
     name: str, kind: str, finetune: Callable[..., Finetune]
 ) -> None:
     params = finetune(optimizer__name=name, optimizer__momentum=0.7, optimizer__weight_decay=0.02)
-    optimizer = training.make_optimizer(params, rate=0.1, steps=10)
+    optimizer = training.make_optimizer(params, rate=0.1, epochs=1, steps=10)
     assert type(optimizer).__name__ == kind
     if name == "sgd":
         assert optimizer.momentum == 0.7
@@ -75,7 +83,7 @@ def test_the_schedule_ends_at_its_final_share(
     name: str, middle: float, finetune: Callable[..., Finetune]
 ) -> None:
     params = finetune(schedule__name=name, schedule__final_share=0.01)
-    rate = training.make_optimizer(params, rate=2.0, steps=100)._learning_rate
+    rate = training.make_optimizer(params, rate=2.0, epochs=10, steps=10)._learning_rate
     assert float(rate(0)) == pytest.approx(2.0)
     assert float(rate(50)) == pytest.approx(2.0 * middle)
     assert float(rate(100)) == pytest.approx(0.02, rel=1e-4)
@@ -89,12 +97,12 @@ def test_the_best_weights_are_put_back_whether_it_stops_or_not(
     good = Batches(points, labels, size=30)
     opposite = Batches(points, (labels + 1) % 3, size=30)  # learning only makes it worse
     model, record = linear(), Record("finetune")
+    compiled(model, keras.optimizers.SGD(0.5))
     training.fit(
         model,
         good,
         opposite,
-        record,
-        optimizer=keras.optimizers.SGD(0.5),
+        record=record,
         epochs=6,
         options=finetune(early_stopping=patience),
     )
@@ -140,7 +148,7 @@ def test_the_layers_above_the_cut_learn_in_the_second_phase_alone(
         if not epochs:
             top.get_layer("above").trainable = False
         record = Record("finetune")
-        training.train_top(top, data, data, record, params)
+        training.train_top(top, data, data, record=record, task=TASK, params=params)
         after = top.get_layer("above").get_weights()
         assert len(record.curves["loss"]) == 2 + epochs
         assert (not np.array_equal(before[0], after[0])) == moves
@@ -149,10 +157,16 @@ def test_the_layers_above_the_cut_learn_in_the_second_phase_alone(
 
 
 def test_history_is_a_row_an_epoch() -> None:
-    record = Record("baseline", curves={"loss": [2.0, 1.0], "val_loss": [3.0, 2.0]})
-    table = training.history(record)
-    assert table.columns.tolist() == ["epoch", "loss", "val_loss"]
-    assert table.to_numpy().tolist() == [[1, 2.0, 3.0], [2, 1.0, 2.0]]
+    curves = {
+        "loss": [2.0, 1.0],
+        "accuracy": [0.5, 0.75],
+        "val_loss": [3.0, 2.0],
+        "val_accuracy": [0.4, 0.6],
+    }
+    record = Record("baseline", curves=curves)
+    table = training.history(record, TASK)
+    assert table.columns.tolist() == ["epoch", "loss", "score", "val_loss", "val_score"]
+    assert table.to_numpy().tolist() == [[1, 2.0, 0.5, 3.0, 0.4], [2, 1.0, 0.75, 2.0, 0.6]]
 
 
 def test_a_second_phase_that_finds_nothing_better_is_undone(
@@ -163,7 +177,7 @@ def test_a_second_phase_that_finds_nothing_better_is_undone(
     misleading = Batches(points, (labels + 1) % 3, size=30)  # all that is learnt makes it worse
     params = finetune(epochs=5, unfreeze__epochs=3, unfreeze__learning_rate=0.1)
     top, record = two_part_top(), Record("finetune")
-    training.train_top(top, data, misleading, record, params)
+    training.train_top(top, data, misleading, record=record, task=TASK, params=params)
     losses = record.curves["val_loss"]
     assert min(losses[5:]) > min(losses[:5])
     assert training.score(top, misleading)["loss"] == pytest.approx(min(losses), rel=1e-4)
@@ -172,15 +186,10 @@ def test_a_second_phase_that_finds_nothing_better_is_undone(
 def test_a_training_that_diverges_names_the_learning_rate(rng: np.random.Generator) -> None:
     points, labels = clouds(rng)
     data = Batches(points, labels, size=30)
+    model = linear()
+    compiled(model, keras.optimizers.SGD(1e38))
     with pytest.raises(SeedlingsError, match=r"diverged in epoch \d.*in the section baseline"):
-        training.fit(
-            linear(),
-            data,
-            data,
-            Record("baseline"),
-            optimizer=keras.optimizers.SGD(1e38),
-            epochs=9,
-        )
+        training.fit(model, data, data, record=Record("baseline"), epochs=9)
 
 
 def test_balanced_class_weights_are_used(
@@ -192,15 +201,86 @@ def test_balanced_class_weights_are_used(
     shares = {}
     for weights in ("none", "balanced"):
         model = linear()
+        compiled(model, keras.optimizers.Adam(0.1))
         training.fit(
             model,
             data,
             data,
-            Record("finetune"),
-            optimizer=keras.optimizers.Adam(0.1),
+            record=Record("finetune"),
             epochs=60,
             options=finetune(class_weights=weights, early_stopping=None),
         )
         shares[weights] = model.predict(points, verbose=0).mean(axis=0)[0]
     assert shares["none"] == pytest.approx(70 / 90, abs=0.03)
     assert shares["balanced"] == pytest.approx(1 / 3, abs=0.05)
+
+
+def test_the_cosine_warms_up(finetune: Callable[..., Finetune]) -> None:
+    params = finetune(schedule__warmup_epochs=2, schedule__final_share=0.01)
+    rate = training.make_optimizer(params, rate=2.0, epochs=10, steps=10)._learning_rate
+    assert [float(rate(step)) for step in (0, 10, 20)] == pytest.approx([0.0, 1.0, 2.0])
+    assert float(rate(60)) == pytest.approx(2.0 * 0.505)
+    assert float(rate(100)) == pytest.approx(0.02, rel=1e-4)
+
+
+def test_adam_has_its_constants(finetune: Callable[..., Finetune]) -> None:
+    changes = {"beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-4}
+    params = finetune(**{f"optimizer__{name}": value for name, value in changes.items()})
+    optimizer = training.make_optimizer(params, rate=0.1, epochs=1, steps=10)
+    assert {name: getattr(optimizer, name) for name in changes} == changes
+
+
+@pytest.mark.parametrize("patience", [None, 9, 1])
+def test_averaged_weights_are_validated_and_kept(
+    patience: int | None, finetune: Callable[..., Finetune], rng: np.random.Generator
+) -> None:
+    points, labels = clouds(rng)
+    data = Batches(points, labels, size=30)
+    params = finetune(
+        epochs=4,
+        early_stopping=patience,
+        optimizer__name="sgd",
+        optimizer__momentum=0.0,
+        optimizer__learning_rate=0.1,
+        optimizer__average_weights=0.9,
+        schedule__name="constant",
+    )
+    model, plain = linear(), linear()
+    plain.set_weights(model.get_weights())
+    seen = [np.concatenate([w.ravel() for w in plain.get_weights()])]
+    record = Record("finetune")
+    training.train_top(model, data, data, record=record, task=TASK, params=params)
+    compiled(plain, keras.optimizers.SGD(0.1))
+    for _ in range(len(record.curves["loss"])):
+        for index in range(len(data)):
+            plain.train_on_batch(*data[index])
+            seen.append(np.concatenate([w.ravel() for w in plain.get_weights()]))
+    average = seen[1]  # as Keras begins it
+    for weights in seen[2:]:
+        average = 0.9 * average + 0.1 * weights
+    found = np.concatenate([w.ravel() for w in model.get_weights()])
+    np.testing.assert_allclose(found, average, rtol=1e-4, atol=1e-5)
+    assert training.score(model, data)["loss"] == pytest.approx(record.curves["val_loss"][-1])
+
+
+@pytest.mark.parametrize(("task", "units"), [("multiclass", 3), ("binary", 1), ("multilabel", 2)])
+def test_smoothed_labels_share_out_a_part_of_each(
+    task: str, units: int, rng: np.random.Generator
+) -> None:
+    loss = training._smoothed(TASKS[task], 0.1)
+    outputs = rng.dirichlet(np.ones(units + 1), 5)[:, :units].astype(np.float32)
+    if task == "multiclass":
+        outputs /= outputs.sum(axis=1, keepdims=True)
+        labels = np.array([0, 2, 1, 1, 0])
+        smooth = np.eye(3)[labels] * 0.9 + 0.1 / 3
+        expected = -(smooth * np.log(outputs)).sum(axis=1).mean()
+    else:
+        labels = rng.integers(0, 2, (5, units)).astype(np.float32)
+        smooth = labels * 0.9 + 0.05
+        expected = -(smooth * np.log(outputs) + (1 - smooth) * np.log(1 - outputs)).mean()
+    assert float(np.mean(loss(labels, outputs))) == pytest.approx(expected, rel=1e-4)
+
+
+def test_numbers_cannot_be_smoothed() -> None:
+    with pytest.raises(SeedlingsError, match=r"finetune\.label_smoothing: expected 0\.0"):
+        training._smoothed(TASKS["regression"], 0.1)

@@ -1,0 +1,58 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from seedlings.errors import SeedlingsError
+from seedlings.tasks import TASKS
+
+
+def series(*labels: str) -> pd.Series:
+    return pd.Series(labels, dtype=str)
+
+
+def test_classes_are_numbered_in_their_sorted_order() -> None:
+    task, labels = TASKS["multiclass"], series("b", "a", "b")
+    assert task.outputs(labels) == ["a", "b"]
+    assert task.targets(labels).tolist() == [1, 0, 1]
+    assert task.units(labels) == 2
+    assert task.strata(labels).tolist() == ["b", "a", "b"]
+
+
+def test_two_classes_take_one_unit_and_three_are_an_error() -> None:
+    task = TASKS["binary"]
+    assert task.units(series("b", "a")) == 1
+    assert task.targets(series("b", "a")).tolist() == [1, 0]
+    with pytest.raises(SeedlingsError, match=r"expected two classes, found 3 \(a, b, c\)"):
+        task.units(series("a", "b", "c"))
+
+
+def test_tags_have_a_column_each_and_the_rarest_is_the_stratum() -> None:
+    task, labels = TASKS["multilabel"], series("sea clear", "clear", "clear land", "clear")
+    assert task.outputs(labels) == ["clear", "land", "sea"]
+    assert task.targets(labels).tolist() == [[1, 0, 1], [1, 0, 0], [1, 1, 0], [1, 0, 0]]
+    assert task.strata(labels).tolist() == ["sea", "clear", "land", "clear"]
+
+
+def test_numbers_are_one_column_and_their_strata_are_ranges() -> None:
+    task = TASKS["regression"]
+    labels = series(*map(str, range(100)))
+    assert task.targets(labels).tolist()[3] == [3.0]
+    strata, counts = np.unique(task.strata(labels), return_counts=True)
+    assert strata[0] == "0: 0 to 9"
+    assert counts.tolist() == [10] * 10
+    tied = task.strata(series(*["0.0"] * 90, *map(str, range(1, 11))))
+    assert len(set(tied[:90])) == 1
+
+
+@pytest.mark.parametrize(
+    ("task", "label", "problem"),
+    [
+        ("multiclass", "a", None),
+        ("multiclass", " ", "has no label"),
+        ("regression", "-1.5e-3", None),
+        ("regression", "left", "expected a number, found 'left'"),
+        ("regression", "nan", "expected a number, found 'nan'"),
+    ],
+)
+def test_a_label_that_does_not_fit_is_told(task: str, label: str, problem: str | None) -> None:
+    assert TASKS[task].problem(label) == problem
