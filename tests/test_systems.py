@@ -1,0 +1,202 @@
+"""Every system's preset, end to end through `dvc exp run`, on small data that is drawn here."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import drawings
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import Project
+from sklearn.datasets import load_digits
+
+from seedlings import images, models, sample
+from seedlings.runtime import keras
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def project(new_project: Callable[[], Project]) -> Project:
+    return new_project()
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(11)
+
+
+def experiment(project: Project, preset: str, **changes: Any) -> dict[str, Any]:
+    """Run a preset; returns the metrics of its evaluation, by model."""
+    options = [f"{key.replace('__', '.')}={value}" for key, value in changes.items()]
+    arguments = [part for option in (f"preset={preset}", *options) for part in ("-S", option)]
+    project.run("dvc", "exp", "run", "--name", f"on-{preset.replace('_', '-')}", *arguments)
+    path = project.root / "reports" / "evaluate" / "metrics.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def recorded(project: Project, preset: str) -> dict[str, float]:
+    """What MLflow holds as the experiment's final metrics; its stages stand below it."""
+    client = mlflow.MlflowClient(f"sqlite:///{project.root / 'mlflow.db'}")
+    found = client.get_experiment_by_name("seedlings")
+    name = f"on-{preset.replace('_', '-')}"
+    runs = client.search_runs([found.experiment_id])
+    [parent] = [run for run in runs if run.info.run_name == name]
+    assert parent.data.params["preset"] == preset
+    children = [
+        run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
+    ]
+    assert {run.info.run_name for run in children} >= {"finetune", "evaluate"}
+    return parent.data.metrics
+
+
+def finetuned(project: Project) -> "keras.Model":
+    return models.load(project.root / "models" / "finetuned")
+
+
+def test_digits_with_the_mnist_network(project: Project) -> None:
+    metrics = experiment(project, "digits")
+    assert finetuned(project).count_params() == 3730
+    assert metrics["images"] >= 350
+    assert metrics["finetuned"]["accuracy"] > 0.97
+    assert recorded(project, "digits")["finetuned/accuracy"] == metrics["finetuned"]["accuracy"]
+
+
+def test_mnist_from_a_file_of_keras_layout(project: Project, tmp_path: Path) -> None:
+    digits = load_digits()
+    pictures = digits.images.repeat(3, axis=1).repeat(3, axis=2) * (255 / 16)
+    pictures = np.pad(pictures.astype(np.uint8), ((0, 0), (2, 2), (2, 2)))
+    file = tmp_path / "mnist.npz"
+    labels = digits.target
+    np.savez(
+        file,
+        x_train=pictures[:400],
+        y_train=labels[:400],
+        x_test=pictures[400:500],
+        y_test=labels[400:500],
+    )
+    checksum = hashlib.sha256(file.read_bytes()).hexdigest()
+    source = {"data__path": file, "data__url": "null", "data__checksum": checksum}
+    metrics = experiment(
+        project, "mnist", **source, split__validation_per_class=5, finetune__epochs=12
+    )
+    table = pd.read_csv(project.root / "data" / "split.csv")
+    assert table["split"].value_counts().to_dict() == {
+        "train": 350,
+        "test": 100,
+        "validation": 50,
+    }
+    assert finetuned(project).count_params() == 3730
+    assert metrics["images"] == 100
+    assert metrics["finetuned"]["accuracy"] > 0.5
+
+
+def test_horses_or_humans(project: Project, tmp_path: Path, rng: np.random.Generator) -> None:
+    shapes = {"horses": "cross", "humans": "disc"}
+    drawings.write_folders(tmp_path, {"train": 16, "validation": 5}, shapes, 300, rng)
+    metrics = experiment(
+        project,
+        "horses_or_humans",
+        data__path=tmp_path,
+        split__test_share=0.25,
+        finetune__epochs=3,
+    )
+    table = pd.read_csv(project.root / "data" / "split.csv")
+    kept = table["path"].str.startswith("validation/")
+    assert (table["split"] == "validation").tolist() == kept.tolist()
+    assert table["split"].value_counts().to_dict() == {"train": 24, "validation": 10, "test": 8}
+    model = finetuned(project)
+    assert model.count_params() == 40_165_409
+    assert model.output_shape == (None, 1)
+    predicted = pd.read_csv(project.root / "reports" / "evaluate" / "predictions.csv")
+    assert set(predicted["finetuned"]) <= set(shapes)
+    assert (
+        recorded(project, "horses_or_humans")["finetuned/accuracy"]
+        == (predicted["finetuned"] == predicted["label"]).mean()
+        == metrics["finetuned"]["accuracy"]
+    )
+
+
+def test_cats_vs_dogs(project: Project, tmp_path: Path, rng: np.random.Generator) -> None:
+    shapes = {"cats": "square", "dogs": "disc"}
+    drawings.write_folders(tmp_path, {"train": 10, "validation": 3}, shapes, 256, rng)
+    experiment(
+        project,
+        "cats_vs_dogs",
+        data__path=tmp_path,
+        split__test_share=0.3,
+        extract__weights="random",
+        finetune__epochs=2,
+    )
+    model = finetuned(project)
+    picture = rng.integers(0, 256, (1, 256, 256, 3), dtype=np.uint8)
+    outside = picture.copy()
+    outside[:, :16], outside[:, :, -16:] = 0, 255
+    before, after = model.predict(picture, verbose=0), model.predict(outside, verbose=0)
+    assert np.array_equal(before, after)  # prediction sees the centre alone
+    assert (project.root / "reports" / "finetune" / "augmentations.png").exists()
+    assert "finetuned/accuracy" in recorded(project, "cats_vs_dogs")
+
+
+def test_driving(project: Project, tmp_path: Path, rng: np.random.Generator) -> None:
+    drawings.write_drive(tmp_path, 400, rng)
+    metrics = experiment(project, "driving", data__path=tmp_path, finetune__epochs=12)
+    assert metrics["finetuned"]["r2"] > 0.8
+    assert metrics["finetuned"]["mae"] < metrics["mean"]["mae"]
+    model = finetuned(project)
+    picture = drawings.road(0.3, rng)[None]
+    changed = picture.copy()
+    changed[:, :50], changed[:, -20:] = 0, 255
+    assert np.array_equal(model.predict(picture, verbose=0), model.predict(changed, verbose=0))
+    assert images.read(project.root / "reports" / "evaluate" / "predicted.png").std() > 5
+    assert recorded(project, "driving")["finetuned/r2"] == metrics["finetuned"]["r2"]
+    assert "finetuned" in project.run("seedlings", "summary")
+
+
+def test_multilabel(project: Project, tmp_path: Path, rng: np.random.Generator) -> None:
+    drawings.write_tagged(tmp_path, 120, rng)
+    metrics = experiment(
+        project,
+        "multilabel",
+        data__path=tmp_path,
+        segment__size="[48,48]",
+        extract__weights="random",
+    )
+    model = finetuned(project)
+    assert model.output_shape == (None, 3)
+    assert "block5_conv1" not in str(model.to_json())  # taken off
+    assert metrics["finetuned"]["f2"] > metrics["majority"]["f2"]
+    predicted = pd.read_csv(project.root / "reports" / "evaluate" / "predictions.csv")
+    assert predicted["finetuned_f2"].mean() == pytest.approx(metrics["finetuned"]["f2"], abs=1e-6)
+    assert recorded(project, "multilabel")["finetuned/f2"] == metrics["finetuned"]["f2"]
+
+
+def test_plants_from_an_archive_with_weights_of_a_file(project: Project, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "plants.zip", "w") as archive:
+        for number, species in enumerate(sample.SPECIES[:3]):
+            for place in range(20):
+                picture, _ = sample.draw_numbered(number, place, seed=1, size=64)
+                name = f"train/{species.name}/{place}.png"
+                archive.writestr(name, images.encode_png(picture))
+    network = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3))
+    weights = tmp_path / "vgg16_notop.weights.h5"
+    network.save_weights(weights)
+    experiment(
+        project,
+        "plants",
+        data__url="null",
+        data__path=tmp_path / "plants.zip",
+        split__validation_per_class=3,
+        extract__weights=weights,
+        extract__checksum=hashlib.sha256(weights.read_bytes()).hexdigest(),
+        segment__size="[48,48]",
+    )
+    trunk = finetuned(project).get_layer("trunk")
+    for found, expected in zip(trunk.get_weights(), network.get_weights(), strict=True):
+        assert np.array_equal(found, expected)
+    assert "mcnemar/p_value" in recorded(project, "plants")
