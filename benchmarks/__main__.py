@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-NAMES = ("segmentation", "extraction", "head", "memory", "overhead", "rebuild")
+NAMES = ("segmentation", "extraction", "head", "memory", "overhead", "rebuild", "quality")
 
 
 def main() -> None:

@@ -29,9 +29,8 @@ def main() -> None:
     accuracy: dict[str, float] = {}
 
     def batches(inputs: np.ndarray) -> tuple[Batches, Batches]:
-        rng = np.random.default_rng(settings.seed)
         return (
-            Batches(inputs[~unseen], labels[~unseen], size=size, rng=rng),
+            Batches(inputs[~unseen], labels[~unseen], size=size, seed=settings.seed),
             Batches(inputs[unseen], labels[unseen], size=size),
         )
 

@@ -18,8 +18,9 @@ from seedlings.tasks import Targets, Task
 class Batches(keras.utils.PyDataset):
     """Inputs and targets in batches; every example comes once an epoch, the last batch is shorter.
 
-    With a generator the order is drawn anew before each epoch; without one it stays. With an
-    augmentation, inputs are images that come changed, otherwise in each epoch.
+    With a seed each epoch has an order of its own, drawn from the seed and the epoch's number;
+    without one the order stays. With an augmentation, inputs are images that come changed,
+    otherwise in each epoch.
     """
 
     def __init__(
@@ -28,15 +29,13 @@ class Batches(keras.utils.PyDataset):
         targets: Targets,
         *,
         size: int,
-        rng: np.random.Generator | None = None,
+        seed: int | None = None,
         augmentation: Augmentation | None = None,
     ) -> None:
         super().__init__()
-        self._inputs, self._targets, self._size, self._rng = inputs, targets, size, rng
+        self._inputs, self._targets, self._size, self._seed = inputs, targets, size, seed
         self._augmentation = augmentation
-        self._order = np.arange(len(inputs))
-        self._epoch = -1
-        self.on_epoch_end()
+        self.start(0)
 
     @property
     def targets(self) -> Targets:
@@ -53,11 +52,16 @@ class Batches(keras.utils.PyDataset):
             inputs = self._augmentation.batch(inputs, rows, self._epoch)
         return inputs, self._targets[rows]
 
+    def start(self, epoch: int) -> None:
+        """Go to the beginning of an epoch, from 0."""
+        self._epoch = epoch
+        self._order = np.arange(len(self._inputs))
+        if self._seed is not None:
+            self._order = np.random.default_rng([self._seed, epoch]).permutation(self._order)
+
     def on_epoch_end(self) -> None:
-        """Draw the order of the next epoch."""
-        self._epoch += 1
-        if self._rng is not None:
-            self._order = self._rng.permutation(len(self._inputs))
+        """Go on to the next epoch."""
+        self.start(self._epoch + 1)
 
 
 @contextmanager
@@ -78,9 +82,8 @@ def of_training(
     targets = task.targets(table["label"])
     train, validation = splits.rows(table, "train"), splits.rows(table, "validation")
     with store.unpacked(array, train) as seen, store.unpacked(array, validation) as unseen:
-        rng = np.random.default_rng(seed)
         yield (
-            Batches(seen, targets[train], size=size, rng=rng, augmentation=augmentation),
+            Batches(seen, targets[train], size=size, seed=seed, augmentation=augmentation),
             Batches(unseen, targets[validation], size=size),
         )
 

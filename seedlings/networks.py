@@ -63,8 +63,8 @@ def _convnet(x: Any, params: ConvNet, penalties: dict[str, Any]) -> Any:
     Plain blocks (LeCun et al. 1998) pool at their end; residual ones (He et al. 2016, basic blocks)
     pool at the beginning, so that what the last one gives goes into the head unpooled.
     """
-    if params.stem_filters:
-        x = _convolution(x, params.stem_filters, params, penalties, stride=params.stem_stride)
+    for filters in params.stem_filters:
+        x = _convolution(x, filters, params, penalties, stride=params.stem_stride)
     for number, filters in enumerate(params.filters):
         if params.residual:
             if number and params.pool > 1:

@@ -147,7 +147,7 @@ class Augment(Section):
 
 
 class ConvNet(Section):
-    stem_filters: Annotated[int, Field(ge=0)]
+    stem_filters: list[Count]
     stem_stride: Count
     filters: list[Count]
     convolutions: Count

@@ -13,6 +13,7 @@ from seedlings.params import Baseline, Finetune, Schedule
 from seedlings.progress import bar
 from seedlings.records import Record
 from seedlings.runtime import keras
+from seedlings.snapshots import Keeper, Snapshot
 from seedlings.tasks import Targets, Task
 
 
@@ -38,11 +39,13 @@ def train_top(
     record: Record,
     task: Task,
     params: Finetune,
+    snapshot: Snapshot | None = None,
 ) -> None:
     """Train a head on stored features, or the whole model on images; only what is not frozen.
 
     Then, if asked, the layers above the cut learn with it. Batch normalisation in them keeps its
-    statistics and scales throughout.
+    statistics and scales throughout. With a snapshot, a training that was killed goes on after its
+    last whole epoch; of the layers above the cut it begins anew.
     """
     best_loss, best_weights = math.inf, model.get_weights()
     for epochs, rate, above_learns in _phases(params):
@@ -50,7 +53,16 @@ def train_top(
             _set_trainable(_above(model), above_learns)
         optimizer = make_optimizer(params, rate=rate, epochs=epochs, steps=len(train))
         _compile(model, task, optimizer, params.label_smoothing)
-        fit(model, train, validation, record=record, epochs=epochs, options=params)
+        keeper = snapshot if snapshot and not above_learns else None
+        fit(
+            model,
+            train,
+            validation,
+            record=record,
+            epochs=epochs,
+            options=params,
+            snapshot=keeper,
+        )
         loss = score(model, validation)["loss"]
         if params.early_stopping and loss > best_loss:
             model.set_weights(best_weights)  # the second phase found nothing better
@@ -103,6 +115,7 @@ def fit(
     record: Record,
     epochs: int,
     options: Finetune | None = None,
+    snapshot: Snapshot | None = None,
 ) -> None:
     """Train a compiled model in place; each epoch's loss and metric go to the record's curves.
 
@@ -112,8 +125,8 @@ def fit(
 
     Raises SeedlingsError where the loss is no longer a number.
     """
+    weights, done = None, 0
     callbacks: list[Any] = [_Report(record, epochs)]
-    weights = None
     if options and options.optimizer.average_weights:
         callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
     if options and options.early_stopping is not None:
@@ -124,9 +137,13 @@ def fit(
         )
     if options and options.class_weights == "balanced":
         weights = balanced_weights(train.targets)
+    if snapshot:
+        callbacks.append(Keeper(snapshot, model, train, record, callbacks))
+        done = callbacks[-1].restore()
     model.fit(
         train,
         validation_data=validation,
+        initial_epoch=done,
         epochs=epochs,
         callbacks=callbacks,
         class_weight=weights,

@@ -9,6 +9,7 @@ from seedlings import (
     layout,
     models,
     networks,
+    pipeline,
     runtime,
     splits,
     store,
@@ -18,6 +19,7 @@ from seedlings.augmentations import Augmentation
 from seedlings.files import write_csv
 from seedlings.params import Params
 from seedlings.records import Record
+from seedlings.snapshots import Snapshot
 from seedlings.stage import stage
 from seedlings.tasks import TASKS
 
@@ -41,9 +43,13 @@ def main(params: Params, record: Record) -> None:
         augmentation=augmentation if augmentation.active else None,
     ) as (train, validation):
         model = record.model if on_images else top
-        training.train_top(model, train, validation, record=record, task=task, params=own)
+        snapshot = Snapshot(layout.FINETUNED, pipeline.fingerprint("finetune", record.params))
+        training.train_top(
+            model, train, validation, record=record, task=task, params=own, snapshot=snapshot
+        )
         record.add_metrics(training.score(model, validation), "validation/")
     models.save(record.model, layout.FINETUNED)
+    snapshot.remove()
 
     report = layout.report("finetune")
     write_csv(report / "history.csv", training.history(record, task))

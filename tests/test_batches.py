@@ -22,7 +22,7 @@ def rows_of(data: Batches) -> list[int]:
 )
 def test_every_example_comes_once_an_epoch(count: int, size: int, lengths: list[int]) -> None:
     inputs = np.arange(count)[:, None]
-    data = Batches(inputs, np.arange(count), size=size, rng=np.random.default_rng(0))
+    data = Batches(inputs, np.arange(count), size=size, seed=0)
     assert [len(data[index][0]) for index in range(len(data))] == lengths
     first = rows_of(data)
     data.on_epoch_end()
@@ -32,14 +32,22 @@ def test_every_example_comes_once_an_epoch(count: int, size: int, lengths: list[
         assert first != second
 
 
+def test_an_epoch_can_be_gone_to_at_once() -> None:
+    first, second = (Batches(np.arange(9)[:, None], np.arange(9), size=4, seed=3) for _ in "ab")
+    for _ in range(4):
+        first.on_epoch_end()
+    second.start(4)
+    assert rows_of(first) == rows_of(second)
+
+
 def test_labels_stay_with_their_inputs() -> None:
-    data = Batches(np.arange(10)[:, None], np.arange(10), size=3, rng=np.random.default_rng(0))
+    data = Batches(np.arange(10)[:, None], np.arange(10), size=3, seed=0)
     for index in range(len(data)):
         inputs, labels = data[index]
         assert inputs[:, 0].tolist() == labels.tolist()
 
 
-def test_without_a_generator_the_order_stays() -> None:
+def test_without_a_seed_the_order_stays() -> None:
     data = Batches(np.arange(5)[:, None], np.arange(5), size=2)
     data.on_epoch_end()
     assert rows_of(data) == [0, 1, 2, 3, 4]
@@ -56,7 +64,7 @@ def test_keras_sees_every_example_of_every_epoch_in_a_new_order() -> None:
     model = keras.Sequential([keras.Input((1,)), Recorder(), keras.layers.Dense(1)])
     model.compile("sgd", "mse", run_eagerly=True)
     seen.clear()
-    data = Batches(np.arange(7.0)[:, None], np.arange(7), size=3, rng=np.random.default_rng(0))
+    data = Batches(np.arange(7.0)[:, None], np.arange(7), size=3, seed=0)
     model.fit(data, epochs=2, shuffle=False, verbose=0)
     order = [row for batch in seen for row in batch]
     assert [len(batch) for batch in seen] == [3, 3, 1, 3, 3, 1]

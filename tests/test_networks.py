@@ -145,7 +145,7 @@ def test_the_horse_or_human_network_has_the_weights_of_its_layers(
             {"batch_normalization": "after_convolution", "pool": 1},
             "Conv2D BatchNormalization Activation",
         ),
-        ({"stem_filters": 4}, "Conv2D Activation Conv2D Activation MaxPooling2D"),
+        ({"stem_filters": [4]}, "Conv2D Activation Conv2D Activation MaxPooling2D"),
     ],
 )
 def test_a_convnet_is_what_its_parameters_say(

@@ -56,7 +56,7 @@ def test_every_optimiser_learns_with_every_schedule(
 ) -> None:
     params = finetune(optimizer__name=name, schedule__name=schedule, optimizer__momentum=0.5)
     points, labels = clouds(rng)
-    data = Batches(points, labels, size=16, rng=np.random.default_rng(0))
+    data = Batches(points, labels, size=16, seed=0)
     model, record = linear(), Record("finetune")
     optimizer = training.make_optimizer(params, rate=0.05, epochs=20, steps=len(data))
     compiled(model, optimizer)

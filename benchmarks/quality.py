@@ -1,0 +1,118 @@
+"""What each ingredient of the preset plants_scratch is worth on real images.
+
+Everything is chosen by validation; the test images are looked at once, by the preset as it is.
+"""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.measure import PLANTS, ROOT
+from seedlings import (
+    backbones,
+    batches,
+    catalog,
+    cutouts,
+    duplicates,
+    evaluation,
+    models,
+    networks,
+    params,
+    presets,
+    runtime,
+    sources,
+    splits,
+    training,
+)
+from seedlings.augmentations import Augmentation
+from seedlings.params import Params
+from seedlings.records import Record
+from seedlings.tasks import TASKS
+
+# More images for validation than the preset sets aside, as a choice is to be made by them.
+_DATA = [
+    "data.url=null",
+    f"data.path={PLANTS}",
+    "split.validation_per_class=30",
+]
+
+_VARIANTS: dict[str, list[str]] = {
+    "the preset": [],
+    "masked, black background": ["segment.method=excess_green"],
+    "masked, background dimmed": ["segment.method=excess_green", "segment.background=dimmed"],
+    "masked, mean background": ["segment.method=excess_green", "segment.background=mean"],
+    "plain blocks, not residual": ["finetune.convnet.residual=false", "finetune.convnet.pool=2"],
+    "96 x 96 pixels": ["segment.size=[96,96]"],
+    "flips alone": ["augment=none", "finetune.augment.flip_horizontal=0.5"],
+    "no averaged weights": ["finetune.optimizer.average_weights=0.0"],
+    "no label smoothing": ["finetune.label_smoothing=0.0"],
+    "half the epochs": ["finetune.epochs=HALF"],
+}
+
+
+def main() -> None:
+    if not PLANTS.is_file():
+        print(f"not measured: {PLANTS.name} is absent")
+        return
+    half = settings_of([]).finetune.epochs // 2
+    print(f"{'':<28} {'validation':>10} {'log loss':>9} {'minutes':>8}")
+    for name, changes in _VARIANTS.items():
+        chosen = [change.replace("HALF", str(half)) for change in changes]
+        report(name, settings_of(chosen), test=not changes)
+
+
+def settings_of(changes: Sequence[str]) -> Params:
+    """The preset with some changes."""
+    return params.check(params.parse(presets.compose("plants_scratch", [*_DATA, *changes])))
+
+
+def report(name: str, settings: Params, *, test: bool) -> None:
+    """Train one variant and print its line."""
+    task, own = TASKS[settings.task], settings.finetune
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        sources.fetch(settings.data, root / "raw", settings.seed)
+        scanned, _ = catalog.scan(root / "raw", settings.split.rule)
+        table, _ = duplicates.fingerprint(root / "raw", scanned)
+        table["group"] = duplicates.group(table, settings.split.duplicate_distance)
+        rng = np.random.default_rng(settings.seed)
+        table["split"] = splits.choose(table, task, settings.split, rng)
+        cutouts.make(root / "raw", table, settings.segment, root / "images")
+        start = time.perf_counter()
+        runtime.prepare(settings.seed, settings.threads)
+        trunk = backbones.build(settings.extract, *settings.segment.size)
+        top = networks.top(trunk, task.units(table["label"]), task, own)
+        model = networks.assemble(trunk.trunk, top)
+        augmentation = Augmentation(own.augment, trunk.window, settings.seed)
+        with batches.of_training(
+            root / "images",
+            table,
+            task,
+            size=own.batch_size,
+            seed=settings.seed,
+            augmentation=augmentation,
+        ) as (seen, unseen):
+            record = Record("finetune")
+            training.train_top(model, seen, unseen, record=record, task=task, params=own)
+            minutes = (time.perf_counter() - start) / 60
+            outputs = model.predict(unseen, verbose=0)
+            truth = unseen.targets
+        right = (outputs.argmax(axis=1) == truth).mean()
+        loss = -np.log(outputs[np.arange(len(truth)), truth]).mean()
+        print(f"{name:<28} {right:>10.1%} {loss:>9.3f} {minutes:>8.1f}", flush=True)
+        if test:
+            on_test = evaluation.predict(model, root / "images", table, task)
+            answers = task.targets(table["label"])[splits.rows(table, "test")]
+            share = (on_test.argmax(axis=1) == answers).mean()
+            size = models.sizes(model)["weights"]
+            print(f"{'  on the test':<28} {share:>10.1%}  {len(answers)} images; {size:,} weights")
+
+
+if __name__ == "__main__":
+    import os
+
+    os.chdir(ROOT)
+    main()
