@@ -1,6 +1,7 @@
 """What each ingredient of the preset plants_scratch is worth on real images.
 
-Everything is chosen by validation; the test images are looked at once, by the preset as it is.
+Everything is chosen by validation, and the test images are not looked at. To end in half an hour,
+every variant trains for a third of the preset's steps.
 """
 
 import tempfile
@@ -17,8 +18,6 @@ from seedlings import (
     catalog,
     cutouts,
     duplicates,
-    evaluation,
-    models,
     networks,
     params,
     presets,
@@ -37,6 +36,7 @@ _DATA = [
     "data.url=null",
     f"data.path={PLANTS}",
     "split.validation_per_class=30",
+    "finetune.steps=1500",
 ]
 
 _VARIANTS: dict[str, list[str]] = {
@@ -44,12 +44,16 @@ _VARIANTS: dict[str, list[str]] = {
     "masked, black background": ["segment.method=excess_green"],
     "masked, background dimmed": ["segment.method=excess_green", "segment.background=dimmed"],
     "masked, mean background": ["segment.method=excess_green", "segment.background=mean"],
-    "plain blocks, not residual": ["finetune.convnet.residual=false", "finetune.convnet.pool=2"],
+    "plain blocks, not residual": [
+        "finetune.convnet.residual=false",
+        "finetune.convnet.filters=[48,96,192]",
+        "finetune.convnet.convolutions=2",
+    ],
     "96 x 96 pixels": ["segment.size=[96,96]"],
     "flips alone": ["augment=none", "finetune.augment.flip_horizontal=0.5"],
     "no averaged weights": ["finetune.optimizer.average_weights=0.0"],
     "no label smoothing": ["finetune.label_smoothing=0.0"],
-    "half the epochs": ["finetune.epochs=HALF"],
+    "half the steps": ["finetune.steps=750"],
 }
 
 
@@ -57,11 +61,9 @@ def main() -> None:
     if not PLANTS.is_file():
         print(f"not measured: {PLANTS.name} is absent")
         return
-    half = settings_of([]).finetune.epochs // 2
     print(f"{'':<28} {'validation':>10} {'log loss':>9} {'minutes':>8}")
     for name, changes in _VARIANTS.items():
-        chosen = [change.replace("HALF", str(half)) for change in changes]
-        report(name, settings_of(chosen), test=not changes)
+        report(name, settings_of(changes))
 
 
 def settings_of(changes: Sequence[str]) -> Params:
@@ -69,7 +71,7 @@ def settings_of(changes: Sequence[str]) -> Params:
     return params.check(params.parse(presets.compose("plants_scratch", [*_DATA, *changes])))
 
 
-def report(name: str, settings: Params, *, test: bool) -> None:
+def report(name: str, settings: Params) -> None:
     """Train one variant and print its line."""
     task, own = TASKS[settings.task], settings.finetune
     with tempfile.TemporaryDirectory() as folder:
@@ -103,12 +105,6 @@ def report(name: str, settings: Params, *, test: bool) -> None:
         right = (outputs.argmax(axis=1) == truth).mean()
         loss = -np.log(outputs[np.arange(len(truth)), truth]).mean()
         print(f"{name:<28} {right:>10.1%} {loss:>9.3f} {minutes:>8.1f}", flush=True)
-        if test:
-            on_test = evaluation.predict(model, root / "images", table, task)
-            answers = task.targets(table["label"])[splits.rows(table, "test")]
-            share = (on_test.argmax(axis=1) == answers).mean()
-            size = models.sizes(model)["weights"]
-            print(f"{'  on the test':<28} {share:>10.1%}  {len(answers)} images; {size:,} weights")
 
 
 if __name__ == "__main__":

@@ -58,16 +58,16 @@ def assemble(trunk: "keras.Model", top: "keras.Model") -> "keras.Model":
 
 
 def _convnet(x: Any, params: ConvNet, penalties: dict[str, Any]) -> Any:
-    """Blocks of convolutions; each block but the first halves (pool 2) what the one before gives.
+    """Strided convolutions, then blocks of convolutions.
 
-    Plain blocks (LeCun et al. 1998) pool at their end; residual ones (He et al. 2016, basic blocks)
-    pool at the beginning, so that what the last one gives goes into the head unpooled.
+    Plain blocks (LeCun et al. 1998) pool at their end; before residual ones (He et al. 2016, basic
+    blocks) it is pooled where they are wider or narrower than the block before.
     """
     for filters in params.stem_filters:
         x = _convolution(x, filters, params, penalties, stride=params.stem_stride)
     for number, filters in enumerate(params.filters):
         if params.residual:
-            if number and params.pool > 1:
+            if number and params.pool > 1 and filters != params.filters[number - 1]:
                 x = keras.layers.AveragePooling2D(params.pool)(x)
             for _ in range(params.convolutions):
                 x = _residual(x, filters, params, penalties)

@@ -209,6 +209,7 @@ class Unfreeze(Section):
 
 class Finetune(Section):
     epochs: Count
+    steps: Count | None
     batch_size: Count
     augment: Augment
     convnet: ConvNet

@@ -48,7 +48,7 @@ def train_top(
     last whole epoch; of the layers above the cut it begins anew.
     """
     best_loss, best_weights = math.inf, model.get_weights()
-    for epochs, rate, above_learns in _phases(params):
+    for epochs, rate, above_learns in _phases(params, len(train)):
         if params.unfreeze.epochs:
             _set_trainable(_above(model), above_learns)
         optimizer = make_optimizer(params, rate=rate, epochs=epochs, steps=len(train))
@@ -70,9 +70,10 @@ def train_top(
             best_loss, best_weights = loss, model.get_weights()
 
 
-def _phases(params: Finetune) -> list[tuple[int, float, bool]]:
+def _phases(params: Finetune, batches: int) -> list[tuple[int, float, bool]]:
     """Epochs, learning rate, and whether the layers above the cut learn, for each phase."""
-    phases = [(params.epochs, params.optimizer.learning_rate, False)]
+    epochs = max(1, round(params.steps / batches)) if params.steps else params.epochs
+    phases = [(epochs, params.optimizer.learning_rate, False)]
     if params.unfreeze.epochs:
         phases.append((params.unfreeze.epochs, params.unfreeze.learning_rate, True))
     return phases

@@ -284,3 +284,14 @@ def test_smoothed_labels_share_out_a_part_of_each(
 def test_numbers_cannot_be_smoothed() -> None:
     with pytest.raises(SeedlingsError, match=r"finetune\.label_smoothing: expected 0\.0"):
         training._smoothed(TASKS["regression"], 0.1)
+
+
+def test_steps_are_made_of_whole_epochs(
+    finetune: Callable[..., Finetune], rng: np.random.Generator
+) -> None:
+    points, labels = clouds(rng)
+    data = Batches(points, labels, size=30)
+    record = Record("finetune")
+    params = finetune(epochs=99, steps=14)
+    training.train_top(linear(), data, data, record=record, task=TASK, params=params)
+    assert len(record.curves["loss"]) == 5  # of three batches each
