@@ -51,7 +51,7 @@ def predicted_against_true(
     """Each model's numbers (N) over the true ones (N), side by side, as PNG."""
     figure = Figure(figsize=(4.2 * len(predicted), 4.2), layout="constrained")
     ends = [float(truth.min()), float(truth.max())]
-    axes = figure.subplots(1, len(predicted), squeeze=False, sharex=True)[0]
+    axes = figure.subplots(1, len(predicted), squeeze=False, sharex=True, sharey=True)[0]
     for axis, (name, values) in zip(axes, predicted.items(), strict=True):
         axis.plot(ends, ends, color="black", linewidth=0.8)
         axis.plot(truth, values, ".", color="tab:green", alpha=0.5)
