@@ -68,7 +68,7 @@ def main() -> None:
 
 def settings_of(changes: Sequence[str]) -> Params:
     """The preset with some changes."""
-    return params.check(params.parse(presets.compose("plants_scratch", [*_DATA, *changes])))
+    return params.check(params.parse(presets.compose(["preset=plants_scratch", *_DATA, *changes])))
 
 
 def report(name: str, settings: Params) -> None:

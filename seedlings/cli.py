@@ -12,7 +12,6 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 
 from seedlings import (
     layout,
-    params,
     presets,
     records,
     sharing,
@@ -22,7 +21,6 @@ from seedlings import (
     verification,
 )
 from seedlings.errors import SeedlingsError
-from seedlings.files import replacing
 
 _MODELS = ("majority", "mean", "baseline", "finetuned")
 _CAPITALS = ("f1", "f2", "r2", "mae", "rmse")
@@ -52,31 +50,26 @@ def summary() -> None:
 
 @cli.command()
 @click.argument("name", required=False)
-@click.argument("changes", nargs=-1)
-def preset(name: str | None, changes: tuple[str, ...]) -> None:
-    """Write params.yaml as the preset NAME composes it, with CHANGES such as finetune.epochs=3.
+def preset(name: str | None) -> None:
+    """Make the preset NAME the default of conf/, and write params.yaml from it.
 
-    Without a NAME: tell where params.yaml differs from its preset. `dvc exp run` composes it anew,
-    while `dvc repro` takes it as it is and does not look into conf/.
+    Without a NAME: tell where params.yaml and conf/ differ.
     """
     if name:
-        text = presets.compose(name, changes)
-        params.check(params.parse(text))
-        with replacing(layout.PARAMS) as scratch:
-            scratch.write_text(text, encoding="utf-8")
-        click.echo(f"{layout.PARAMS} is now the preset {name}; `dvc repro` runs it")
+        presets.choose(name)
+        click.echo(f"{layout.PARAMS} and the default of {layout.CONF}/ are now {name}")
         return
     differences = presets.differences()
-    if differences:
-        click.echo(f"{layout.PARAMS} differs from what {layout.CONF}/ composes:")
+    if not differences:
+        return
+    click.echo(f"{layout.PARAMS} differs from what {layout.CONF}/ composes:")
     for key, (here, composed) in differences.items():
         click.echo(f"  {key}: {here}, not {composed}")
-    if differences:
-        click.echo(
-            f"`dvc repro` takes {layout.PARAMS} as it is; plain `dvc exp run` would compose it "
-            "anew.\nKeep the values in conf/local/changes.yaml, give them with -S, or use "
-            "`dvc exp run --no-hydra`."
-        )
+    click.echo(
+        f"`dvc repro` takes {layout.PARAMS} as it is; plain `dvc exp run` would compose it anew.\n"
+        "To keep the values, put them into conf/local/changes.yaml, give them with -S, or use\n"
+        "`dvc exp run --no-hydra`; for a preset: `seedlings preset NAME`."
+    )
 
 
 def _side_by_side(metrics: Mapping[str, float]) -> Iterable[str]:

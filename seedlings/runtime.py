@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import cv2
+
 # What TensorFlow says of processors and missing GPUs before its log can be turned down.
 _REMARKS = re.compile(
     r"^(WARNING: All log messages before absl|I0000 |To enable the following instructions)"
@@ -53,5 +55,6 @@ def prepare(seed: int, threads: int) -> None:
     """
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
+    cv2.setNumThreads(1)  # or augmentation takes the cores from the training it is to feed
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(seed)

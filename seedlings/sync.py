@@ -26,9 +26,12 @@ def publish(states: Iterable[State], *, models: bool = True) -> tuple[int, list[
     new, missing = 0, []
     with tracking.reachable():
         tracker = Tracker()
+        runs = tracker.runs()
         for state in states:
             try:
-                new += _Publication(tracker, state).run(models)
+                if _Publication(tracker, state, runs).run(models):
+                    new += 1
+                    runs = tracker.runs()
             except SeedlingsError as error:
                 missing.append(str(error))
     return new, missing
@@ -37,9 +40,8 @@ def publish(states: Iterable[State], *, models: bool = True) -> tuple[int, list[
 class _Publication:
     """One state on its way into MLflow. What an earlier, interrupted sync did is not done again."""
 
-    def __init__(self, tracker: Tracker, state: State) -> None:
-        self._tracker, self._state = tracker, state
-        self._runs = tracker.runs()
+    def __init__(self, tracker: Tracker, state: State, runs: list[Run]) -> None:
+        self._tracker, self._state, self._runs = tracker, state, runs
 
     def run(self, models: bool) -> bool:
         """Show the state; returns whether anything but its tags is new."""

@@ -23,7 +23,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
@@ -132,9 +132,9 @@ class Tracker:
         self._client.delete_run(run_id)
 
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
-        """Set tags."""
-        for key, value in tags.items():
-            self._client.set_tag(run_id, key, value)
+        """Set tags, at most 100 of them."""
+        if tags:
+            self._client.log_batch(run_id, tags=[RunTag(*entry) for entry in tags.items()])
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log numbers, at an epoch if it is one's."""

@@ -20,7 +20,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_committed_parameters_are_what_the_default_composes_to(project: Path) -> None:
     committed = (project / "params.yaml").read_text(encoding="utf-8")
-    assert committed == presets.compose("sample")
+    assert committed == presets.compose()
     target = project / "composed.yaml"
     compose_and_dump(target, str(project / "conf"), None, "config", str(project), [])
     assert committed == target.read_text(encoding="utf-8")
@@ -28,7 +28,7 @@ def test_the_committed_parameters_are_what_the_default_composes_to(project: Path
 
 @pytest.mark.parametrize("name", [path.stem for path in (ROOT / "conf/preset").glob("*.yaml")])
 def test_every_preset_is_valid_and_knows_its_name(name: str, project: Path) -> None:
-    assert params.check(params.parse(presets.compose(name))).preset == name
+    assert params.check(params.parse(presets.compose([f"preset={name}"]))).preset == name
 
 
 def test_every_system_has_its_preset(project: Path) -> None:
@@ -38,17 +38,21 @@ def test_every_system_has_its_preset(project: Path) -> None:
 
 @pytest.mark.parametrize("group", ["data", "model", "augment", "train"])
 def test_every_choice_of_a_group_changes_known_parameters_alone(group: str, project: Path) -> None:
-    known = params.flatten(params.parse(presets.compose("sample")))
+    known = params.flatten(params.parse(presets.compose()))
     for path in sorted((project / "conf" / group).glob("*.yaml")):
-        composed = params.parse(presets.compose("sample", [f"{group}={path.stem}"]))
+        composed = params.parse(presets.compose([f"{group}={path.stem}"]))
         added = set(params.flatten(composed)) - set(known)
         assert all(key.startswith("data.index.") for key in added), path
 
 
-def test_a_preset_is_written_with_changes(project: Path) -> None:
-    CliRunner().invoke(cli.cli, ["preset", "digits", "finetune.epochs=3"], catch_exceptions=False)
+def test_a_chosen_preset_is_the_default_from_then_on(project: Path) -> None:
+    CliRunner().invoke(cli.cli, ["preset", "digits"], catch_exceptions=False)
     written = params.load()
-    assert (written.preset, written.data.source, written.finetune.epochs) == ("digits", "digits", 3)
+    assert (written.preset, written.data.source) == ("digits", "digits")
+    assert params.parse(presets.compose())["preset"] == "digits"
+    assert presets.differences() == {}
+    comments = (project / "conf/config.yaml").read_text(encoding="utf-8").count("#")
+    assert comments == (ROOT / "conf/config.yaml").read_text(encoding="utf-8").count("#")
 
 
 def test_edits_that_composing_would_lose_are_told(project: Path) -> None:
@@ -67,6 +71,6 @@ def test_edits_that_composing_would_lose_are_told(project: Path) -> None:
 
 def test_an_unknown_preset_and_a_bad_change_are_errors(project: Path) -> None:
     with pytest.raises(SeedlingsError, match=r"expected one of .*plants.*, found 'flowers'"):
-        presets.compose("flowers")
+        presets.choose("flowers")
     with pytest.raises(SeedlingsError, match=r"conf: finetune\.epohcs=3: .*"):
-        presets.compose("sample", ["finetune.epohcs=3"])
+        presets.compose(["finetune.epohcs=3"])

@@ -119,7 +119,7 @@ def test_every_variant_of_the_mnist_network_learns(
     changes: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    settings = params.check(params.parse(presets.compose("digits", changes)))
+    settings = params.check(params.parse(presets.compose(["preset=digits", *changes])))
     keras.utils.set_random_seed(0)
     trunk = backbones.build(settings.extract, 28, 28)
     task = TASKS["multiclass"]
