@@ -45,7 +45,7 @@ def _draw(
 ) -> NDArray[np.str_]:
     """The rows shared out to training and these splits, as the parameters say."""
     sizes = {"test": params.test_share, "validation": params.validation_share}
-    if task.has_classes and params.rule != "share":
+    if task.has_classes and params.rule == "per_class":
         sizes["validation"] = params.validation_per_class
     return assign(
         task.strata(table["label"]),

@@ -209,7 +209,7 @@ def test_a_layer_that_is_not_there_stops_extract(project: Project) -> None:
     project.repro()
     project.set(extract__cut="block6_pool")
     output = project.repro(fails=True)
-    assert "extract: extract.cut: VGG16 has no layer 'block6_pool'" in output
+    assert "extract: extract.cut: the backbone has no layer 'block6_pool'" in output
     assert "Traceback" not in output
     assert not (project.root / layout.FEATURES).exists()
     project.set(extract__cut="block5_pool")

@@ -162,7 +162,7 @@ def test_mnist_from_a_file_of_keras_layout(project: Project, tmp_path: Path) -> 
     checksum = hashlib.sha256(file.read_bytes()).hexdigest()
     source = {"data__path": file, "data__url": "null", "data__checksum": checksum}
     metrics = experiment(
-        project, "mnist", **source, split__validation_per_class=5, finetune__epochs=12
+        project, "mnist", **source, split__validation_share=0.125, finetune__epochs=12
     )
     table = pd.read_csv(project.root / "data" / "split.csv")
     assert table["split"].value_counts().to_dict() == {
