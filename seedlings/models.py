@@ -8,7 +8,7 @@ from seedlings.errors import SeedlingsError
 from seedlings.files import replacing
 from seedlings.runtime import keras
 
-_ARCHITECTURE = "model.json"
+_JSON = "model.json"
 _WEIGHTS = "model.weights.h5"
 
 
@@ -17,8 +17,8 @@ def save(model: "keras.Model", path: Path) -> None:
     with replacing(path) as scratch:
         scratch.mkdir()
         config = json.loads(model.to_json())
-        text = json.dumps(_without_ids(config), indent=1, sort_keys=True)
-        (scratch / _ARCHITECTURE).write_text(text + "\n", encoding="utf-8")
+        text = json.dumps(_architecture(config), indent=1, sort_keys=True)
+        (scratch / _JSON).write_text(text + "\n", encoding="utf-8")
         model.save_weights(scratch / _WEIGHTS)
 
 
@@ -32,18 +32,19 @@ def load(path: Path) -> "keras.Model":
             f"expected a model in {path}, found none; "
             "run `dvc repro` to make it or `dvc pull` to fetch it"
         )
-    text = (path / _ARCHITECTURE).read_text(encoding="utf-8")
+    text = (path / _JSON).read_text(encoding="utf-8")
     model = keras.models.model_from_json(text)
     model.load_weights(path / _WEIGHTS)
     return model
 
 
-def _without_ids(config: object) -> object:
-    """The configuration without object ids, which differ from process to process."""
+def _architecture(config: object) -> object:
+    """The configuration without object ids, which differ from process to process, and training."""
     if isinstance(config, dict):
-        return {k: _without_ids(v) for k, v in config.items() if k != "shared_object_id"}
+        left_out = ("shared_object_id", "compile_config")
+        return {k: _architecture(v) for k, v in config.items() if k not in left_out}
     if isinstance(config, list):
-        return [_without_ids(value) for value in config]
+        return [_architecture(value) for value in config]
     return config
 
 

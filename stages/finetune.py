@@ -31,7 +31,6 @@ def main(params: Params, record: Record) -> None:
     table = splits.read(layout.SPLIT)
     backbone = backbones.load(layout.BACKBONE)
     top = networks.top(backbone, task.units(table["label"]), task, own)
-    record.model = networks.assemble(backbone.trunk, top)
     augmentation = Augmentation(own.augment, backbone.window, params.seed)
     on_images = bool(augmentation.active) or not features.stored(layout.FEATURES)
     with batches.of_training(
@@ -42,12 +41,13 @@ def main(params: Params, record: Record) -> None:
         seed=params.seed,
         augmentation=augmentation if augmentation.active else None,
     ) as (train, validation):
-        model = record.model if on_images else top
+        model = networks.assemble(backbone.trunk, top) if on_images else top
         snapshot = Snapshot(layout.FINETUNED, pipeline.fingerprint("finetune", record.params))
         training.train_top(
             model, train, validation, record=record, task=task, params=own, snapshot=snapshot
         )
         record.add_metrics(training.score(model, validation), "validation/")
+    record.model = networks.assemble(backbone.trunk, top)
     models.save(record.model, layout.FINETUNED)
     snapshot.remove()
 

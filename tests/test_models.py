@@ -62,3 +62,16 @@ def test_sizes_count_weights() -> None:
 def test_a_missing_model_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(SeedlingsError, match="expected a model in .*run `dvc repro`"):
         models.load(tmp_path / "m")
+
+
+def test_what_a_model_was_trained_with_is_not_kept(
+    tmp_path: Path, noise: Callable[..., np.ndarray]
+) -> None:
+    model = networks.baseline((40, 40, 3), 3, TASKS["multiclass"])
+    model.compile("adam", loss=lambda labels, outputs: keras.ops.mean(outputs))
+    images = np.stack([noise(), noise()])
+    model.train_on_batch(images, np.array([0, 1]))
+    models.save(model, tmp_path / "m")
+    loaded = models.load(tmp_path / "m")
+    assert np.array_equal(loaded.predict(images, verbose=0), model.predict(images, verbose=0))
+    assert "adam" not in (tmp_path / "m" / "model.json").read_text(encoding="utf-8").lower()
