@@ -34,7 +34,7 @@ class Batches(keras.utils.PyDataset):
     ) -> None:
         super().__init__()
         self._inputs, self._targets, self._size, self._seed = inputs, targets, size, seed
-        self._augmentation = augmentation
+        self._augmentation = augmentation if augmentation and augmentation.active else None
         self.start(0)
 
     @property

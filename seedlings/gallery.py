@@ -66,8 +66,9 @@ def before_and_after(
     sheets.write(sheets.draw(rows), path)
 
 
-def augmented(image: Image, augmentation: Augmentation, path: Path) -> None:
-    """Every augmentation alone, and all together, on one image (H x W x 3, RGB uint8)."""
+def augmented(cutouts: Path, augmentation: Augmentation, path: Path) -> None:
+    """Every augmentation alone, and all together, on the first image of an array."""
+    image = store.read(cutouts, 0, 1)[0]
     rows = [Row("as it is", [Tile(image)])]
     for name in augmentation.active:
         rows.append(Row(f"{name} alone", _varied(image, augmentation.alone(name))))

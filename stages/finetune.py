@@ -12,7 +12,6 @@ from seedlings import (
     pipeline,
     runtime,
     splits,
-    store,
     training,
 )
 from seedlings.augmentations import Augmentation
@@ -33,13 +32,9 @@ def main(params: Params, record: Record) -> None:
     top = networks.top(backbone, task.units(table["label"]), task, own)
     augmentation = Augmentation(own.augment, backbone.window, params.seed)
     on_images = bool(augmentation.active) or not features.stored(layout.FEATURES)
+    array = layout.IMAGES if on_images else layout.FEATURES
     with batches.of_training(
-        layout.IMAGES if on_images else layout.FEATURES,
-        table,
-        task,
-        size=own.batch_size,
-        seed=params.seed,
-        augmentation=augmentation if augmentation.active else None,
+        array, table, task, size=own.batch_size, seed=params.seed, augmentation=augmentation
     ) as (train, validation):
         model = networks.assemble(backbone.trunk, top) if on_images else top
         snapshot = Snapshot(layout.FINETUNED, pipeline.fingerprint("finetune", record.params))
@@ -56,7 +51,7 @@ def main(params: Params, record: Record) -> None:
     charts.curves(record.curves, task.metric, record.add_picture(report / "curves.png"))
     if augmentation.active:
         sheet = record.add_picture(report / "augmentations.png")
-        gallery.augmented(store.read(layout.IMAGES, 0, 1)[0], augmentation, sheet)
+        gallery.augmented(layout.IMAGES, augmentation, sheet)
     record.add_metrics(models.sizes(record.model))
 
 

@@ -86,7 +86,9 @@ def test_every_augmentation_is_shown_alone_and_with_the_others(
 ) -> None:
     tree["finetune"]["augment"] |= {"rotation": 90.0, "noise": 0.05}
     augmentation = Augmentation(check(tree).finetune.augment, None, seed=0)
-    gallery.augmented(np.full((8, 8, 3), 99, np.uint8), augmentation, tmp_path / "s.png")
+    with store.create(tmp_path / "a", (8, 8, 3), np.uint8) as writer:
+        writer.append(np.full((1, 8, 8, 3), 99, np.uint8))
+    gallery.augmented(tmp_path / "a", augmentation, tmp_path / "s.png")
     titles = [row.title for row in drawn[0]]
     assert titles == ["as it is", "rotation alone", "noise alone", "all together"]
     assert all(len(row.tiles) == 8 for row in drawn[0][1:])
