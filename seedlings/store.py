@@ -98,4 +98,5 @@ def _open(path: Path) -> "bcolz.carray":
             f"expected a bcolz array at {path}, found none; "
             "run `dvc repro` to make it or `dvc pull` to fetch it"
         )
+    (path / "data").mkdir(exist_ok=True)  # of an array without rows, DVC does not keep it
     return bcolz.carray(rootdir=str(path), mode="r")

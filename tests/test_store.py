@@ -84,3 +84,10 @@ def test_an_array_that_was_not_finished_is_not_there(tmp_path: Path, rows: np.nd
 def test_a_missing_array_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(SeedlingsError, match="found none; run `dvc repro`"):
         store.shape(tmp_path / "a")
+
+
+def test_an_array_without_rows_survives_the_loss_of_its_empty_folder(tmp_path: Path) -> None:
+    with store.create(tmp_path / "a", (2, 3), np.float32):
+        pass
+    (tmp_path / "a" / "data").rmdir()  # as where DVC brings it back
+    assert store.shape(tmp_path / "a") == (0, 2, 3)

@@ -138,10 +138,10 @@ def test_a_server_that_fails_loses_nothing(
     assert output.count("warning: MLflow at") == len(wanted)
     expected = outputs(undisturbed)
     assert outputs(copy) == {path: expected[path] for path in outputs(copy)}
-    message = copy.run("seedlings", "sync", fails=True)
-    assert "cannot be reached" in message
-    assert "Traceback" not in message
     if wanted == STAGES:
+        message = copy.run("seedlings", "sync", fails=True)
+        assert "cannot be reached" in message
+        assert "Traceback" not in message
         del copy.env["MLFLOW_TRACKING_URI"]
         assert "1 new" in copy.run("seedlings", "sync")
         [parent] = parents(f"sqlite:///{copy.root / 'mlflow.db'}")
