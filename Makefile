@@ -20,8 +20,8 @@ ui: $(READY)  ## open MLflow (http://127.0.0.1:5000)
 verify: $(READY)  ## rebuild the last commit in a clone: are all bytes the same?
 	seedlings verify
 
-test: $(READY)  ## all tests
-	python -m pytest -n 2 --dist loadfile
+test: $(READY)  ## all tests, the slow ones first
+	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 fast: $(READY)  ## the tests that start no pipeline
 	python -m pytest -n 2 --dist loadfile -m "not slow"
