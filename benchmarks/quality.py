@@ -37,6 +37,7 @@ _DATA = [
     f"data.path={PLANTS}",
     "split.validation_per_class=30",
     "finetune.steps=500",
+    "finetune.optimizer.average_weights=0.965",  # over as large a share of the steps
 ]
 
 _VARIANTS: dict[str, list[str]] = {
