@@ -175,11 +175,15 @@ def _smoothed(task: Task, smoothing: float) -> Any:
     if task.loss == "binary_crossentropy":
         return keras.losses.BinaryCrossentropy(label_smoothing=smoothing)
     if task.loss == "sparse_categorical_crossentropy":
-        return lambda labels, probabilities: keras.losses.categorical_crossentropy(
-            keras.ops.one_hot(keras.ops.reshape(labels, (-1,)), probabilities.shape[-1]),
-            probabilities,
-            label_smoothing=smoothing,
-        )
+
+        def crossentropy(labels: Any, probabilities: Any) -> Any:
+            classes = probabilities.shape[-1]
+            targets = keras.ops.one_hot(keras.ops.reshape(labels, (-1,)), classes)
+            return keras.losses.categorical_crossentropy(
+                targets, probabilities, label_smoothing=smoothing
+            )
+
+        return crossentropy
     raise SeedlingsError(
         f"finetune.label_smoothing: expected 0.0, as {task.name} has no classes, found {smoothing}"
     )
