@@ -54,9 +54,7 @@ def bootstrap_interval(
     Drawing N of N zeros and ones with replacement is drawing from a binomial distribution.
     """
     shares = rng.binomial(len(correct), correct.mean(), samples) / len(correct)
-    tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(shares, [tail, 1.0 - tail])
-    return float(low), float(high)
+    return _middle(shares, confidence)
 
 
 def bootstrap_mean(
@@ -65,8 +63,13 @@ def bootstrap_mean(
     """The percentile bootstrap interval of a mean (Efron 1979)."""
     count = len(values)
     means = [values[rng.integers(0, count, count)].mean() for _ in range(samples)]
+    return _middle(np.array(means), confidence)
+
+
+def _middle(values: NDArray[np.floating], confidence: float) -> tuple[float, float]:
+    """The ends of the middle part of the values that the confidence names."""
     tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(means, [tail, 1.0 - tail])
+    low, high = np.quantile(values, [tail, 1.0 - tail])
     return float(low), float(high)
 
 
@@ -107,9 +110,7 @@ def f2_per_image(truth: NDArray[np.bool_], given: NDArray[np.bool_]) -> NDArray[
 
 def per_tag(truth: NDArray[np.bool_], given: NDArray[np.bool_], tags: list[str]) -> pd.DataFrame:
     """Precision, recall, F1, F2 and the number of images of each tag."""
-    columns = metrics.precision_recall_fscore_support(truth, given, zero_division=0.0)
-    names = ["precision", "recall", "f1", "images"]
-    table = pd.DataFrame({"label": tags, **dict(zip(names, columns, strict=True))})
+    table = _per_label(truth, given, tags)
     f2 = metrics.fbeta_score(truth, given, beta=2, average=None, zero_division=0.0)
     table.insert(4, "f2", f2)
     return table
@@ -156,11 +157,16 @@ def calibration_error(labels: Labels, probabilities: Probabilities, *, bins: int
 
 def per_class(labels: Labels, probabilities: Probabilities, classes: list[str]) -> pd.DataFrame:
     """Precision, recall, F1 and the number of images of each class."""
-    columns = metrics.precision_recall_fscore_support(
-        labels, probabilities.argmax(axis=1), labels=np.arange(len(classes)), zero_division=0.0
+    return _per_label(labels, probabilities.argmax(axis=1), classes)
+
+
+def _per_label(truth: NDArray, predicted: NDArray, names: list[str]) -> pd.DataFrame:
+    """A row for each class by its number, or for each tag by its column."""
+    numbers = metrics.precision_recall_fscore_support(
+        truth, predicted, labels=np.arange(len(names)), zero_division=0.0
     )
-    names = ["precision", "recall", "f1", "images"]
-    return pd.DataFrame({"label": classes, **dict(zip(names, columns, strict=True))})
+    columns = dict(zip(["precision", "recall", "f1", "images"], numbers, strict=True))
+    return pd.DataFrame({"label": names, **columns})
 
 
 def confusion(labels: Labels, probabilities: Probabilities) -> NDArray[np.int64]:
