@@ -51,6 +51,7 @@ _VARIANTS: dict[str, list[str]] = {
         "finetune.convnet.convolutions=2",
     ],
     "96 x 96 pixels": ["segment.size=[96,96]"],
+    "128 x 128 pixels": ["segment.size=[128,128]"],
     "flips alone": ["augment=none", "finetune.augment.flip_horizontal=0.5"],
     "no averaged weights": ["finetune.optimizer.average_weights=0.0"],
     "no label smoothing": ["finetune.label_smoothing=0.0"],

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from seedlings.files import replacing
+from seedlings.metrics import Reliability, TradeOff
 
 
 def confusion(
@@ -40,6 +41,48 @@ def curves(values: Mapping[str, Sequence[float]], metric: str, path: Path) -> No
             axis.plot(np.arange(1, len(values[key]) + 1), values[key], label=label)
         axis.set_xlabel("epoch")
         axis.set_title(name.replace("_", " "))
+        axis.legend()
+        axis.grid(alpha=0.3)
+    _save(figure, path)
+
+
+def reliability(found: Mapping[str, Reliability], path: Path) -> None:
+    """How often each model's predictions came true, over their probability, as PNG.
+
+    A dot is as large as the share of the predictions that it stands for.
+    """
+    figure = Figure(figsize=(4.2 * len(found), 4.2), layout="constrained")
+    axes = figure.subplots(1, len(found), squeeze=False, sharex=True, sharey=True)[0]
+    for axis, (name, points) in zip(axes, found.items(), strict=True):
+        axis.plot([0, 1], [0, 1], color="black", linewidth=0.8)
+        axis.plot(points.sure, points.right, color="tab:green")
+        sizes = 400.0 * points.count / points.count.sum()
+        axis.scatter(points.sure, points.right, sizes, color="tab:green", alpha=0.6)
+        axis.set_xlabel("probability")
+        axis.set_title(name)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("came true")
+    _save(figure, path)
+
+
+def trade_offs(found: Mapping[str, TradeOff], path: Path) -> None:
+    """ROC and precision-recall curves of all models, as PNG."""
+    figure = Figure(figsize=(9.0, 4.2), layout="constrained")
+    roc, precision_recall = figure.subplots(1, 2)
+    for name, curve in found.items():
+        label = f"{name}: area {curve.roc_auc:.3f}"
+        roc.plot(curve.false_positive_rate, curve.true_positive_rate, label=label)
+        label = f"{name}: average precision {curve.average_precision:.3f}"
+        precision_recall.plot(curve.recall, curve.precision, label=label)
+    roc.plot([0, 1], [0, 1], color="black", linewidth=0.8)
+    for axis, title, x, y in (
+        (roc, "ROC", "false positive rate", "true positive rate"),
+        (precision_recall, "precision and recall", "recall", "precision"),
+    ):
+        axis.set_title(title)
+        axis.set_xlabel(x)
+        axis.set_ylabel(y)
+        axis.set_ylim(0.0, 1.02)
         axis.legend()
         axis.grid(alpha=0.3)
     _save(figure, path)

@@ -1,8 +1,9 @@
-"""The command line: `seedlings summary`, `preset`, `ui`, `sync`, `runs`, and so on."""
+"""The command line: `seedlings summary`, `preset`, `compare`, `ui`, `sync`, and so on."""
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import click
 
@@ -16,14 +17,14 @@ from seedlings import (
     records,
     sharing,
     states,
+    summaries,
     sync,
     tracking,
     verification,
 )
 from seedlings.errors import SeedlingsError
 
-_MODELS = ("majority", "mean", "baseline", "finetuned")
-_CAPITALS = ("f1", "f2", "r2", "mae", "rmse")
+_SHOWN = 5
 
 
 @click.group()
@@ -41,7 +42,9 @@ def summary() -> None:
     click.echo(f"\nOn {metrics['images']:.0f} test images:\n")
     for line in _side_by_side(metrics):
         click.echo(f"  {line}")
-    click.echo(f"\n  {_comparison(metrics)}")
+    click.echo(f"\n  {summaries.comparison(metrics)}")
+    if layout.PAGE.exists():
+        click.echo(f"\nReport:  {layout.PAGE}")
     click.echo("\nPictures:")
     for stage in pictures():
         click.echo(f"  {stage}")
@@ -74,29 +77,11 @@ def preset(name: str | None) -> None:
 
 def _side_by_side(metrics: Mapping[str, float]) -> Iterable[str]:
     """A column for each model, a row for each of its numbers."""
-    models = [name for name in _MODELS if any(key.startswith(f"{name}/") for key in metrics)]
-    yield f"{'':<20}" + "".join(f"{name:>12}" for name in models)
-    names = dict.fromkeys(key.partition("/")[2] for key in metrics if key.startswith("finetuned/"))
-    for name in names:
-        cells = [metrics.get(f"{model}/{name}") for model in models]
-        texts = ["" if cell is None else f"{cell:.4f}" for cell in cells]
-        yield f"{_title(name):<20}" + "".join(f"{text:>12}" for text in texts)
-
-
-def _title(name: str) -> str:
-    ends = {"low": "  from", "high": "  to"}
-    words = [word.upper() if word in _CAPITALS else word for word in name.split("_")]
-    return ends.get(words[-1], " ".join(words))
-
-
-def _comparison(metrics: Mapping[str, float]) -> str:
-    if "mcnemar/p_value" not in metrics:
-        return f"Wilcoxon's signed-rank test of both models: p = {metrics['wilcoxon/p_value']:.2g}"
-    return (
-        f"McNemar's test: {metrics['mcnemar/only_finetuned_right']:.0f} images only the "
-        f"fine-tuned model got right, {metrics['mcnemar/only_baseline_right']:.0f} only the "
-        f"baseline; p = {metrics['mcnemar/p_value']:.2g}"
-    )
+    yield f"{'':<20}" + "".join(f"{name:>12}" for name in summaries.models(metrics))
+    for line in summaries.lines(metrics):
+        cells = ["" if value is None else f"{value:.4f}" for value in line.values]
+        title = "  " * line.is_end + line.title
+        yield f"{title:<20}" + "".join(f"{cell:>12}" for cell in cells)
 
 
 @cli.command("sync")
@@ -115,6 +100,54 @@ def _wanted(rev: str | None, everything: bool) -> Iterable[states.State]:
     if everything:
         return states.every()
     return [states.at(rev) if rev else states.current()]
+
+
+@cli.command()
+@click.argument("names", nargs=-1, required=True)
+@click.option(
+    "--page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="comparison.html",
+    show_default=True,
+    help="Where to write the page with the pictures.",
+)
+def compare(names: tuple[str, ...], page: Path) -> None:
+    """Tell what differs between NAMES: experiments, revisions, runs in MLflow, or `workspace`.
+
+    One name alone is compared with the workspace.
+    """
+    from seedlings import comparisons  # pandas and SciPy, which other commands do without
+
+    if len(names) == 1:
+        names = (*names, comparisons.WORKSPACE)
+    sides = [comparisons.side(name) for name in names]
+    found = [comparisons.changes(sides[0], other) for other in sides[1:]]
+    for title, rows in (
+        ("Parameters", comparisons.differing(sides)),
+        ("Metrics", comparisons.side_by_side(sides)),
+    ):
+        click.echo(f"\n{title} that differ:" if rows else f"\n{title}: none differs")
+        for line in _columns({"": list(names), **rows} if rows else {}):
+            click.echo(f"  {line}")
+    for entry in found:
+        click.echo(
+            f"\nOf {entry.common} test images, {names[0]} → {entry.name}: {len(entry.better)} "
+            f"better, {len(entry.worse)} worse; p = {entry.p_value:.2g}"
+        )
+        for change in [*entry.better[:_SHOWN], *entry.worse[:_SHOWN]]:
+            how = "better" if change in entry.better else "worse"
+            click.echo(f"  {how:<7} {change.path}: {change.before} → {change.after}")
+    comparisons.write(sides, found, page)
+    click.echo(f"\nThe images: {page}")
+
+
+def _columns(rows: Mapping[str, Sequence[object]]) -> Iterable[str]:
+    """Rows of texts under each other, each column as wide as it has to be."""
+    texts = [[title, *map(str, values)] for title, values in rows.items()]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    for text in texts:
+        cells = [cell.ljust(width) for cell, width in zip(text, widths, strict=True)]
+        yield "  ".join(cells).rstrip()
 
 
 @cli.command()

@@ -1,6 +1,7 @@
 """The gallery: contact sheets of what the stages did."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from seedlings import images, sheets, store
 from seedlings.augmentations import Augmentation
+from seedlings.peaks import Peak
 from seedlings.sheets import Image, Row, Tile
 from seedlings.tasks import Task
 
@@ -101,6 +103,43 @@ def mistakes(
     rows = [Row(title)]
     for start in range(0, len(tiles), _COLUMNS):
         rows.append(Row("", tiles[start : start + _COLUMNS]))
+    sheets.write(sheets.draw(rows, tile=120), path)
+
+
+def peaks(found: Sequence[Peak], path: Path) -> None:
+    """What filters and outputs answer most to: a row a layer, and how far each answer rose."""
+    rows = [] if found else [Row("The model has no convolutions")]
+    for layer in dict.fromkeys(peak.layer for peak in found):
+        own = [peak for peak in found if peak.layer == layer]
+        tiles = [Tile(p.image, f"{p.name}\n{p.start:.3g} to {p.end:.3g}") for p in own]
+        for start in range(0, len(tiles), _COLUMNS):
+            rows.append(Row("" if start else layer, tiles[start : start + _COLUMNS]))
+    sheets.write(sheets.draw(rows, tile=150), path)
+
+
+def attention(
+    cutouts: Path,
+    places: NDArray[np.int64],
+    sides: Sequence[Sequence[tuple[int, str]]],
+    look: Callable[[Image], Sequence[Image]],
+    path: Path,
+) -> None:
+    """Test images that are right beside such that are wrong, each with what `look` gives for it.
+
+    `places` are the test rows of the array `cutouts`; `sides` are the right and the wrong ones, as
+    test rows with captions.
+    """
+    rows = [Row("Right, then wrong; each: the image, SmoothGrad, Grad-CAM")]
+    for pair in zip_longest(*sides):
+        tiles = []
+        for side in pair:
+            if side is None:
+                tiles += [Tile(sheets.BLANK)] * 3
+                continue
+            row, caption = side
+            image = store.read(cutouts, int(places[row]), int(places[row]) + 1)[0]
+            tiles += [Tile(image, caption), *map(Tile, look(image))]
+        rows.append(Row("", tiles))
     sheets.write(sheets.draw(rows, tile=120), path)
 
 

@@ -58,12 +58,33 @@ class Judge(ABC):
         """The numbers of each class, tag or range of values."""
 
     @abstractmethod
-    def draw(self, results: Results, report: Path) -> Path:
-        """Draw the models' results side by side; returns the picture's path."""
+    def draw(self, results: Results, report: Path) -> list[Path]:
+        """Draw the models' results side by side; returns the pictures' paths."""
 
     @abstractmethod
     def mistakes(self, outputs: Outputs) -> Iterator[tuple[int, str]]:
         """The worst mistakes first: a row of the test, and what to say of it."""
+
+    @abstractmethod
+    def successes(self, outputs: Outputs) -> Iterator[tuple[int, str]]:
+        """The best answers first, as `mistakes` gives the worst."""
+
+    def right_and_wrong(self, outputs: Outputs, most: int) -> list[list[tuple[int, str]]]:
+        """The best and the worst answers, at most `most` of each, of as many labels as can be."""
+        return [
+            self._varied(found, most) for found in (self.successes(outputs), self.mistakes(outputs))
+        ]
+
+    def _varied(self, found: Iterator[tuple[int, str]], most: int) -> list[tuple[int, str]]:
+        """What was found in its order, but each label's first before any label's second."""
+        turns: dict[str, int] = {}
+        ranked = []
+        for row, caption in found:
+            label = self.rows["label"].iloc[row]
+            turns[label] = turns.get(label, 0) + 1
+            ranked.append((turns[label], row, caption))
+        ranked.sort(key=lambda entry: entry[0])
+        return [(row, caption) for _, row, caption in ranked[:most]]
 
     @abstractmethod
     def _summary(self, outputs: Outputs) -> dict[str, float]: ...
@@ -73,6 +94,23 @@ class Judge(ABC):
 
     @abstractmethod
     def _compare(self, baseline: Outputs, finetuned: Outputs) -> dict[str, float]: ...
+
+    def _draw_probabilities(
+        self, sure: Results, right: Mapping[str, NDArray[np.bool_]], report: Path
+    ) -> list[Path]:
+        bins = self._params.calibration_bins
+        found = {n: metrics.reliability(sure[n], right[n], bins=bins) for n in sure}
+        charts.reliability(found, report / "reliability.png")
+        return [report / "reliability.png"]
+
+    def _draw_trade_offs(
+        self, truth: NDArray[np.bool_], scores: Results, report: Path
+    ) -> list[Path]:
+        if not truth.any() or truth.all():
+            return []  # there is nothing to trade
+        found = {name: metrics.trade_off(truth, outputs) for name, outputs in scores.items()}
+        charts.trade_offs(found, report / "trade_offs.png")
+        return [report / "trade_offs.png"]
 
     def _interval(self) -> dict[str, Any]:
         return {
@@ -103,14 +141,24 @@ class OfClasses(Judge):
         """Precision, recall, F1 and the number of test images of each class."""
         return metrics.per_class(self.truth, _distribution(outputs), self.names)
 
-    def draw(self, results: Results, report: Path) -> Path:
-        """The confusion matrices."""
+    def draw(self, results: Results, report: Path) -> list[Path]:
+        """The confusion matrices, reliability, ROC and precision-recall."""
         matrices = {}
         for name, outputs in results.items():
             counts = metrics.confusion(self.truth, _distribution(outputs))
             matrices[f"{name}: {np.trace(counts) / counts.sum():.1%} accuracy"] = counts
         charts.confusion(matrices, self.names, report / "confusion.png")
-        return report / "confusion.png"
+        probabilities = {name: _distribution(outputs) for name, outputs in results.items()}
+        sure = {name: given.max(axis=1) for name, given in probabilities.items()}
+        right = {n: given.argmax(axis=1) == self.truth for n, given in probabilities.items()}
+        truth = self.truth[:, None] == np.arange(len(self.names))
+        if len(self.names) == 2:  # the curves of one class against the other, not of both
+            truth, probabilities = truth[:, 1:], {n: p[:, 1:] for n, p in probabilities.items()}
+        return [
+            report / "confusion.png",
+            *self._draw_probabilities(sure, right, report),
+            *self._draw_trade_offs(truth, probabilities, report),
+        ]
 
     def mistakes(self, outputs: Outputs) -> Iterator[tuple[int, str]]:
         """The surest first."""
@@ -120,6 +168,14 @@ class OfClasses(Judge):
         for row in wrong[np.argsort(-sure[wrong], kind="stable")]:
             label = self.rows["label"].iloc[row]
             yield int(row), f"{label}\nas {self.names[predicted[row]]}\n{sure[row]:.0%}"
+
+    def successes(self, outputs: Outputs) -> Iterator[tuple[int, str]]:
+        """The surest first."""
+        probabilities = _distribution(outputs)
+        sure = probabilities.max(axis=1)
+        right = np.flatnonzero(probabilities.argmax(axis=1) == self.truth)
+        for row in right[np.argsort(-sure[right], kind="stable")]:
+            yield int(row), f"{self.rows['label'].iloc[row]}\n{sure[row]:.0%}"
 
     def _called(self, probabilities: Outputs) -> NDArray[np.str_]:
         return np.array(self.names)[probabilities.argmax(axis=1)]
@@ -165,11 +221,17 @@ class OfTags(Judge):
         """Precision, recall, F1, F2 and the number of test images of each tag."""
         return metrics.per_tag(self.truth > 0, self._given(outputs), self.names)
 
-    def draw(self, results: Results, report: Path) -> Path:
-        """The F2 of each tag."""
+    def draw(self, results: Results, report: Path) -> list[Path]:
+        """The F2 of each tag, reliability, ROC and precision-recall."""
         columns = {name: self.table(outputs)["f2"].tolist() for name, outputs in results.items()}
         charts.bars(columns, self.names, "F2", report / "tags.png")
-        return report / "tags.png"
+        sure = {name: outputs.ravel() for name, outputs in results.items()}
+        truth = dict.fromkeys(results, self.truth.ravel() > 0)
+        return [
+            report / "tags.png",
+            *self._draw_probabilities(sure, truth, report),
+            *self._draw_trade_offs(self.truth > 0, results, report),
+        ]
 
     def mistakes(self, outputs: Outputs) -> Iterator[tuple[int, str]]:
         """The images of the lowest F2 first."""
@@ -179,6 +241,11 @@ class OfTags(Judge):
             if f2[row] < 1.0:
                 tags = " ".join(np.array(self.names)[given[row]]) or "nothing"
                 yield int(row), f"{self.rows['label'].iloc[row]}\nas {tags}\nF2 {f2[row]:.2f}"
+
+    def successes(self, outputs: Outputs) -> Iterator[tuple[int, str]]:
+        """The images of which all tags are right."""
+        for row in np.flatnonzero((self._given(outputs) == (self.truth > 0)).all(axis=1)):
+            yield int(row), str(self.rows["label"].iloc[row])
 
     def _given(self, outputs: Outputs) -> NDArray[np.bool_]:
         return outputs >= self._params.tag_threshold
@@ -221,17 +288,21 @@ class OfNumbers(Judge):
         table.insert(0, "range", self._ranges()[table.index])
         return table
 
-    def draw(self, results: Results, report: Path) -> Path:
+    def draw(self, results: Results, report: Path) -> list[Path]:
         """Predicted against true."""
         points = {name: outputs[:, 0] for name, outputs in results.items()}
         charts.predicted_against_true(points, self.truth[:, 0], report / "predicted.png")
-        return report / "predicted.png"
+        return [report / "predicted.png"]
 
     def mistakes(self, outputs: Outputs) -> Iterator[tuple[int, str]]:
         """The greatest errors first."""
         predicted, truth = outputs[:, 0], self.truth[:, 0]
         for row in np.argsort(-np.abs(predicted - truth), kind="stable"):
             yield int(row), f"{truth[row]:.4g}\nas {predicted[row]:.4g}"
+
+    def successes(self, outputs: Outputs) -> Iterator[tuple[int, str]]:
+        """The smallest errors first."""
+        yield from reversed(list(self.mistakes(outputs)))
 
     def _bin(self, values: NDArray) -> NDArray[np.int64]:
         edges = np.linspace(self.truth.min(), self.truth.max(), _BINS + 1)

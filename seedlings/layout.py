@@ -10,6 +10,7 @@ BACKBONE = Path("models/backbone")
 BASELINE = Path("models/baseline")
 FINETUNED = Path("models/finetuned")
 REPORTS = Path("reports")
+PAGE = REPORTS / "index.html"
 PIPELINE = Path("dvc.yaml")
 LOCK = Path("dvc.lock")
 PARAMS = Path("params.yaml")

@@ -150,9 +150,66 @@ def calibration_error(labels: Labels, probabilities: Probabilities, *, bins: int
     """The expected calibration error, with bins of equal width (Guo et al. 2017, eq. 3)."""
     sure = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == labels
-    place = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(place, weights=correct - sure, minlength=bins)
+    gaps = np.bincount(_bins(sure, bins), weights=correct - sure, minlength=bins)
     return float(np.abs(gaps).sum() / len(labels))
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """Of the predictions in each bin of probability that has any: bins of equal width."""
+
+    sure: NDArray[np.float64]  # the mean probability
+    right: NDArray[np.float64]  # the share that came true
+    count: NDArray[np.int64]
+
+
+def reliability(
+    probabilities: NDArray[np.floating], came_true: NDArray[np.bool_], *, bins: int
+) -> Reliability:
+    """How often N predictions came true, by their probability (N); see Guo et al. (2017), 2."""
+    place = _bins(probabilities, bins)
+    count = np.bincount(place, minlength=bins)
+    filled = count > 0
+    sure, right = (
+        np.bincount(place, weights=values.astype(np.float64), minlength=bins)[filled]
+        for values in (probabilities, came_true)
+    )
+    return Reliability(sure / count[filled], right / count[filled], count[filled])
+
+
+def _bins(probabilities: NDArray[np.floating], bins: int) -> NDArray[np.int64]:
+    """The bin of each probability; each holds its upper end."""
+    return np.clip(np.ceil(probabilities * bins).astype(int) - 1, 0, bins - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class TradeOff:
+    """What a threshold on a score costs and brings, over all thresholds."""
+
+    false_positive_rate: NDArray[np.float64]
+    true_positive_rate: NDArray[np.float64]
+    recall: NDArray[np.float64]
+    precision: NDArray[np.float64]
+    roc_auc: float
+    average_precision: float
+
+
+def trade_off(truth: NDArray[np.bool_], scores: NDArray[np.floating]) -> TradeOff:
+    """ROC and precision-recall of scores (N x classes), each of which is right or not.
+
+    All classes in one (micro-average), as each is held against all others.
+    """
+    right, score = truth.ravel(), scores.ravel()
+    false_rate, true_rate, _ = metrics.roc_curve(right, score)
+    precision, recall, _ = metrics.precision_recall_curve(right, score)
+    return TradeOff(
+        false_rate,
+        true_rate,
+        recall,
+        precision,
+        float(metrics.auc(false_rate, true_rate)),
+        float(metrics.average_precision_score(right, score)),
+    )
 
 
 def per_class(labels: Labels, probabilities: Probabilities, classes: list[str]) -> pd.DataFrame:

@@ -231,6 +231,23 @@ class Evaluate(Section):
     mistakes: Count
 
 
+class Explain(Section):
+    filters: dict[str, list[Annotated[int, Field(ge=0)]]] | None
+    classes: Count
+    steps: Count
+    rate: Rate
+    class_rate: Rate
+    jitter: Annotated[int, Field(ge=0)]
+    blur: NotNegative
+    images: Count
+    smoothgrad_samples: Count
+    smoothgrad_noise: Share
+
+
+class Report(Section):
+    title: Annotated[str, Field(min_length=1)]
+
+
 class Params(Section):
     """All of params.yaml."""
 
@@ -245,6 +262,8 @@ class Params(Section):
     baseline: Baseline
     finetune: Finetune
     evaluate: Evaluate
+    explain: Explain
+    report: Report
 
     @model_validator(mode="after")
     def _sections_fit_each_other(self) -> Self:

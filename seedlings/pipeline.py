@@ -13,6 +13,7 @@ from seedlings.errors import SeedlingsError
 
 FIRST_STAGE = "download"
 FINAL_STAGE = "evaluate"
+CODE = ("stages/", "seedlings/")
 
 
 def read_yaml(path: Path) -> Any:
@@ -28,9 +29,9 @@ def read_yaml(path: Path) -> Any:
 
 
 def code() -> list[Path]:
-    """Every script and library module that a stage declares, sorted."""
+    """Every script, library module and template that a stage declares, sorted."""
     entries = read_yaml(layout.PIPELINE)["stages"].values()
-    deps = {Path(dep) for entry in entries for dep in entry["deps"] if dep.endswith(".py")}
+    deps = {Path(dep) for entry in entries for dep in entry["deps"] if dep.startswith(CODE)}
     return sorted(dep for dep in deps if dep.exists())
 
 
@@ -47,6 +48,13 @@ def parse_lock(text: str) -> dict[str, Any]:
 def stages() -> list[str]:
     """The names of the stages, in their order."""
     return list(read_yaml(layout.PIPELINE)["stages"])
+
+
+def reads(stage: str) -> list[str]:
+    """The earlier stages whose outputs a stage reads, sorted."""
+    entries = read_yaml(layout.PIPELINE)["stages"]
+    makers = {out: name for name, entry in entries.items() for out in entry.get("outs", [])}
+    return sorted({makers[dep] for dep in entries[stage]["deps"] if dep in makers})
 
 
 def sections(stage: str) -> set[str]:

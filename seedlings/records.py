@@ -20,6 +20,7 @@ class Record:
 
     stage: str
     params: dict[str, Any] = field(default_factory=dict)
+    reads: list[str] = field(default_factory=list)  # the stages whose outputs it was given
     metrics: dict[str, float] = field(default_factory=dict)
     curves: dict[str, list[float]] = field(default_factory=dict)
     pictures: list[str] = field(default_factory=list)
@@ -49,7 +50,7 @@ class Record:
 
     def write(self, path: Path) -> None:
         """Write the record as JSON, whole or not at all."""
-        names = ("stage", "params", "metrics", "curves", "pictures", "details")
+        names = ("stage", "params", "reads", "metrics", "curves", "pictures", "details")
         write_json(path, {name: getattr(self, name) for name in names})
 
 

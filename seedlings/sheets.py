@@ -17,6 +17,7 @@ from seedlings.files import replacing
 Image = NDArray[np.uint8]
 
 TILE = 96  # pixels
+BLANK = np.full((1, 1, 3), 255, np.uint8)
 _PAPER, _INK = (255, 255, 255), (30, 30, 30)
 _MARGIN = 4
 _TEXT = 12

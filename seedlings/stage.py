@@ -22,7 +22,8 @@ def stage(name: str) -> Callable[[Callable[[Params, Record], None]], Callable[[]
             try:
                 everything = params.load()
                 mine = params.only(everything, pipeline.sections(name))
-                record = Record(name, pipeline.declared(name, params.flatten(params.read())))
+                own = pipeline.declared(name, params.flatten(params.read()))
+                record = Record(name, own, pipeline.reads(name))
                 with live.following(record, everything):
                     main(mine, record)
                     record.write(layout.record(name))

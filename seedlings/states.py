@@ -3,7 +3,7 @@
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -48,7 +48,9 @@ class State:
     def inputs(self, stage: str) -> dict[str, str]:
         """DVC's hash of everything but code that a stage reads."""
         deps = self.lock[stage].get("deps", [])
-        return {dep["path"]: dep["md5"] for dep in deps if not dep["path"].endswith(".py")}
+        return {
+            dep["path"]: dep["md5"] for dep in deps if not dep["path"].startswith(pipeline.CODE)
+        }
 
     @property
     def restore(self) -> str:
@@ -62,23 +64,27 @@ class State:
     def fetch(self, target: Path) -> dict[str, Record]:
         """Copy the reports and the model into `target`; returns the record of each stage.
 
+        Raises SeedlingsError as `get` does.
+        """
+        outputs = [Path(path) for stage in self.lock for path in self.hashes(stage)]
+        self.get([layout.FINETUNED, *(p for p in outputs if layout.REPORTS in p.parents)], target)
+        return {stage: records.read(target / layout.record(stage)) for stage in self.lock}
+
+    def get(self, paths: Iterable[Path], target: Path) -> None:
+        """Copy what stands at some paths, files or folders, into `target`.
+
         Raises SeedlingsError where DVC has them neither here nor on a remote.
         """
         system = DVCFileSystem(rev=self.commit or None)
-        wanted = [*(layout.report(stage) for stage in self.lock), layout.FINETUNED]
-        found = {}
         try:
-            for path in wanted:
+            for path in paths:
                 (target / path).parent.mkdir(parents=True, exist_ok=True)
                 system.get(path.as_posix(), str(target / path), recursive=True)
-            for stage in self.lock:
-                found[stage] = records.read(target / layout.record(stage))
         except (OSError, DataIndexDirError, DvcException) as error:
             raise SeedlingsError(
                 f"{self.name}: DVC does not have all of its reports and models here; "
                 "`dvc fetch --all-commits` brings those that were shared"
             ) from error
-        return found
 
     @property
     def name(self) -> str:

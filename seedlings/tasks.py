@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from seedlings.errors import SeedlingsError
 
 Targets = NDArray[Any]
+Direction = tuple[str, int, float]  # a name, an output, and 1 or -1
 
 _BINS = 10
 
@@ -38,6 +39,10 @@ class Task(ABC):
     @abstractmethod
     def strata(self, labels: pd.Series) -> NDArray[np.str_]:
         """A name for each label: of the same name a split takes the same share."""
+
+    def directions(self, labels: pd.Series) -> list[Direction]:
+        """What an image can be made to speak for: a name, the output, and which way (1 or -1)."""
+        return [(name, unit, 1.0) for unit, name in enumerate(self.outputs(labels))]
 
     def units(self, labels: pd.Series) -> int:
         """The width of the last layer."""
@@ -72,6 +77,11 @@ class Binary(Multiclass):
     """One of two classes: a single sigmoid, the probability of the second by name."""
 
     name, loss, activation = "binary", "binary_crossentropy", "sigmoid"
+
+    def directions(self, labels: pd.Series) -> list[Direction]:
+        """Down for the first class, up for the second."""
+        first, second = self.outputs(labels)
+        return [(first, 0, -1.0), (second, 0, 1.0)]
 
     def units(self, labels: pd.Series) -> int:
         """One. Raises SeedlingsError where there are not two classes."""
@@ -117,6 +127,10 @@ class Regression(Task):
     def outputs(self, labels: pd.Series) -> list[str]:
         """The one number."""
         return ["value"]
+
+    def directions(self, labels: pd.Series) -> list[Direction]:
+        """Up and down."""
+        return [("a high value", 0, 1.0), ("a low value", 0, -1.0)]
 
     def targets(self, labels: pd.Series) -> NDArray[np.float32]:
         """The numbers."""

@@ -27,7 +27,8 @@ def main(params: Params, record: Record) -> None:
     write_json(report / "metrics.json", evaluation.nest(record.metrics))
     write_csv(report / "predictions.csv", judge.predictions(results))
     write_csv(report / "confusion.csv", judge.pairs(results))
-    record.add_picture(judge.draw(results, report))
+    for picture in judge.draw(results, report):
+        record.add_picture(picture)
     places, most = splits.rows(table, "test"), params.evaluate.mistakes
     for name, outputs in results.items():
         write_csv(report / f"{name}_classes.csv", judge.table(outputs))

@@ -21,6 +21,17 @@ from numpy.typing import NDArray
 from seedlings import images
 from seedlings.params import Params, check
 
+STAGES = [
+    "download",
+    "split",
+    "segment",
+    "extract",
+    "baseline",
+    "finetune",
+    "evaluate",
+    "explain",
+    "report",
+]
 PLANTS = ROOT.parent / "shared" / "plants" / "plants-1440.zip"
 
 
@@ -145,6 +156,10 @@ class Project:
             "baseline__epochs": 2,
             "finetune__epochs": 3,
             "evaluate__bootstrap_samples": 200,
+            "explain__steps": 3,
+            "explain__classes": 2,
+            "explain__images": 2,
+            "explain__smoothgrad_samples": 2,
             "extract__backbone": "MobileNet",
             "extract__cut": "conv_pw_13_relu",
         }

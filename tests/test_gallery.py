@@ -9,6 +9,7 @@ import pytest
 from seedlings import gallery, images, sheets, store
 from seedlings.augmentations import Augmentation
 from seedlings.params import check
+from seedlings.peaks import Peak
 from seedlings.sheets import Row
 from seedlings.tasks import TASKS
 
@@ -92,3 +93,32 @@ def test_every_augmentation_is_shown_alone_and_with_the_others(
     titles = [row.title for row in drawn[0]]
     assert titles == ["as it is", "rotation alone", "noise alone", "all together"]
     assert all(len(row.tiles) == 8 for row in drawn[0][1:])
+
+
+def test_peaks_stand_by_layer_with_what_they_rose_to(
+    tmp_path: Path, drawn: list[list[Row]]
+) -> None:
+    grey = np.full((5, 5, 3), 90, np.uint8)
+    found = [Peak("conv", f"filter {n}", grey, 0.5, 2.0) for n in range(7)]
+    gallery.peaks([*found, Peak("output", "a", grey, -1.0, 0.25)], tmp_path / "p.png")
+    gallery.peaks([], tmp_path / "none.png")
+    assert [(row.title, len(row.tiles)) for row in drawn[0]] == [
+        ("conv", 6),
+        ("", 1),
+        ("output", 1),
+    ]
+    assert drawn[0][2].tiles[0].caption == "a\n-1 to 0.25"
+    assert [row.title for row in drawn[1]] == ["The model has no convolutions"]
+
+
+def test_attention_has_right_ones_beside_wrong_ones(tmp_path: Path, drawn: list[list[Row]]) -> None:
+    with store.create(tmp_path / "a", (2, 2, 3), np.uint8) as writer:
+        writer.append(np.arange(5, dtype=np.uint8).repeat(12).reshape(5, 2, 2, 3))
+    sides = [[(0, "a"), (2, "b")], [(1, "c as a")]]
+    gallery.attention(
+        tmp_path / "a", np.array([1, 2, 4]), sides, lambda i: [i + 10, i + 20], tmp_path / "s.png"
+    )
+    _, first, second = drawn[0]
+    assert [int(tile.image[0, 0, 0]) for tile in first.tiles] == [1, 11, 21, 2, 12, 22]
+    assert [int(tile.image[0, 0, 0]) for tile in second.tiles] == [4, 14, 24, 255, 255, 255]
+    assert [tile.caption for tile in first.tiles] == ["a", "", "", "c as a", "", ""]

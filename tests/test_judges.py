@@ -120,13 +120,35 @@ def test_numbers_are_judged_by_their_errors(judge: Callable[..., Judge]) -> None
         ("regression", NUMBERS, NUMBER_RESULTS),
     ],
 )
-def test_every_task_has_its_picture(
+def test_every_task_has_its_pictures(
     task: str,
     labels: list[str],
     results: judges.Results,
     judge: Callable[..., Judge],
     tmp_path: Path,
 ) -> None:
-    picture = images.read(judge(task, labels).draw(results, tmp_path))
-    assert picture.shape[1] > 200
-    assert picture.std() > 5
+    drawn = judge(task, labels).draw(results, tmp_path)
+    assert len(drawn) == (1 if task == "regression" else 3)
+    assert sorted(drawn) == sorted(tmp_path.glob("*.png"))
+    for path in drawn:
+        assert images.read(path).shape[1] > 200
+        assert images.read(path).std() > 5
+
+
+def test_a_test_of_one_class_has_no_roc(judge: Callable[..., Judge], tmp_path: Path) -> None:
+    drawn = judge("binary", ["b", "a", "a", "a", "b", "b"]).draw(SECOND_ALONE, tmp_path)
+    assert [path.name for path in drawn] == ["confusion.png", "reliability.png"]
+
+
+def test_right_and_wrong_answers_take_turns_by_label(judge: Callable[..., Judge]) -> None:
+    mine = judge("multiclass", ["a", "b", "b", "a", "b", "a"])
+    outputs = np.array([[0.1, 0.9], [0.2, 0.8], [0.6, 0.4]], np.float32)
+    right, wrong = mine.right_and_wrong(outputs, most=5)
+    assert right == [(0, "b\n90%"), (2, "a\n60%"), (1, "b\n80%")]
+    assert wrong == []
+    assert mine.right_and_wrong(outputs, most=1) == [[(0, "b\n90%")], []]
+    right, wrong = judge("multilabel", TAGS).right_and_wrong(TAG_RESULTS["finetuned"], most=5)
+    assert right == [(1, "land"), (2, "clear land")]
+    assert [row for row, _ in wrong] == [0]
+    right, _ = judge("regression", NUMBERS).right_and_wrong(NUMBER_RESULTS["finetuned"], most=2)
+    assert [row for row, _ in right] == [1, 2]

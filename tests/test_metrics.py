@@ -104,3 +104,30 @@ def test_confusion_counts_the_true_class_in_rows() -> None:
 
 def test_the_majority_is_that_of_training() -> None:
     assert metrics.majority_accuracy(np.array([1, 1, 0]), np.array([1, 0, 0, 0])) == 0.25
+
+
+def test_reliability_is_the_share_that_came_true_by_hand() -> None:
+    sure = np.array([0.05, 0.1, 0.95, 0.9, 0.91])
+    found = metrics.reliability(sure, np.array([0, 1, 1, 1, 0], bool), bins=10)
+    assert found.count.tolist() == [2, 1, 2]
+    assert found.sure == pytest.approx([0.075, 0.9, 0.93])
+    assert found.right == pytest.approx([0.5, 1.0, 0.5])
+
+
+def test_reliability_and_the_calibration_error_agree(rng: np.random.Generator) -> None:
+    probabilities = rng.dirichlet(np.ones(4), 300)
+    labels = rng.integers(0, 4, 300)
+    sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    found = metrics.reliability(sure, right, bins=7)
+    gaps = (np.abs(found.right - found.sure) * found.count).sum() / 300
+    assert gaps == pytest.approx(metrics.calibration_error(labels, probabilities, bins=7))
+
+
+def test_the_area_under_the_roc_is_the_share_of_pairs_in_order(rng: np.random.Generator) -> None:
+    truth, scores = rng.random((40, 3)) < 0.3, rng.random((40, 3))
+    found = metrics.trade_off(truth, scores)
+    pairs = scores[truth][:, None] > scores[~truth][None, :]
+    assert found.roc_auc == pytest.approx(pairs.mean())
+    ranked = truth.ravel()[np.argsort(-scores.ravel())]
+    precision = np.cumsum(ranked) / np.arange(1, ranked.size + 1)
+    assert found.average_precision == pytest.approx(precision[ranked].mean())

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from imports import ROOT, closure
 
+from seedlings import pipeline, reports
 from seedlings.params import Params
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -46,6 +47,14 @@ def test_a_stage_script_is_a_short_story(stage: str) -> None:
     assert STAGES[stage]["cmd"] == f"python -m stages.{stage}"
 
 
+def test_the_report_depends_on_its_templates_and_on_all_that_other_stages_report() -> None:
+    deps = set(STAGES["report"]["deps"])
+    templates = {f"seedlings/templates/{name}" for name in ("page.html", "report.html")}
+    assert templates <= deps
+    assert {f"reports/{stage}" for stage in STAGES if stage != "report"} <= deps
+    assert list(reports.STAGES) == [stage for stage in STAGES if stage != "report"]
+
+
 def test_every_script_is_a_stage() -> None:
     scripts = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__"}
     assert scripts == set(STAGES)
@@ -73,3 +82,12 @@ def test_a_library_is_imported_in_one_module_alone(library: str, home: str) -> N
         or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == library)
     }
     assert users == {home}
+
+
+def test_what_a_stage_reads_is_known_by_the_stage_that_writes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert pipeline.reads("download") == []
+    assert pipeline.reads("baseline") == ["segment", "split"]
+    assert pipeline.reads("report") == sorted(set(STAGES) - {"report"})

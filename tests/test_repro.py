@@ -11,13 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import Project
+from conftest import STAGES, Project
 
-from seedlings import images, layout, sample, store
+from seedlings import images, layout, records, sample, store
 
 pytestmark = pytest.mark.slow
-
-STAGES = ["download", "split", "segment", "extract", "baseline", "finetune", "evaluate"]
 
 
 @pytest.fixture
@@ -51,14 +49,16 @@ def test_a_rebuild_gives_the_same_bytes(project: Project) -> None:
 @pytest.mark.parametrize(
     ("change", "stages"),
     [
-        ({"finetune__epochs": 2}, ["finetune", "evaluate"]),
-        ({"baseline__epochs": 1}, ["baseline", "evaluate"]),
-        ({"evaluate__mistakes": 3}, ["evaluate"]),
+        ({"finetune__epochs": 2}, ["finetune", "evaluate", "explain", "report"]),
+        (
+            {"baseline__epochs": 1, "evaluate__mistakes": 3},
+            ["baseline", "evaluate", "report"],
+        ),
         (
             {"segment__method": "color_distance"},
-            ["segment", "extract", "baseline", "finetune", "evaluate"],
+            ["segment", "extract", "baseline", "finetune", "evaluate", "explain", "report"],
         ),
-        ({"data__on_bad_image": "skip"}, ["download", "split"]),
+        ({"data__on_bad_image": "skip"}, ["download", "split", "report"]),
     ],
 )
 def test_only_what_depends_on_a_parameter_runs_again(
@@ -109,9 +109,25 @@ def test_every_picture_that_a_record_names_is_there(project: Project) -> None:
     for stage in STAGES:
         text = (project.root / layout.record(stage)).read_text(encoding="utf-8")
         named += json.loads(text)["pictures"]
-    assert len(named) == 8
+    assert named.pop() == "reports/index.html"
+    assert len(named) == 13
     for name in named:
         assert images.read(project.root / name).std() > 5, name
+
+
+def test_the_report_has_every_picture_inside_and_every_class(project: Project) -> None:
+    project.repro()
+    page = project.root / layout.PAGE
+    text = page.read_text(encoding="utf-8")
+    assert page.stat().st_size < 5_000_000
+    sources = re.findall(r'<img[^>]* src="([^"]{20})', text)
+    assert sources == ["data:image/webp;base"] * 13
+    assert "://" not in re.sub(r"data:[^\"]*", "", text)
+    for species in sample.SPECIES:
+        assert species.name in text
+    metrics = records.read(project.root / layout.record("evaluate")).metrics
+    assert f"{metrics['finetuned/accuracy']:.4f}" in text
+    assert "finetune.head.dropout" in text
 
 
 def test_outputs_hold_nothing_of_time_or_place(project: Project) -> None:
@@ -131,7 +147,7 @@ def test_mlflow_has_the_stages_under_a_parent_with_the_final_numbers(project: Pr
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     first = parents[0]
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == first.info.run_id]
-    assert [run.info.run_name for run in children][:7] == STAGES
+    assert [run.info.run_name for run in children][: len(STAGES)] == STAGES
     assert {"baseline/accuracy", "finetuned/accuracy"} <= set(first.data.metrics)
     assert first.data.params["segment.method"] == "excess_green"
     commit = project.run("git", "rev-parse", "HEAD").strip()
@@ -219,7 +235,7 @@ def test_a_layer_that_is_not_there_stops_extract(project: Project) -> None:
 def test_block_5_is_trained_on_features_of_block_4(project: Project) -> None:
     project.repro()
     project.set(extract__cut="block4_pool", finetune__epochs=1, finetune__unfreeze__epochs=1)
-    assert project.ran(project.repro()) == ["extract", "finetune", "evaluate"]
+    assert project.ran(project.repro()) == ["extract", "finetune", "evaluate", "explain", "report"]
     history = pd.read_csv(project.root / "reports" / "finetune" / "history.csv")
     assert history["epoch"].tolist() == [1, 2]
     assert store.shape(project.root / layout.FEATURES) == (240, 3, 3, 512)

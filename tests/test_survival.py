@@ -14,11 +14,9 @@ from pathlib import Path
 import mlflow
 import pytest
 import yaml
-from conftest import Project
+from conftest import STAGES, Project
 
 pytestmark = pytest.mark.slow
-
-STAGES = ["download", "split", "segment", "extract", "baseline", "finetune", "evaluate"]
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +68,8 @@ def started(project: Project, stage: str) -> bool:
         "baseline": "models/.baseline.partial",
         "finetune": "models/.finetuned.snapshot.npz",
         "evaluate": "reports/evaluate",
+        "explain": "reports/explain",
+        "report": "reports/index.html",
     }
     return (project.root / markers[stage]).exists()
 

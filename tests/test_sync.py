@@ -9,11 +9,9 @@ from typing import Any
 import mlflow
 import pytest
 import servers
-from conftest import Project
+from conftest import STAGES, Project
 
 pytestmark = pytest.mark.slow
-
-STAGES = ["download", "split", "segment", "extract", "baseline", "finetune", "evaluate"]
 
 
 @dataclass

@@ -56,3 +56,12 @@ def test_numbers_are_one_column_and_their_strata_are_ranges() -> None:
 )
 def test_a_label_that_does_not_fit_is_told(task: str, label: str, problem: str | None) -> None:
     assert TASKS[task].problem(label) == problem
+
+
+def test_every_task_has_directions_to_speak_for() -> None:
+    names = pd.Series(["b", "a"])
+    assert TASKS["multiclass"].directions(names) == [("a", 0, 1.0), ("b", 1, 1.0)]
+    assert TASKS["binary"].directions(names) == [("a", 0, -1.0), ("b", 0, 1.0)]
+    tags = pd.Series(["sea land", "sea"])
+    assert TASKS["multilabel"].directions(tags) == [("land", 0, 1.0), ("sea", 1, 1.0)]
+    assert [way for _, _, way in TASKS["regression"].directions(pd.Series(["1"]))] == [1.0, -1.0]

@@ -7,11 +7,10 @@ from pathlib import Path
 import mlflow
 import pytest
 import servers
-from conftest import Project
+from conftest import STAGES, Project
 
 pytestmark = pytest.mark.slow
 
-STAGES = ["download", "split", "segment", "extract", "baseline", "finetune", "evaluate"]
 CREDENTIALS = {
     "MLFLOW_TRACKING_USERNAME": "admin",
     "MLFLOW_TRACKING_PASSWORD": "a long password of the tests",

@@ -1,0 +1,93 @@
+"""Saliency: which parts of an image a model's answer depends on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import matplotlib
+import numpy as np
+from numpy.typing import NDArray
+
+from seedlings import probes
+from seedlings.params import Explain
+from seedlings.probes import Pixels
+from seedlings.runtime import keras, tf
+from seedlings.tasks import Direction
+
+Image = NDArray[np.uint8]
+Heat = NDArray[np.float32]  # H x W, 0..1
+
+
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """What one answer depends on, pixel by pixel, and where in the last map it lies."""
+
+    smoothgrad: Heat
+    grad_cam: Heat
+
+
+class Observer:
+    """Looks at what a differentiable model answers, always the answer that it leans to most."""
+
+    def __init__(
+        self, model: "keras.Model", directions: Sequence[Direction], params: Explain, seed: int
+    ) -> None:
+        self._model = model
+        self._gradient = probes.gradient(model)
+        self._maps, self._rest = probes.last_map(model)
+        self._units = np.array([unit for _, unit, _ in directions])
+        self._signs = np.array([sign for _, _, sign in directions], np.float32)
+        self._params, self._seed = params, seed
+
+    def look(self, image: Image) -> Maps:
+        """Both maps of one image (H x W x 3, RGB uint8), each as large as the image."""
+        pixels = image.astype(np.float32)
+        scores = np.asarray(self._model(pixels[None], training=False))[0]
+        leaning = int(np.argmax(self._signs * scores[self._units]))
+        unit, sign = self._units[leaning], self._signs[leaning]
+        return Maps(self._smoothgrad(pixels, unit, sign), self._grad_cam(pixels, unit, sign))
+
+    def overlays(self, image: Image) -> list[Image]:
+        """Both maps of one image, on the image."""
+        maps = self.look(image)
+        return [overlay(image, heat) for heat in (maps.smoothgrad, maps.grad_cam)]
+
+    def _smoothgrad(self, pixels: Pixels, unit: np.int64, sign: np.float32) -> Heat:
+        """The mean gradient around the image (SmoothGrad, Smilkov et al. 2017)."""
+        samples = self._params.smoothgrad_samples
+        deviation = self._params.smoothgrad_noise * float(np.ptp(pixels))
+        noise = np.random.default_rng(self._seed).normal(0.0, deviation, (samples, *pixels.shape))
+        noisy = pixels + noise.astype(np.float32)
+        units, signs = np.full(samples, unit), np.full(samples, sign)
+        _, slopes = self._gradient(noisy, units, signs)
+        return _spread_out(np.abs(slopes.mean(axis=0)).max(axis=-1))
+
+    def _grad_cam(self, pixels: Pixels, unit: np.int64, sign: np.float32) -> Heat:
+        """The last map's channels, weighed by their mean gradient (Selvaraju et al. 2017)."""
+        maps = self._maps(pixels[None], training=False)
+        with tf.GradientTape() as tape:
+            tape.watch(maps)
+            score = sign * self._rest(maps, training=False)[0, unit]
+        weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2), keepdims=True)
+        heat = np.maximum(np.asarray(tf.reduce_sum(weights * maps, axis=-1))[0], 0.0)
+        return _spread_out(cv2.resize(heat, pixels.shape[1::-1], interpolation=cv2.INTER_CUBIC))
+
+
+def overlay(image: Image, heat: Heat) -> Image:
+    """A map on its image: the image in grey, warm where the map is high."""
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    colours = matplotlib.colormaps["inferno"](heat)[:, :, :3] * 255.0
+    strength = 0.25 + 0.6 * heat[:, :, None]
+    return np.round((1.0 - strength) * grey + strength * colours).astype(np.uint8)
+
+
+def share_inside(heat: Heat, mask: NDArray[np.bool_]) -> float:
+    """The share (0..1) of a map's mass that lies inside a mask (H x W)."""
+    return float(heat[mask].sum() / heat.sum()) if heat.any() else 0.0
+
+
+def _spread_out(values: NDArray[Any]) -> Heat:
+    """Values as 0..1, the brightest hundredth cut off, so that single pixels do not rule."""
+    high = max(float(np.quantile(values, 0.99)), 1e-12)
+    return np.clip(values / high, 0.0, 1.0).astype(np.float32)
