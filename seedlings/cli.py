@@ -189,11 +189,14 @@ def verify() -> None:
 def ui(port: int) -> None:
     """Open MLflow on this project's runs; it serves this machine alone."""
     _sync_what_can_be()
+    with tracking.reachable():
+        page = tracking.Tracker().page
     if tracking.uri().startswith(("http://", "https://")):
-        click.echo(f"MLflow is at {tracking.uri()} (MLFLOW_TRACKING_URI)")
+        click.echo(f"MLflow is at {tracking.uri()}/{page} (MLFLOW_TRACKING_URI)")
         return
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # processes for nothing
     command = ["mlflow", "ui", "--backend-store-uri", tracking.uri(), "--port", str(port)]
-    click.echo(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)")
+    click.echo(f"MLflow on http://127.0.0.1:{port}/{page} (Ctrl-C ends it)")
     os.execvp(command[0], command)  # noqa: S606 - replaces this process, no shell
 
 

@@ -39,11 +39,15 @@ class Judge(ABC):
         self.rows = table.iloc[splits.rows(table, "test")]
 
     def score(self, results: Results) -> dict[str, float]:
-        """The numbers of every model, as `name/metric`, of a trivial one, and their comparison."""
-        numbers = {"images": float(len(self.rows))}
-        for name, outputs in results.items():
-            numbers |= {f"{name}/{key}": value for key, value in self._summary(outputs).items()}
-        return numbers | self._trivial() | self._compare(results["baseline"], results["finetuned"])
+        """The numbers of every model, as `name/metric`, of a trivial one, and their comparison.
+
+        The headline comes first: MLflow draws its comparison of runs with the first one.
+        """
+        numbers: dict[str, float] = {}
+        for name in ("finetuned", "baseline"):
+            numbers |= {f"{name}/{key}": v for key, v in self._summary(results[name]).items()}
+        numbers |= self._compare(results["baseline"], results["finetuned"]) | self._trivial()
+        return numbers | {"images": float(len(self.rows))}
 
     @abstractmethod
     def predictions(self, results: Results) -> pd.DataFrame:

@@ -130,6 +130,8 @@ class _Publication:
         self._tracker.tag(parent, {_COMPLETE: "true"})
 
     def _retag(self, parent: Run) -> None:
+        if not self._state.commit and parent.tags.get("seedlings.dirty") == "false":
+            return  # a commit or an experiment has this state, too, and that can be restored
         changed = {k: v for k, v in self._tags().items() if parent.tags.get(k) != v}
         self._tracker.tag(parent.id, changed)
 

@@ -1,5 +1,6 @@
 """Tracking: the runs in MLflow. The one module that imports it."""
 
+import json
 import logging
 import os
 import time
@@ -33,6 +34,20 @@ PARENT = "mlflow.parentRunId"
 STAGE = "seedlings.stage"
 RECORD = "seedlings.record"
 _LARGEST_BATCH = 100
+# A view of the list of runs that MLflow keeps as a tag of the experiment, and names in a link.
+_VIEW = "results"
+_COLUMNS = [
+    f"metrics.`{model}/{metric}`"
+    for model, metric in (
+        ("finetuned", "accuracy"),
+        ("finetuned", "macro_f1"),
+        ("finetuned", "log_loss"),
+        ("baseline", "accuracy"),
+        ("finetuned", "f2"),
+        ("finetuned", "mae"),
+        ("finetuned", "r2"),
+    )
+]
 
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.WARNING)
@@ -89,8 +104,18 @@ class Tracker:
             self._client = MlflowClient()
             found = self._client.get_experiment_by_name(name)
             self._experiment = (
-                found.experiment_id if found else self._client.create_experiment(name, store)
+                found.experiment_id
+                if found
+                else self._client.create_experiment(name, store, tags=_view())
             )
+
+    @property
+    def page(self) -> str:
+        """Where in MLflow's pages the finished states are listed with their headline metrics."""
+        return (
+            f"#/experiments/{self._experiment}/runs?viewStateShareKey={_VIEW}"
+            "&workflowType=machine_learning"
+        )
 
     def runs(self, **tags: str) -> list[Run]:
         """All runs that have these tags (`a_b` stands for seedlings.a_b), the oldest first."""
@@ -185,6 +210,21 @@ class Tracker:
         with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             mlflow.keras.log_model(model, name="model", signature=signature, pip_requirements=pins)
+
+
+def _view() -> dict[str, str]:
+    """The tag of the view: finished states alone, the newest first, with their headline metrics."""
+    state = {
+        "searchFilter": "tags.`seedlings.complete` = 'true'",
+        "orderByKey": "attributes.start_time",
+        "orderByAsc": False,
+        "selectedColumns": _COLUMNS,
+        "columnOrder": _COLUMNS,
+        "columnWidths": dict.fromkeys(_COLUMNS, 160),
+    }
+    now = time.time_ns() // 1_000_000
+    view = {"name": "Results", "createdAt": now, "updatedAt": now, "state": json.dumps(state)}
+    return {f"mlflow.sharedViewState.{_VIEW}": json.dumps(view)}
 
 
 def _run(entry: Any) -> Run:
