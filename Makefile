@@ -3,7 +3,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 READY := .venv/ready
 
-.PHONY: repro summary ui verify test fast check format bench lock clean
+.PHONY: repro summary ui verify serve test fast fuzz check format bench lock clean
 
 repro: $(READY)  ## run what has changed, then show the result
 	seedlings preset
@@ -34,6 +34,12 @@ check: $(READY)  ## format, lint, types
 format: $(READY)  ## put the code into shape
 	ruff format .
 	ruff check --fix .
+
+fuzz: $(READY)  ## 30,000 random inputs of each kind: images, archives, parameters, indexes
+	FUZZ_EXAMPLES=30000 python -m pytest -n 2 tests/test_fuzz.py
+
+serve: $(READY)  ## answer for images over HTTP (http://127.0.0.1:5001/invocations)
+	seedlings serve
 
 bench: $(READY)  ## measure: speed and memory, as ratios
 	python -m benchmarks

@@ -5,6 +5,7 @@ import gzip
 import os
 import shutil
 import stat
+import struct
 import tarfile
 import unicodedata
 import zipfile
@@ -78,7 +79,7 @@ def unpack(
     except _DAMAGE as error:
         raise _damaged(archive, error) from error
     except OSError as error:
-        if error.errno is not None:  # of the disk, not of the archive
+        if error.errno not in (None, errno.EINVAL):  # of the disk, not of the archive
             raise
         raise _damaged(archive, error) from error
     if not unpacking.files:
@@ -89,7 +90,7 @@ def unpack(
 
 _DAMAGE = (
     *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, LZMAError, EOFError),
-    *(NotImplementedError, RuntimeError, UnicodeError),
+    *(NotImplementedError, RuntimeError, IndexError, OverflowError, ValueError, struct.error),
 )
 
 
@@ -234,29 +235,39 @@ def _safe_name(archive: Path, name: str) -> PurePosixPath:
     return path
 
 
-def copy_folder(folder: Path, target: Path) -> int:
-    """Copy every file below `folder` to `target`; returns how many. Leftovers are passed over.
+def copy_folder(folder: Path, target: Path) -> list[str]:
+    """Copy every file below `folder` to `target`; returns what cannot be taken, and why.
 
-    A link to a file is followed. Raises SeedlingsError that lists what cannot be taken: dangling
-    links, linked folders, devices, names that are not UTF-8 or hold control characters.
+    A link to a file is followed, leftovers are passed over. What cannot be taken: dangling links,
+    linked folders, devices, what may not be read, and names that are not UTF-8 or hold control
+    characters.
     """
-    refused, files = [], 0
+    refused = []
     for source in sorted(folder.rglob("*")):
         name = source.relative_to(folder)
         if is_leftover(PurePosixPath(name)):
             continue
-        if flaw := flaw_of(str(name)):
-            refused.append(f"{str(source)!r}: its name {flaw}")
+        if reason := _refusal(source, str(name)):
+            shown = source if reason in (_LINK, _CLOSED) else repr(str(source))
+            refused.append(f"{shown}: {reason}")
         elif source.is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target / name)
-            files += 1
-        elif source.is_dir() and not source.is_symlink():
-            (target / name).mkdir(parents=True, exist_ok=True)
         else:
-            refused.append(f"{source}: a dangling link, a linked folder or a device")
-    if refused:
-        raise SeedlingsError(
-            "expected files and folders, found what cannot be taken:\n  " + "\n  ".join(refused)
-        )
-    return files
+            (target / name).mkdir(parents=True, exist_ok=True)
+    return refused
+
+
+_LINK = "a dangling link, a linked folder or a device"
+_CLOSED = "it may not be read"
+
+
+def _refusal(source: Path, name: str) -> str | None:
+    """Why a file or folder cannot be taken, or None."""
+    if flaw := flaw_of(name):
+        return f"its name {flaw}"
+    if source.is_file():
+        return None if os.access(source, os.R_OK) else _CLOSED
+    if source.is_symlink() or not source.is_dir():
+        return _LINK
+    return None if os.access(source, os.R_OK | os.X_OK) else _CLOSED

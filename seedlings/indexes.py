@@ -92,6 +92,8 @@ def _label(text: str, index: Index) -> str:
 def _problem(raw: Path, path: PurePosixPath) -> str | None:
     if path.is_absolute() or ".." in path.parts:
         return f"{path} leaves the folder of images"
-    if not (raw / path).is_file():
-        return f"{raw / path} is not there"
-    return None
+    try:
+        there = (raw / path).is_file()
+    except OSError as error:
+        return f"{raw / path} cannot be looked for ({error.strerror})"
+    return None if there else f"{raw / path} is not there"

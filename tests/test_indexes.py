@@ -89,3 +89,11 @@ def test_an_index_that_does_not_fit_is_told(
         (raw / "log.csv").write_text(text)
     with pytest.raises(SeedlingsError, match=message):
         indexes.read(raw, index(**changes), TASKS["multiclass"])
+
+
+def test_a_name_that_no_file_can_have_is_told(raw: Path) -> None:
+    (raw / "log.csv").write_text(f"{'x' * 300},l,r,0.5\nc1.jpg,l,r,1\n")
+    table, [reason] = indexes.read(raw, index(), TASKS["regression"])
+    assert table["path"].tolist() == ["IMG/c1.jpg"]
+    assert "line 1" in reason
+    assert "File name too long" in reason
