@@ -3,7 +3,16 @@
 import subprocess
 import sys
 
-NAMES = ("segmentation", "extraction", "head", "memory", "overhead", "rebuild", "quality")
+NAMES = (
+    "segmentation",
+    "extraction",
+    "head",
+    "memory",
+    "serving",
+    "overhead",
+    "rebuild",
+    "quality",
+)
 
 
 def main() -> None:

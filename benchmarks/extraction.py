@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import compare, seconds, seedlings
-from seedlings import backbones, features, params, runtime, store
+from seedlings import backbones, features, models, params, runtime, store
 
 _IMAGES = 320
 _REPEATS = 2
@@ -27,7 +27,7 @@ def main() -> None:
     runtime.prepare(settings.seed, settings.threads)
     pictures = np.stack(seedlings(_IMAGES))
     trunk = backbones.build(settings.extract, *pictures.shape[1:3]).trunk
-    function = backbones.compiled(trunk)
+    function = models.compiled(trunk)
     size = settings.extract.batch_size
     function(pictures[:size])
     with tempfile.TemporaryDirectory() as name:

@@ -11,13 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from seedlings import downloads, models
 from seedlings.errors import SeedlingsError
 from seedlings.params import Extract
-from seedlings.runtime import keras, tf
+from seedlings.runtime import keras
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +116,6 @@ def load(path: Path) -> Backbone:
     backbone = Backbone(models.load(path / "trunk"), models.load(above) if above.exists() else None)
     backbone.trunk.trainable = False
     return backbone
-
-
-def compiled(trunk: "keras.Model") -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    """The trunk as one compiled function of a batch of any length."""
-    signature = [tf.TensorSpec((None, *trunk.input_shape[1:]), tf.uint8)]
-    function = tf.function(lambda batch: trunk(batch, training=False), input_signature=signature)
-    return lambda batch: function(batch).numpy()
 
 
 def _find(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:

@@ -89,9 +89,11 @@ def of_training(
 
 
 @contextmanager
-def of_test(array: Path, table: pd.DataFrame, task: Task, size: int) -> Iterator[Batches]:
-    """Batches of the test rows, in their order."""
+def of_split(
+    array: Path, table: pd.DataFrame, task: Task, split: str, *, size: int
+) -> Iterator[Batches]:
+    """Batches of the rows of one split, in their order."""
     targets = task.targets(table["label"])
-    test = splits.rows(table, "test")
-    with store.unpacked(array, test) as unseen:
-        yield Batches(unseen, targets[test], size=size)
+    rows = splits.rows(table, split)
+    with store.unpacked(array, rows) as inputs:
+        yield Batches(inputs, targets[rows], size=size)

@@ -2,7 +2,9 @@
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -23,8 +25,10 @@ from seedlings import (
     verification,
 )
 from seedlings.errors import SeedlingsError
+from seedlings.files import remove
 
 _SHOWN = 5
+_MODEL = "A folder with a package, a run in MLflow, or models:/seedlings@champion."
 
 
 @click.group()
@@ -100,6 +104,70 @@ def _wanted(rev: str | None, everything: bool) -> Iterable[states.State]:
     if everything:
         return states.every()
     return [states.at(rev) if rev else states.current()]
+
+
+@cli.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", default=str(layout.PACKAGED), show_default=True, help=_MODEL)
+@click.option("--json", "form", flag_value="json", help="Print JSON.")
+@click.option("--csv", "form", flag_value="csv", help="Print CSV.")
+def predict(paths: tuple[Path, ...], model: str, form: str | None) -> None:
+    """Say what the model answers for images: files, or all files in folders.
+
+    What is no image is named at the end, and the exit code is 1.
+    """
+    from seedlings import packages, predictions
+
+    with _package(model) as package:
+        table, bad = predictions.of_files(packages.Predictor(package), paths)
+    click.echo(predictions.text(table, form), nl=False)
+    if bad:
+        raise SeedlingsError(f"{len(bad)} files are no images:\n  " + "\n  ".join(bad))
+
+
+@cli.command()
+@click.option("--model", default=None, help=_MODEL + "  [default: the champion, else the last]")
+@click.option("--port", default=5001, show_default=True, help="The port on 127.0.0.1.")
+def serve(model: str | None, port: int) -> None:
+    """Serve a model with MLflow, for this machine alone; the README has request and answer."""
+    target = tracking.home() / ".dvc" / "tmp" / "served"
+    remove(target)
+    with _package(model or _champion_or_last()) as package:
+        tracking.save_model(package, target)
+    command = ["mlflow", "models", "serve", "--model-uri", str(target), "--env-manager", "local"]
+    click.echo(f"{model or 'the model'} on http://127.0.0.1:{port}/invocations (Ctrl-C ends it)")
+    os.execvp(command[0], [*command, "--port", str(port)])  # noqa: S606 - no shell
+
+
+@cli.command()
+@click.argument("name")
+@click.option("--force", is_flag=True, help="Also where it is not better than the champion.")
+@click.option("--confidence", default=0.95, show_default=True, help="How sure that has to be.")
+def promote(name: str, force: bool, confidence: float) -> None:
+    """Make the model of NAME the champion, where it beats the present one on the same images.
+
+    NAME is an experiment, a revision, a run in MLflow, or `workspace`.
+    """
+    from seedlings import champions
+
+    promotion = champions.promote(name, confidence, force=force)
+    click.echo(f"{champions.ADDRESS} is version {promotion.version} now: {promotion.reason}")
+
+
+@contextmanager
+def _package(model: str) -> Iterator[Path]:
+    """The folder of a model: itself, or a copy from MLflow of a model or a run."""
+    if Path(model).is_dir():
+        yield Path(model)
+        return
+    with tempfile.TemporaryDirectory() as folder, tracking.reachable():
+        yield tracking.Tracker().download_model(model, Path(folder))
+
+
+def _champion_or_last() -> str:
+    with tracking.reachable():
+        known = tracking.Tracker().champion()
+    return f"models:/{tracking.EXPERIMENT}@{tracking.CHAMPION}" if known else str(layout.PACKAGED)
 
 
 @cli.command()

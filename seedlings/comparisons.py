@@ -50,6 +50,7 @@ class Changes:
 
     name: str
     common: int  # images in both tests
+    same_images: bool  # whether both tests are of the same images
     better: list[Change]
     worse: list[Change]
     p_value: float
@@ -101,6 +102,7 @@ def changes(first: Side, other: Side) -> Changes:
     return Changes(
         other.name,
         len(both),
+        len(both) == len(first.predictions) == len(other.predictions),
         [change for by, change in found if by > 0],
         [change for by, change in found if by < 0],
         _p_value(both["score"].to_numpy(), both["score_after"].to_numpy(), first.params["task"]),

@@ -26,7 +26,7 @@ def make(raw: Path, table: pd.DataFrame, params: Segment, target: Path) -> NDArr
     with store.create(target, (height, width, 3), np.uint8) as writer:
         batch = []
         for path in bar(table["path"], "segment", unit="image"):
-            picture, share = _with_share(images.read(raw / path), params)
+            picture, share = with_share(images.read(raw / path), params)
             batch.append(picture)
             shares.append(share)
             if len(batch) == _BATCH:
@@ -39,11 +39,11 @@ def make(raw: Path, table: pd.DataFrame, params: Segment, target: Path) -> NDArr
 
 def one(image: NDArray[np.uint8], params: Segment) -> NDArray[np.uint8]:
     """One cut-out: what every network here sees of an image (RGB uint8, any size)."""
-    return _with_share(image, params)[0]
+    return with_share(image, params)[0]
 
 
-def _with_share(image: NDArray[np.uint8], params: Segment) -> tuple[NDArray[np.uint8], float]:
-    """A cut-out and its share of foreground."""
+def with_share(image: NDArray[np.uint8], params: Segment) -> tuple[NDArray[np.uint8], float]:
+    """A cut-out, as `one` gives it, and its share (0..1) of foreground."""
     resized = images.resize(image, *params.size)
     cut_out = masks.METHODS[params.method].cut_out(resized)
     share = masks.foreground(masks.kept(cut_out))

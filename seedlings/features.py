@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seedlings import backbones, store
+from seedlings import models, store
 from seedlings.checkpoints import Checkpoint
 from seedlings.progress import bar
 from seedlings.runtime import keras
@@ -36,7 +36,7 @@ def extract(trunk: "keras.Model", images: Path, target: Path, *, batch_size: int
     if done:
         print(f"extract: {done} of {total} images were done before, {total - done} are left")
         sys.stdout.flush()
-    function = backbones.compiled(trunk)
+    function = models.compiled(trunk)
     with bar(None, "extract", unit="image", total=total, done=done) as progress:
         for number in numbers:
             if number not in checkpoint:

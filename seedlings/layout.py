@@ -9,6 +9,7 @@ FEATURES = Path("data/features")
 BACKBONE = Path("models/backbone")
 BASELINE = Path("models/baseline")
 FINETUNED = Path("models/finetuned")
+PACKAGED = Path("models/packaged")
 REPORTS = Path("reports")
 PAGE = REPORTS / "index.html"
 PIPELINE = Path("dvc.yaml")

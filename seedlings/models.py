@@ -2,11 +2,15 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from seedlings.errors import SeedlingsError
 from seedlings.files import replacing
-from seedlings.runtime import keras
+from seedlings.runtime import keras, tf
 
 _JSON = "model.json"
 _WEIGHTS = "model.weights.h5"
@@ -36,6 +40,13 @@ def load(path: Path) -> "keras.Model":
     model = keras.models.model_from_json(text)
     model.load_weights(path / _WEIGHTS)
     return model
+
+
+def compiled(model: "keras.Model") -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """A model of images as one compiled function of a batch of any length."""
+    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)]
+    function = tf.function(lambda batch: model(batch, training=False), input_signature=signature)
+    return lambda batch: function(batch).numpy()
 
 
 def _architecture(config: object) -> object:

@@ -220,6 +220,7 @@ class Finetune(Section):
     label_smoothing: Share
     early_stopping: Count | None
     class_weights: Literal["none", "balanced"]
+    calibrate: bool
     unfreeze: Unfreeze
 
 
@@ -244,6 +245,10 @@ class Explain(Section):
     smoothgrad_noise: Share
 
 
+class Package(Section):
+    unusual_share: Share
+
+
 class Report(Section):
     title: Annotated[str, Field(min_length=1)]
 
@@ -262,6 +267,7 @@ class Params(Section):
     baseline: Baseline
     finetune: Finetune
     evaluate: Evaluate
+    package: Package
     explain: Explain
     report: Report
 

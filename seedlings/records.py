@@ -26,7 +26,7 @@ class Record:
     pictures: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
     on_epoch: Callable[[int, Mapping[str, float]], None] | None = field(default=None, repr=False)
-    model: Any = field(default=None, repr=False)
+    model: Path | None = field(default=None, repr=False)  # a package to be logged in MLflow
 
     def add_metrics(self, metrics: Mapping[str, float], prefix: str = "") -> None:
         """Add final numbers. Raises ValueError for one that is not finite."""

@@ -17,6 +17,7 @@ STAGES = (
     "extract",
     "baseline",
     "finetune",
+    "package",
     "evaluate",
     "explain",
 )

@@ -1,5 +1,6 @@
 """Sources: where the images come from, brought to one folder a class, or beside their index."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,23 +11,26 @@ from seedlings.params import Data
 from seedlings.progress import bar
 
 
-def fetch(data: Data, target: Path, seed: int) -> dict[str, int]:
-    """Bring the images of a source into the new folder `target`; returns the files in each folder.
+def fetch(data: Data, target: Path, seed: int) -> tuple[dict[str, int], list[str]]:
+    """Bring the images of a source into the new folder `target`.
 
-    Raises SeedlingsError where a source is missing, damaged or empty, or holds an empty folder.
+    Returns the files in each folder, and what of the user's folder was set aside. Raises
+    SeedlingsError where a source is missing, damaged or empty, holds an empty folder, or holds
+    what cannot be taken and data.on_bad_image is `refuse`.
     """
+    set_aside: list[str] = []
     match data.source:
         case "sample":
             _draw(data, target, seed)
         case "archive":
             _unpack(data, target)
         case "folder":
-            _copy(data, target)
+            set_aside = _copy(data, target)
         case "mnist":
             datasets.write_mnist(_file(data, "Keras' mnist.npz"), target)
         case "digits":
             datasets.write_digits(target)
-    return _count(target, needs_folders=data.index is None)
+    return _count(target, needs_folders=data.index is None), set_aside
 
 
 def _draw(data: Data, target: Path, seed: int) -> None:
@@ -66,7 +70,7 @@ def _file(data: Data, kind: str) -> Path:
     return file
 
 
-def _copy(data: Data, target: Path) -> None:
+def _copy(data: Data, target: Path) -> list[str]:
     folder = Path(data.path) / (data.folder or "")
     if not folder.is_dir():
         raise SeedlingsError(
@@ -74,7 +78,16 @@ def _copy(data: Data, target: Path) -> None:
             f"{'a file' if folder.exists() else 'nothing'}"
         )
     target.mkdir(parents=True)
-    archives.copy_folder(folder, target)
+    refused = archives.copy_folder(folder, target)
+    if refused and data.on_bad_image == "refuse":
+        raise SeedlingsError(
+            "expected files and folders, found what cannot be taken:\n  "
+            + "\n  ".join(refused)
+            + "\nmend or remove it, or set data.on_bad_image to `skip` to set it aside"
+        )
+    for reason in refused:
+        print(f"set aside: {reason}", file=sys.stderr)
+    return refused
 
 
 def _count(target: Path, *, needs_folders: bool) -> dict[str, int]:

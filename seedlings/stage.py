@@ -1,5 +1,7 @@
 """The stage: what surrounds the short story that each script tells."""
 
+import errno
+import os
 import sys
 from collections.abc import Callable
 
@@ -7,6 +9,12 @@ from seedlings import layout, live, params, pipeline
 from seedlings.errors import SeedlingsError
 from seedlings.params import Params
 from seedlings.records import Record
+
+
+def _is_full(error: OSError) -> bool:
+    """Whether the disk, or the share of it that the user may fill, is full."""
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return error.errno in full or os.strerror(errno.ENOSPC) in str(error)  # HDF5 has no number
 
 
 def stage(name: str) -> Callable[[Callable[[Params, Record], None]], Callable[[], None]]:
@@ -29,6 +37,13 @@ def stage(name: str) -> Callable[[Callable[[Params, Record], None]], Callable[[]
                     record.write(layout.record(name))
             except SeedlingsError as error:
                 sys.exit(f"\n{name}: {error}")
+            except OSError as error:
+                if not _is_full(error):
+                    raise
+                sys.exit(
+                    f"\n{name}: expected room for its outputs, found the disk full ({error}); "
+                    "make room and run `dvc repro` again: nothing that is half-written is used"
+                )
 
         return run
 

@@ -67,7 +67,7 @@ class State:
         Raises SeedlingsError as `get` does.
         """
         outputs = [Path(path) for stage in self.lock for path in self.hashes(stage)]
-        self.get([layout.FINETUNED, *(p for p in outputs if layout.REPORTS in p.parents)], target)
+        self.get([layout.PACKAGED, *(p for p in outputs if layout.REPORTS in p.parents)], target)
         return {stage: records.read(target / layout.record(stage)) for stage in self.lock}
 
     def get(self, paths: Iterable[Path], target: Path) -> None:

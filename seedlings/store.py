@@ -1,5 +1,7 @@
 """One array on disk: bcolz, compressed in chunks along the first axis."""
 
+import math
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,7 +85,9 @@ def unpacked(path: Path, rows: NDArray[np.integer]) -> Iterator[NDArray]:
         if len(rows) == 0:
             yield np.empty(target_shape, array.dtype)
             return
-        target = np.memmap(file, array.dtype, "w+", shape=target_shape)
+        # Room is reserved: a full disk would end the process at the first page without it.
+        os.posix_fallocate(file.fileno(), 0, math.prod(target_shape) * array.dtype.itemsize)
+        target = np.memmap(file, array.dtype, "r+", shape=target_shape)
         for start in range(0, len(array), array.chunklen):
             wanted = place[start : start + array.chunklen]
             if (wanted >= 0).any():

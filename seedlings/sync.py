@@ -123,9 +123,7 @@ class _Publication:
         self._tracker.log_inputs(parent, raw, "pipeline")
         known = next((r for r in self._tracker.runs() if r.id == parent), None)
         if models and not (known and known.has_model):
-            from seedlings.models import load  # Keras, which nothing else here needs
-
-            self._tracker.log_model(parent, load(root / layout.FINETUNED))
+            self._tracker.log_model(parent, root / layout.PACKAGED)
         self._tracker.end(parent)
         self._tracker.tag(parent, {_COMPLETE: "true"})
 

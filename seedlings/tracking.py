@@ -5,7 +5,7 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,6 +21,7 @@ from seedlings.records import Record
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 from mlflow import MlflowClient
@@ -33,7 +34,25 @@ EXPERIMENT = "seedlings"
 PARENT = "mlflow.parentRunId"
 STAGE = "seedlings.stage"
 RECORD = "seedlings.record"
+CHAMPION = "champion"
 _LARGEST_BATCH = 100
+_SERVED_WITH = (
+    "click",
+    "filelock",
+    "keras",
+    "matplotlib",
+    "mlflow",
+    "numpy",
+    "opencv-python-headless",
+    "pandas",
+    "pillow",
+    "pydantic",
+    "pyyaml",
+    "scikit-learn",
+    "scipy",
+    "tensorflow",
+    "tqdm",
+)
 # A view of the list of runs that MLflow keeps as a tag of the experiment, and names in a link.
 _VIEW = "results"
 _COLUMNS = [
@@ -198,18 +217,116 @@ class Tracker:
         if inputs:
             self._client.log_inputs(run_id, inputs)
 
-    def log_model(self, run_id: str, model: Any) -> None:
-        """Log a Keras model, with the signature of its input and pinned requirements."""
-        import mlflow.keras
-        import numpy as np
-        from mlflow.models import infer_signature
+    def log_model(self, run_id: str, package: Path) -> None:
+        """Log a package as the model that can be served, with its signature and pinned needs."""
+        import mlflow.pyfunc
 
-        example = np.zeros((1, *model.input_shape[1:]), model.inputs[0].dtype)
-        signature = infer_signature(example, np.asarray(model(example, training=False)))
-        pins = [f"{name}=={version(name)}" for name in ("keras", "numpy", "tensorflow")]
-        with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            mlflow.keras.log_model(model, name="model", signature=signature, pip_requirements=pins)
+        with mlflow.start_run(run_id=run_id), _quietly():
+            mlflow.pyfunc.log_model(name="model", **_flavour(package))
+
+    def download_model(self, address: str, target: Path) -> Path:
+        """The package of a model (`models:/...`, or a run's id), copied into `target`.
+
+        Raises SeedlingsError where the model is none of this project's.
+        """
+        from mlflow.artifacts import download_artifacts
+
+        if "/" not in address:
+            address = self._model_of(address)
+        folder = Path(download_artifacts(address, dst_path=str(target)))
+        for file in folder.rglob("package.json"):
+            return file.parent
+        raise SeedlingsError(f"expected a packaged model in {address}, found none")
+
+    def _model_of(self, run_id: str) -> str:
+        outputs = self._client.get_run(run_id).outputs
+        if not outputs or not outputs.model_outputs:
+            raise SeedlingsError(f"expected a run with a model, found none in {run_id}")
+        return f"models:/{outputs.model_outputs[0].model_id}"
+
+    def champion(self) -> tuple[str, str] | None:
+        """The version and the run of the model with the alias `champion`, if there is one."""
+        try:
+            version = self._client.get_model_version_by_alias(EXPERIMENT, CHAMPION)
+        except MlflowException as error:
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise
+            return None
+        return version.version, version.run_id
+
+    def promote(self, run_id: str, tags: Mapping[str, str]) -> str:
+        """Register a run's model, with tags, and give it the alias `champion`; its version."""
+        if not self._client.search_registered_models(f"name = '{EXPERIMENT}'"):
+            self._client.create_registered_model(EXPERIMENT)
+        source = self._model_of(run_id)
+        version = self._client.create_model_version(
+            EXPERIMENT, source, run_id, tags=dict(tags), model_id=source.rpartition("/")[2]
+        ).version
+        self._client.set_registered_model_alias(EXPERIMENT, CHAMPION, version)
+        return version
+
+
+def save_model(package: Path, target: Path) -> None:
+    """Write a package as a model that `mlflow models serve` takes."""
+    import mlflow.pyfunc
+
+    with _quietly():
+        mlflow.pyfunc.save_model(target, **_flavour(package))
+
+
+def serve(load: Callable[[Path], Callable[[Any], Any]]) -> None:
+    """Make what `load` gives for a package the model of the code that calls this.
+
+    What the model cannot answer is told to who asked (HTTP 400), not to the server's log alone.
+    """
+    from mlflow.models import set_model
+    from mlflow.pyfunc import PythonModel
+
+    with _quietly():  # it wants types, to make a schema of its own of them
+
+        class Served(PythonModel):
+            def load_context(self, context: Any) -> None:
+                self._answer = load(Path(context.artifacts["package"]))
+
+            def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+                try:
+                    return self._answer(model_input)
+                except SeedlingsError as error:
+                    raise MlflowException.invalid_parameter_value(str(error)) from error
+
+        set_model(Served())
+
+
+def _flavour(package: Path) -> dict[str, Any]:
+    """What MLflow needs to know of a package."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import Map
+
+    task = json.loads((package / "package.json").read_text(encoding="utf-8"))["task"]
+    number, text = DataType.double, DataType.string
+    answer = {
+        "prediction": number if task == "regression" else text,
+        "probability": number if task in ("multiclass", "binary") else None,
+        "probabilities": None if task == "regression" else Map(number),
+        "unlike": text,
+    }
+    outputs = [ColSpec(kind, name) for name, kind in answer.items() if kind]
+    code = Path(__file__).parent
+    return {
+        "python_model": str(code / "served.py"),
+        "code_paths": [str(code)],
+        "artifacts": {"package": str(package)},
+        "signature": ModelSignature(Schema([ColSpec(DataType.binary, "image")]), Schema(outputs)),
+        "pip_requirements": [f"{name}=={version(name)}" for name in _SERVED_WITH],
+    }
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _view() -> dict[str, str]:

@@ -8,6 +8,7 @@ import pandas as pd
 from sklearn.utils.class_weight import compute_class_weight
 
 from seedlings.batches import Batches
+from seedlings.calibration import calibrate
 from seedlings.errors import SeedlingsError
 from seedlings.params import Baseline, Finetune, Schedule
 from seedlings.progress import bar
@@ -45,7 +46,8 @@ def train_top(
 
     Then, if asked, the layers above the cut learn with it. Batch normalisation in them keeps its
     statistics and scales throughout. With a snapshot, a training that was killed goes on after its
-    last whole epoch; of the layers above the cut it begins anew.
+    last whole epoch; of the layers above the cut it begins anew. At the end the outputs are
+    calibrated on validation.
     """
     best_loss, best_weights = math.inf, model.get_weights()
     for epochs, rate, above_learns in _phases(params, len(train)):
@@ -68,6 +70,8 @@ def train_top(
             model.set_weights(best_weights)  # the second phase found nothing better
         else:
             best_loss, best_weights = loss, model.get_weights()
+    if params.calibrate:
+        record.add_metrics({"temperature": calibrate(model, validation, task)})
 
 
 def _phases(params: Finetune, batches: int) -> list[tuple[int, float, bool]]:

@@ -10,9 +10,11 @@ from seedlings.stage import stage
 @stage("download")
 def main(params: Params, record: Record) -> None:
     with replacing(layout.RAW) as target:
-        files = sources.fetch(params.data, target, params.seed)
-    record.add_metrics({"files": sum(files.values()), "folders": len(files)})
-    record.details["files"] = files
+        files, set_aside = sources.fetch(params.data, target, params.seed)
+    record.add_metrics(
+        {"files": sum(files.values()), "folders": len(files), "set_aside": len(set_aside)}
+    )
+    record.details |= {"files": files, "set_aside": set_aside}
 
 
 if __name__ == "__main__":

@@ -42,8 +42,8 @@ def main(params: Params, record: Record) -> None:
             model, train, validation, record=record, task=task, params=own, snapshot=snapshot
         )
         record.add_metrics(training.score(model, validation), "validation/")
-    record.model = networks.assemble(backbone.trunk, top)
-    models.save(record.model, layout.FINETUNED)
+    whole = networks.assemble(backbone.trunk, top)
+    models.save(whole, layout.FINETUNED)
     snapshot.remove()
 
     report = layout.report("finetune")
@@ -52,7 +52,7 @@ def main(params: Params, record: Record) -> None:
     if augmentation.active:
         sheet = record.add_picture(report / "augmentations.png")
         gallery.augmented(layout.IMAGES, augmentation, sheet)
-    record.add_metrics(models.sizes(record.model))
+    record.add_metrics(models.sizes(whole))
 
 
 if __name__ == "__main__":

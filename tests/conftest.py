@@ -28,6 +28,7 @@ STAGES = [
     "extract",
     "baseline",
     "finetune",
+    "package",
     "evaluate",
     "explain",
     "report",

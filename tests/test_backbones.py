@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from seedlings import backbones
+from seedlings import backbones, models
 from seedlings.errors import SeedlingsError
 from seedlings.params import Extract, check
 from seedlings.runtime import keras
@@ -82,7 +82,7 @@ def test_the_compiled_trunk_takes_batches_of_any_length(
     extract: Callable[..., Extract], images: np.ndarray
 ) -> None:
     trunk = backbones.build(extract(), 32, 32).trunk
-    function = backbones.compiled(trunk)
+    function = models.compiled(trunk)
     whole = function(images)
     np.testing.assert_allclose(function(images[:1]), whole[:1], rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(trunk.predict(images, verbose=0), whole, rtol=1e-4, atol=1e-6)

@@ -86,7 +86,7 @@ def test_training_and_test_rows_come_from_the_split(tmp_path: Path) -> None:
         assert sorted(rows_of(train)) == [0, 3, 5]
         assert rows_of(validation) == [2]
         assert train.targets.tolist() == [0, 1, 1]
-    with batches.of_test(tmp_path / "a", table, task, 2) as test:
+    with batches.of_split(tmp_path / "a", table, task, "test", size=2) as test:
         assert rows_of(test) == [1, 4]
         assert test.targets.tolist() == [1, 0]
 

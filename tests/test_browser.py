@@ -235,3 +235,25 @@ def test_a_comparison_of_the_same_says_so(shown: Shown) -> None:
     assert "Parameters: none differs" in told
     assert "Metrics: none differs" in told
     assert "0 better, 0 worse; p = 1" in told
+
+
+def test_a_better_model_becomes_the_champion_and_is_served(shown: Shown) -> None:
+    project = shown.project
+    assert "version 1 now: there was no champion" in project.run("seedlings", "promote", "short")
+    told = project.run("seedlings", "promote", "longer")
+    assert re.search(r"version 2 now: of \d+ test images \d+ are answered better", told)
+    for name, reason in (("short", "does not become"), ("longer", "is the champion already")):
+        told = project.run("seedlings", "promote", name, fails=True)
+        assert reason in told
+        assert "Traceback" not in told
+    client = mlflow.MlflowClient(f"sqlite:///{project.root / 'mlflow.db'}")
+    champion = client.get_model_version_by_alias("seedlings", "champion")
+    assert champion.run_id == shown.runs["longer"].info.run_id
+    assert set(champion.tags) == {f"seedlings.promoted_{what}" for what in ("by", "at", "because")}
+    [image, *_] = sorted((project.root / layout.RAW).rglob("*.png"))
+    command = ["seedlings", "predict", "--csv", "--model", "models:/seedlings@champion", str(image)]
+    by_champion = project.run(*command)
+    by_run = project.run(*command[:4], champion.run_id, str(image))
+    assert f"{image}," in by_champion
+    assert by_champion.splitlines()[-1] == by_run.splitlines()[-1]
+    assert "version 3 now: forced" in project.run("seedlings", "promote", "--force", "short")

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seedlings import backbones, features, store
+from seedlings import backbones, features, models, store
 from seedlings.params import check
 
 
@@ -52,11 +52,11 @@ def test_a_killed_run_is_taken_up_where_it_was(
         return run
 
     def extract(name: str, limit: int, key: str) -> None:
-        monkeypatch.setattr(backbones, "compiled", lambda trunk: counting(trunk, limit))
+        monkeypatch.setattr(models, "compiled", lambda trunk: counting(trunk, limit))
         computed.clear()
         features.extract(trunk, tmp_path / "images", tmp_path / name, batch_size=4, key=key)
 
-    compiled = backbones.compiled
+    compiled = models.compiled
     extract("undisturbed", 99, "key")
     assert computed == [4, 4, 3]
     with pytest.raises(Killed):

@@ -5,12 +5,15 @@ from typing import Any
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 from imports import ROOT
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.types import DataType
 
-from seedlings import live, networks, tracking
+from seedlings import images, live, networks, packages, tracking
 from seedlings.params import Params, check
 from seedlings.records import Record
 from seedlings.tasks import TASKS
@@ -119,18 +122,31 @@ def test_a_server_that_is_down_costs_one_warning(
     assert (here / "reports" / "segment" / "record.json").is_file()
 
 
-def test_the_model_that_is_logged_is_the_model(here: Path, params: Params) -> None:
-    record = Record("finetune")
-    record.model = networks.baseline((4, 4, 3), 3, TASKS["multiclass"])
+def test_the_model_that_is_logged_is_the_package(here: Path, params: Params) -> None:
+    model = networks.baseline((20, 20, 3), 2, TASKS["multiclass"])
+    segment = {**params.segment.model_dump(), "size": [20, 20]}
+    contents = packages.Contents("multiclass", ["a", "b"], segment, 0.5, (0.0, 1.0))
+    packages.write(model, contents, here / "packaged")
+    record = Record("package")
+    record.model = here / "packaged"
     show(record, params)
-    run = runs()["finetune"]
+    run = runs()["package"]
     assert not run.outputs or not run.outputs.model_outputs
     [output] = runs()["parent"].outputs.model_outputs
     loaded = mlflow.pyfunc.load_model(f"models:/{output.model_id}")
-    images = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 3), dtype=np.uint8)
-    expected = record.model.predict(images, verbose=0)
-    assert np.array_equal(loaded.predict(images), expected)
-    assert loaded.metadata.signature.inputs.inputs[0].type == np.uint8
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 31, 17, 3), dtype=np.uint8)
+    files = pd.DataFrame({"image": [images.encode_png(picture) for picture in pictures]})
+    expected = packages.Predictor(here / "packaged").answer(list(pictures))
+    pd.testing.assert_frame_equal(loaded.predict(files), expected)
+    assert loaded.metadata.signature.inputs.inputs[0].type == DataType.binary
+    with pytest.raises(MlflowException, match="image 1: expected an image, found 5 bytes"):
+        loaded.predict(pd.DataFrame({"image": [files["image"][0], b"wrong"]}))
+    folder = tracking.Tracker().download_model(runs()["parent"].info.run_id, here / "down")
+    assert packages.read(folder) == contents
+    unpickled = [
+        path for path in folder.parents[1].rglob("*") if path.suffix in (".pkl", ".pickle")
+    ]
+    assert unpickled == []
 
 
 def test_the_state_changes_with_parameters_code_and_data(

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seedlings import backbones, networks
+from seedlings import backbones, models, networks
 from seedlings.backbones import Backbone
 from seedlings.errors import SeedlingsError
 from seedlings.params import Finetune, check
@@ -94,7 +94,7 @@ def test_the_whole_is_the_top_on_the_features_of_the_trunk(
     top = networks.top(parts, 5, TASK, finetune(unfreeze=unfreeze))
     whole = networks.assemble(parts.trunk, top)
     images = rng.integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
-    features = backbones.compiled(parts.trunk)(images)
+    features = models.compiled(parts.trunk)(images)
     np.testing.assert_allclose(
         whole.predict(images, verbose=0), top.predict(features, verbose=0), atol=1e-6
     )

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import struct
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import STAGES, Project
+from PIL import Image as PillowImage
 
 from seedlings import images, layout, records, sample, store
 
@@ -176,25 +179,65 @@ def broken_folder(project: Project, image_folder: Callable[..., Path]) -> Path:
     return project.root / "mine"
 
 
-def test_bad_images_are_all_listed_and_can_be_set_aside(
+def a_png_that_claims(height: int, width: int) -> bytes:
+    """A small PNG whose header speaks of more pixels than there are."""
+    data = bytearray(images.encode_png(np.zeros((2, 2, 3), np.uint8)))
+    data[16:24] = struct.pack(">II", width, height)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    return bytes(data)
+
+
+def test_what_a_messy_folder_holds_is_all_listed_and_can_be_set_aside(
     empty_project: Project, image_folder: Callable[..., Path], noise: Callable[..., np.ndarray]
 ) -> None:
     mine = broken_folder(empty_project, image_folder)
-    (mine / "Maize" / "notes.txt").write_text("not an image")
-    (mine / "Sugar beet" / "half.png").write_bytes(images.encode_png(noise())[:300])
+    turned = PillowImage.Exif()
+    turned[0x0112] = 6
+    picture = PillowImage.fromarray(noise(30, 50))
+    good = {
+        "Maize/UPPER.PNG": images.encode_png(noise()),
+        "Maize/really a png.jpg": images.encode_png(noise()),
+        "Maize/tiny.png": images.encode_png(noise(1, 1)),
+    }
+    bad = {
+        "Maize/notes.txt": (b"not an image", "expected an image"),
+        "Maize/zero.png": (b"", "found an empty file"),
+        "Maize/huge.png": (a_png_that_claims(20_000, 20_000), "at most 150,000,000 pixels"),
+        "Sugar beet/half.png": (images.encode_png(noise())[:300], "expected a whole image"),
+    }
+    for name, data in {**good, **{name: data for name, (data, _) in bad.items()}}.items():
+        (mine / name).write_bytes(data)
+    picture.save(mine / "Maize" / "turned.jpg", exif=turned)
+    (mine.parent / "outside.png").write_bytes(images.encode_png(noise()))
+    (mine / "Maize" / "linked.png").symlink_to(mine.parent / "outside.png")
     output = empty_project.repro("split", fails=True)
-    assert "split: 2 files cannot be used as images:" in output
-    assert "data/raw/Maize/notes.txt: expected an image" in output
-    assert "data/raw/Sugar beet/half.png: expected a whole image" in output
+    assert "split: 4 files cannot be used as images:" in output
+    for name, (_, reason) in bad.items():
+        assert re.search(rf"data/raw/{name}: .*{reason}", output), name
     assert "data.on_bad_image" in output
     assert "Traceback" not in output
     assert not (empty_project.root / "data" / "split.csv").exists()
+
+    (mine / "Maize" / "line\nbreak.png").write_bytes(images.encode_png(noise()))
+    (mine / "Maize" / "circular").symlink_to(mine)
+    (mine / "Maize" / "dangling.png").symlink_to(mine / "nowhere")
+    assert "dangling.png" in empty_project.repro("split", fails=True)  # which DVC itself refuses
+    (mine / "Maize" / "dangling.png").unlink()
+    output = empty_project.repro("split", fails=True)
+    assert "line\\nbreak.png': its name holds a control character" in output
+    assert "circular: a dangling link, a linked folder or a device" in output
+    assert "Traceback" not in output
+
     empty_project.set(data__on_bad_image="skip")
-    assert "set aside: data/raw/Maize/notes.txt" in empty_project.repro("split")
-    record = json.loads((empty_project.root / layout.record("split")).read_text(encoding="utf-8"))
-    assert record["metrics"]["images"] == 24
-    assert record["metrics"]["set_aside"] == 2
-    assert len(record["details"]["set_aside"]) == 2
+    output = empty_project.repro("split")
+    assert "set aside: data/raw/Maize/notes.txt" in output
+    found = {
+        stage: records.read(empty_project.root / layout.record(stage))
+        for stage in ("download", "split")
+    }
+    assert [found[stage].metrics["set_aside"] for stage in found] == [2, 4]
+    assert [len(found[stage].details["set_aside"]) for stage in found] == [2, 4]
+    assert found["split"].metrics["images"] == 24 + len(good) + 2
 
 
 def test_bad_archives_and_parameters_stop_with_a_clear_error_and_leave_nothing(

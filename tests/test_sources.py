@@ -30,8 +30,9 @@ def test_the_sample_has_its_number_of_every_species(
     tmp_path: Path, data: Callable[..., Data]
 ) -> None:
     small = {"images_per_class": 2, "size": 40}
-    found = sources.fetch(data(source="sample", sample=small), tmp_path / "raw", 9)
+    found, set_aside = sources.fetch(data(source="sample", sample=small), tmp_path / "raw", 9)
     assert found == {species.name: 2 for species in sample.SPECIES}
+    assert set_aside == []
     drawn, _ = sample.draw_numbered(9, 1, seed=9, size=40)
     read = images.read(tmp_path / "raw" / "Shepherd’s Purse" / "00001.png")
     assert np.array_equal(read, drawn)
@@ -41,8 +42,9 @@ def test_a_folder_is_copied(
     tmp_path: Path, data: Callable[..., Data], image_folder: Callable[..., Path]
 ) -> None:
     folder = image_folder({"a b": 2, "Shepherd’s Purse": 1})
-    found = sources.fetch(data(source="folder", path=str(folder)), tmp_path / "raw", 0)
+    found, set_aside = sources.fetch(data(source="folder", path=str(folder)), tmp_path / "raw", 0)
     assert found == {"Shepherd’s Purse": 1, "a b": 2}
+    assert set_aside == []
     copy = tmp_path / "raw" / "a b" / "001.png"
     assert copy.read_bytes() == (folder / "a b" / "001.png").read_bytes()
 
@@ -53,7 +55,7 @@ def test_an_archive_is_unpacked_and_its_checksum_held_against_it(
     path = zipped(image_folder({"a": 2, "b": 1}))
     right = hashlib.sha256(path.read_bytes()).hexdigest()
     good = data(source="archive", path=str(path), checksum=right)
-    assert sources.fetch(good, tmp_path / "raw", 0) == {"a": 2, "b": 1}
+    assert sources.fetch(good, tmp_path / "raw", 0) == ({"a": 2, "b": 1}, [])
     bad = data(source="archive", path=str(path), checksum="sha256:" + "0" * 64)
     with pytest.raises(SeedlingsError, match=f"expected the sha256 checksum 0+, found {right}"):
         sources.fetch(bad, tmp_path / "other", 0)
@@ -122,7 +124,7 @@ def test_the_real_archive_gives_120_of_each_species(
     plants: Path, tmp_path: Path, data: Callable[..., Data]
 ) -> None:
     real = data(source="archive", path=str(plants), folder="train")
-    found = sources.fetch(real, tmp_path / "raw", 0)
+    found, _ = sources.fetch(real, tmp_path / "raw", 0)
     assert set(found.values()) == {120}
     assert sorted(found) == [species.name for species in sample.SPECIES]
 

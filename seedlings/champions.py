@@ -1,0 +1,69 @@
+"""Champions: which state's model is the one to use, in MLflow's registry."""
+
+import getpass
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from seedlings import comparisons, git, tracking
+from seedlings.errors import SeedlingsError
+
+ADDRESS = f"models:/{tracking.EXPERIMENT}@{tracking.CHAMPION}"
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """A version of the model that has the alias `champion` now, and why."""
+
+    version: str
+    reason: str
+
+
+def promote(name: str, confidence: float, *, force: bool = False) -> Promotion:
+    """Make the model of a state the champion where it beats the present one on the same images.
+
+    `name` is as in comparisons.side. By McNemar's test for classes, else by Wilcoxon's. Raises
+    SeedlingsError where it does not, unless forced.
+    """
+    challenger = comparisons.side(name)
+    with tracking.reachable():
+        tracker = tracking.Tracker()
+        run = next((r for r in tracker.runs(lock=challenger.state.digest)), None)
+        if run is None:
+            raise SeedlingsError(f"{name} is not in MLflow yet: run `seedlings sync` first")
+        reason = _reason(tracker.champion(), challenger, confidence)
+        if not reason.holds and not force:
+            raise SeedlingsError(f"{name} does not become the champion: {reason.text}")
+        text = reason.text if reason.holds else f"forced, although {reason.text}"
+        tags = {
+            "seedlings.promoted_by": git.ask("config", "user.email") or getpass.getuser(),
+            "seedlings.promoted_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seedlings.promoted_because": text,
+        }
+        return Promotion(tracker.promote(run.id, tags), text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reason:
+    holds: bool
+    text: str
+
+
+def _reason(
+    champion: tuple[str, str] | None, challenger: comparisons.Side, confidence: float
+) -> _Reason:
+    """Whether the challenger is better than the champion, and how that is known."""
+    if champion is None:
+        return _Reason(True, "there was no champion")
+    version, run_id = champion
+    present = comparisons.side(run_id)
+    if present.state.digest == challenger.state.digest:
+        return _Reason(False, f"it is the champion already (version {version})")
+    found = comparisons.changes(present, challenger)
+    if not found.same_images:
+        return _Reason(False, f"version {version} was tested on other images")
+    text = (
+        f"of {found.common} test images {len(found.better)} are answered better and "
+        f"{len(found.worse)} worse than by version {version} (p = {found.p_value:.2g})"
+    )
+    better = len(found.better) > len(found.worse) and found.p_value < 1.0 - confidence
+    return _Reason(better, text)

@@ -1,0 +1,86 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seedlings import images, predictions
+from seedlings.errors import SeedlingsError
+
+
+class Brightness:
+    """Stands for a model: its answer is the picture's first value, and it counts its batches."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def answer(self, pictures: list[np.ndarray]) -> pd.DataFrame:
+        self.batches.append(len(pictures))
+        values = [float(picture[0, 0, 0]) for picture in pictures]
+        probabilities = [{"a": value / 255, "b": 1 - value / 255} for value in values]
+        return pd.DataFrame({"prediction": values, "probabilities": probabilities, "unlike": ""})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """70 images in two folders, and what else people's folders hold."""
+    for number in range(70):
+        path = tmp_path / "pictures" / f"{number % 2}" / f"{number:03d}.PNG"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(images.encode_png(np.full((2, 3, 3), number, np.uint8)))
+    return tmp_path / "pictures"
+
+
+def test_every_image_of_a_folder_has_its_answer_in_batches(folder: Path) -> None:
+    model = Brightness()
+    table, bad = predictions.of_files(model, [folder])  # type: ignore[arg-type]
+    assert bad == []
+    assert model.batches == [32, 32, 6]
+    assert table["path"].tolist() == sorted(str(path) for path in folder.rglob("*.PNG"))
+    assert table["prediction"].tolist() == [int(Path(path).stem) for path in table["path"]]
+
+
+def test_what_is_no_image_is_named_and_leftovers_are_passed_over(folder: Path) -> None:
+    (folder / "empty.jpg").touch()
+    (folder / "notes.txt").write_text("notes")
+    (folder / "gone.png").symlink_to(folder / "nowhere")
+    (folder / ".DS_Store").write_bytes(b"x")
+    (folder / "circle").symlink_to(folder)
+    (folder / "line\nbreak.png").write_bytes((folder / "0" / "000.PNG").read_bytes())
+    (folder / "loop.png").symlink_to("loop.png")
+    table, bad = predictions.of_files(Brightness(), [folder])  # type: ignore[arg-type]
+    assert len(table) == 71
+    assert len(bad) == 4
+    for name, reason in (
+        ("empty.jpg", "found an empty file"),
+        ("gone.png", "No such file"),
+        ("loop.png", "symbolic links"),
+        ("notes.txt", "found 5 bytes of something else"),
+    ):
+        [line] = [line for line in bad if name in line]
+        assert reason in line
+
+
+def test_files_and_folders_mix_and_a_missing_one_is_an_error(folder: Path) -> None:
+    one = folder / "1" / "003.PNG"
+    table, _ = predictions.of_files(Brightness(), [one, folder / "0"])  # type: ignore[arg-type]
+    assert len(table) == 36
+    assert table["path"][0] == str(one)
+    with pytest.raises(SeedlingsError, match="nowhere, found nothing"):
+        predictions.of_files(Brightness(), [folder / "nowhere"])  # type: ignore[arg-type]
+    (folder / "none").mkdir()
+    with pytest.raises(SeedlingsError, match="expected images in .*none, found none"):
+        predictions.of_files(Brightness(), [folder / "none"])  # type: ignore[arg-type]
+
+
+def test_a_table_is_for_people_or_for_programs(folder: Path) -> None:
+    table, _ = predictions.of_files(Brightness(), [folder / "1"])  # type: ignore[arg-type]
+    [first, *_] = json.loads(predictions.text(table, "json"))
+    assert first["prediction"] == 1
+    assert first["probabilities"]["a"] == pytest.approx(1 / 255)
+    lines = predictions.text(table, "csv").splitlines()
+    assert lines[0] == "path,prediction,unlike,a,b"
+    assert lines[1].endswith("001.PNG,1.0,,0.003922,0.996078")
+    assert len(lines) == 36
+    assert "probabilities" not in predictions.text(table, None)
