@@ -13,8 +13,10 @@ from seedlings.records import Record
 
 def _is_full(error: OSError) -> bool:
     """Whether the disk, or the share of it that the user may fill, is full."""
-    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return error.errno in full or os.strerror(errno.ENOSPC) in str(error)  # HDF5 has no number
+    if error.errno is not None:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    text = str(error)  # HDF5 and NumPy raise it without a number
+    return os.strerror(errno.ENOSPC) in text or "requested and" in text
 
 
 def stage(name: str) -> Callable[[Callable[[Params, Record], None]], Callable[[], None]]:

@@ -137,6 +137,10 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     env = {**undisturbed.env, "MLFLOW_TRACKING_URI": uri, "PYTHONDONTWRITEBYTECODE": "1"}
     stages = yaml.safe_load((small_disk / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+
+    def original(path: Path) -> Path:
+        return undisturbed.root / path.relative_to(small_disk)
+
     for stage in STAGES:
         made = [small_disk / out for out in stages[stage]["outs"]]
         for path in made:
@@ -149,13 +153,15 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(
         assert done.returncode == 1, (stage, done.stderr)
         assert f"{stage}: expected room for its outputs, found the disk full" in done.stderr
         assert "Traceback" not in done.stderr
-        assert not any(path.exists() for path in made if "reports" not in path.parts)
+        for path in made:  # what is there before the record is written is whole
+            if "reports" not in path.parts and path.exists():
+                assert contents(path) == contents(original(path)), path
         assert not (small_disk / layout.record(stage)).exists()
         filler.unlink()
-        subprocess.run(command, cwd=small_disk, env=env, capture_output=True, check=True)
-        for path in made:
-            whole = undisturbed.root / path.relative_to(small_disk)
-            assert contents(path) == contents(whole), path
+        for path in made:  # what the next stage needs; a stage that is done again is tested above
+            remove(path)
+            copy_of = shutil.copytree if original(path).is_dir() else shutil.copyfile
+            copy_of(original(path), path)
 
 
 @pytest.fixture
