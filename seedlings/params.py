@@ -159,6 +159,15 @@ class ConvNet(Section):
     momentum: Share
     dropout: Share
 
+    @model_validator(mode="after")
+    def _residual_blocks_have_no_pool_of_their_own(self) -> Self:
+        if self.residual and self.batch_normalization == "after_pool":
+            raise ValueError(
+                "batch_normalization `after_convolution` or `none` with residual blocks, which "
+                "have no pool of their own, found after_pool"
+            )
+        return self
+
 
 class Head(Section):
     pooling: Literal["average", "max", "flatten"]

@@ -62,12 +62,12 @@ def team(new_project: Callable[[], Project]) -> Project:
     project.commit("The first results")
     project.run("dvc", "exp", "run", "--quiet", "-S", "finetune.epochs=2")
     project.run("git", "checkout", "--quiet", "--force", "HEAD")
-    project.run("dvc", "exp", "run", "--quiet", "--temp", "-S", "finetune.epochs=4")
+    project.run("dvc", "exp", "run", "--quiet", "--temp", "-S", "baseline.epochs=5")
     for change in (
-        "finetune.epochs=1",
         "baseline.epochs=1",
-        "finetune.head.dropout=0.1",
         "baseline.epochs=3",
+        "baseline.epochs=4",
+        "baseline.learning_rate=0.02",
     ):
         project.run("dvc", "exp", "run", "--quiet", "--queue", "-S", change)
     project.run("dvc", "queue", "start", "--quiet", "-j", "2")
@@ -88,13 +88,13 @@ def test_every_state_has_one_parent_and_every_stage_one_child(team: Project) -> 
         (view.params["finetune.epochs"], view.params["baseline.epochs"]) for view in views.values()
     )
     assert epochs == [
-        ("1", "2"),
         ("2", "2"),
         ("3", "1"),
         ("3", "2"),
         ("3", "2"),
         ("3", "3"),
-        ("4", "2"),
+        ("3", "4"),
+        ("3", "5"),
     ]
     assert len({json.dumps(view.metrics) for view in views.values()}) == 7
 

@@ -49,14 +49,16 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(11)
 
 
-def experiment(project: Project, preset: str, name: str = "", **changes: Any) -> dict[str, Any]:
+def experiment(
+    project: Project, preset: str, name: str = "", *, up_to: str = "report", **changes: Any
+) -> dict[str, Any]:
     """Run a preset; returns the metrics of its evaluation, by model."""
     quick = {"explain__steps": 3, "explain__images": 2, "explain__smoothgrad_samples": 2}
     everything = {**quick, **changes}
     options = [f"{key.replace('__', '.')}={value}" for key, value in everything.items()]
     arguments = [part for option in (f"preset={preset}", *options) for part in ("-S", option)]
     name = name or f"on-{preset.replace('_', '-')}"
-    project.run("dvc", "exp", "run", "--name", name, *arguments)
+    project.run("dvc", "exp", "run", "--name", name, *arguments, up_to)
     path = project.root / "reports" / "evaluate" / "metrics.json"
     return json.loads(path.read_text(encoding="utf-8"))
 
@@ -169,7 +171,9 @@ def test_every_variant_of_the_mnist_network_learns(
 
 
 def test_augmented_training_gives_the_same_bytes_twice(project: Project) -> None:
-    experiment(project, "digits", "augmented", augment="sequence", finetune__epochs=2)
+    experiment(
+        project, "digits", "augmented", up_to="finetune", augment="sequence", finetune__epochs=2
+    )
     lock = (project.root / "dvc.lock").read_text(encoding="utf-8")
     project.repro("--force", "--single-item", "finetune")
     assert (project.root / "dvc.lock").read_text(encoding="utf-8") == lock
@@ -191,7 +195,12 @@ def test_mnist_from_a_file_of_keras_layout(project: Project, tmp_path: Path) -> 
     checksum = hashlib.sha256(file.read_bytes()).hexdigest()
     source = {"data__path": file, "data__url": "null", "data__checksum": checksum}
     metrics = experiment(
-        project, "mnist", **source, split__validation_share=0.125, finetune__epochs=12
+        project,
+        "mnist",
+        up_to="evaluate",
+        **source,
+        split__validation_share=0.125,
+        finetune__epochs=12,
     )
     table = pd.read_csv(project.root / "data" / "split.csv")
     assert table["split"].value_counts().to_dict() == {
@@ -237,6 +246,7 @@ def test_cats_vs_dogs(project: Project, tmp_path: Path, rng: np.random.Generator
     experiment(
         project,
         "cats_vs_dogs",
+        up_to="evaluate",
         data__path=tmp_path,
         split__test_share=0.3,
         extract__weights="random",
@@ -300,6 +310,7 @@ def test_plants_from_an_archive_with_weights_of_a_file(project: Project, tmp_pat
     experiment(
         project,
         "plants",
+        up_to="evaluate",
         data__url="null",
         data__path=tmp_path / "plants.zip",
         split__validation_per_class=3,

@@ -53,8 +53,8 @@ def server(tmp_path: Path) -> Iterator[str]:
 
 def run_four_at_once(project: Project) -> None:
     project.run("dvc", "queue", "remove", "--success", "--failed")  # of an earlier test
-    for epochs in (1, 2, 4, 5):
-        change = f"finetune.epochs={epochs}"
+    for epochs in (1, 3, 4, 5):
+        change = f"baseline.epochs={epochs}"
         project.run("dvc", "exp", "run", "--quiet", "--queue", "-S", change)
     project.run("dvc", "queue", "start", "--quiet", "-j", "4")
     project.wait_for_queue()
@@ -67,7 +67,7 @@ def check(uri: str) -> None:
     experiment = client.get_experiment_by_name("seedlings")
     runs = client.search_runs([experiment.experiment_id])
     parents = {
-        run.data.params["finetune.epochs"]: run
+        run.data.params["baseline.epochs"]: run
         for run in runs
         if "mlflow.parentRunId" not in run.data.tags
     }
@@ -78,8 +78,8 @@ def check(uri: str) -> None:
         ]
         assert sorted(run.info.run_name for run in children) == sorted(STAGES)
         assert parent.outputs.model_outputs
-        [finetune] = [run for run in children if run.info.run_name == "finetune"]
-        history = client.get_metric_history(finetune.info.run_id, "val_loss")
+        [baseline] = [run for run in children if run.info.run_name == "baseline"]
+        history = client.get_metric_history(baseline.info.run_id, "val_loss")
         assert len(history) == int(epochs)
 
 
