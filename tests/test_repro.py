@@ -3,11 +3,10 @@
 import json
 import re
 import shutil
-import struct
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import drawings
 import mlflow
 import numpy as np
 import pandas as pd
@@ -179,14 +178,6 @@ def broken_folder(project: Project, image_folder: Callable[..., Path]) -> Path:
     return project.root / "mine"
 
 
-def a_png_that_claims(height: int, width: int) -> bytes:
-    """A small PNG whose header speaks of more pixels than there are."""
-    data = bytearray(images.encode_png(np.zeros((2, 2, 3), np.uint8)))
-    data[16:24] = struct.pack(">II", width, height)
-    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
-    return bytes(data)
-
-
 def test_what_a_messy_folder_holds_is_all_listed_and_can_be_set_aside(
     empty_project: Project, image_folder: Callable[..., Path], noise: Callable[..., np.ndarray]
 ) -> None:
@@ -202,7 +193,7 @@ def test_what_a_messy_folder_holds_is_all_listed_and_can_be_set_aside(
     bad = {
         "Maize/notes.txt": (b"not an image", "expected an image"),
         "Maize/zero.png": (b"", "found an empty file"),
-        "Maize/huge.png": (a_png_that_claims(20_000, 20_000), "at most 150,000,000 pixels"),
+        "Maize/huge.png": (drawings.png_that_claims(20_000, 20_000), "at most 150,000,000 pixels"),
         "Sugar beet/half.png": (images.encode_png(noise())[:300], "expected a whole image"),
     }
     for name, data in {**good, **{name: data for name, (data, _) in bad.items()}}.items():

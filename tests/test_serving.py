@@ -2,12 +2,11 @@
 
 import base64
 import json
-import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import drawings
 import numpy as np
 import pytest
 import requests
@@ -49,14 +48,6 @@ def body(*cells: Any, column: str = "image") -> bytes:
 PICTURE = images.encode_png(np.random.default_rng(1).integers(0, 256, (40, 50, 3), dtype=np.uint8))
 
 
-def bomb() -> bytes:
-    """A PNG of a few bytes that claims 20,000 x 20,000 pixels."""
-    data = bytearray(PICTURE)
-    data[16:24] = struct.pack(">II", 20_000, 20_000)
-    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
-    return bytes(data)
-
-
 def malformed(rng: np.random.Generator) -> tuple[bytes, dict[str, str]]:
     """A request that nobody can answer."""
     noise = rng.bytes(int(rng.integers(1, 400)))
@@ -71,7 +62,7 @@ def malformed(rng: np.random.Generator) -> tuple[bytes, dict[str, str]]:
         (json.dumps({"dataframe_split": int(rng.integers(9))}).encode(), JSON),
         (body(encoded(noise)), JSON),
         (body(encoded(PICTURE), encoded(PICTURE[: len(PICTURE) // 2])), JSON),
-        (body(encoded(bomb())), JSON),
+        (body(encoded(drawings.png_that_claims(20_000, 20_000))), JSON),
         (body(encoded(PICTURE), column="path"), JSON),
         (body(int(rng.integers(100))), JSON),
         (body(None), JSON),
@@ -91,7 +82,12 @@ def test_a_thousand_bad_requests_are_refused_and_the_next_good_one_answered(addr
             assert 400 <= answer.status_code < 500, (data[:200], answer.status_code, answer.text)
         answer = session.post(address, data=body(encoded(PICTURE[:300])), headers=JSON, timeout=600)
         assert "image 0: expected a whole image" in answer.text
-        answer = session.post(address, data=body(encoded(bomb())), headers=JSON, timeout=600)
+        answer = session.post(
+            address,
+            data=body(encoded(drawings.png_that_claims(20_000, 20_000))),
+            headers=JSON,
+            timeout=600,
+        )
         assert "expected at most 150,000,000 pixels, found more" in answer.text
     # MLflow's own reader gives up on this one with a 500 and closes the connection, and lives on.
     assert requests.post(address, data=b"[" * 9999, headers=JSON, timeout=600).status_code >= 400
