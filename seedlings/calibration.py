@@ -9,7 +9,7 @@ from seedlings.runtime import keras
 from seedlings.tasks import Task
 
 _SMALLEST = 1e-12
-_LOG_RANGE = (-3.0, 3.0)  # a temperature between 1/20 and 20
+_LOG_RANGE = (-1.0, 3.0)  # a temperature between 0.37 and 20
 
 
 def calibrate(model: "keras.Model", validation: Batches, task: Task) -> float:
@@ -30,10 +30,17 @@ def temperature(probabilities: NDArray[np.floating], targets: NDArray) -> float:
     """The temperature at which the log loss is least.
 
     `probabilities` (N x units) are those of a softmax if `targets` are N whole numbers of more
-    than two classes, else those of sigmoids.
+    than two classes, else those of sigmoids. Where every answer is right it is 1: the colder the
+    better, without end, which says nothing of other images.
     """
     wide = np.clip(probabilities.astype(np.float64), _SMALLEST, 1.0)
     is_softmax = targets.ndim == 1 and wide.shape[1] > 1
+    if is_softmax:
+        right = wide.argmax(axis=1) == targets
+    else:
+        right = (wide >= 0.5) == (targets.reshape(wide.shape) > 0)
+    if right.all():
+        return 1.0
     loss = _softmax_loss if is_softmax else _sigmoid_loss
     found = minimize_scalar(
         lambda power: loss(wide, targets, np.exp(power)), bounds=_LOG_RANGE, method="bounded"

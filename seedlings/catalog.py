@@ -38,6 +38,11 @@ def read(
         return table, strays, judge(strays, raw)
     table, bad = indexes.read(raw, index, task)
     unnamed = indexes.unnamed(raw, table, index)
+    if task.has_classes and len(set(table["label"])) == 1:
+        raise SeedlingsError(
+            f"{raw / index.file}: expected at least two classes in the column {index.label!r} "
+            f"(data.index.label), found only {table['label'].iloc[0]!r}"
+        )
     if table.empty and not bad:
         raise SeedlingsError(f"{raw / index.file}: expected a row for each image, found none")
     if unnamed:

@@ -30,9 +30,14 @@ def promote(name: str, confidence: float, *, force: bool = False) -> Promotion:
         run = next((r for r in tracker.runs(lock=challenger.state.digest)), None)
         if run is None:
             raise SeedlingsError(f"{name} is not in MLflow yet: run `seedlings sync` first")
-        reason = _reason(tracker.champion(), challenger, confidence)
+        try:
+            reason = _reason(tracker.champion(), challenger, confidence)
+        except SeedlingsError as error:
+            reason = _Reason(False, f"it cannot be compared with the champion ({error})")
         if not reason.holds and not force:
-            raise SeedlingsError(f"{name} does not become the champion: {reason.text}")
+            raise SeedlingsError(
+                f"{name} does not become the champion: {reason.text}; --force makes it so anyway"
+            )
         text = reason.text if reason.holds else f"forced, although {reason.text}"
         tags = {
             "seedlings.promoted_by": git.ask("config", "user.email") or getpass.getuser(),
@@ -60,7 +65,7 @@ def _reason(
         return _Reason(False, f"it is the champion already (version {version})")
     found = comparisons.changes(present, challenger)
     if not found.same_images:
-        return _Reason(False, f"version {version} was tested on other images")
+        return _Reason(False, f"version {version} was tested on other images, or with other labels")
     text = (
         f"of {found.common} test images {len(found.better)} are answered better and "
         f"{len(found.worse)} worse than by version {version} (p = {found.p_value:.2g})"

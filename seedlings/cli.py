@@ -130,9 +130,12 @@ def predict(paths: tuple[Path, ...], model: str, form: str | None) -> None:
 @click.option("--port", default=5001, show_default=True, help="The port on 127.0.0.1.")
 def serve(model: str | None, port: int) -> None:
     """Serve a model with MLflow, for this machine alone; the README has request and answer."""
+    from seedlings import packages
+
     target = tracking.home() / ".dvc" / "tmp" / "served"
     remove(target)
     with _package(model or _champion_or_last()) as package:
+        packages.read(package)
         tracking.save_model(package, target)
     command = ["mlflow", "models", "serve", "--model-uri", str(target), "--env-manager", "local"]
     click.echo(f"{model or 'the model'} on http://127.0.0.1:{port}/invocations (Ctrl-C ends it)")
@@ -142,7 +145,13 @@ def serve(model: str | None, port: int) -> None:
 @cli.command()
 @click.argument("name")
 @click.option("--force", is_flag=True, help="Also where it is not better than the champion.")
-@click.option("--confidence", default=0.95, show_default=True, help="How sure that has to be.")
+@click.option(
+    "--confidence",
+    type=click.FloatRange(0.0, 1.0, min_open=True, max_open=True),
+    default=0.95,
+    show_default=True,
+    help="How sure that has to be.",
+)
 def promote(name: str, force: bool, confidence: float) -> None:
     """Make the model of NAME the champion, where it beats the present one on the same images.
 
@@ -157,11 +166,13 @@ def promote(name: str, force: bool, confidence: float) -> None:
 @contextmanager
 def _package(model: str) -> Iterator[Path]:
     """The folder of a model: itself, or a copy from MLflow of a model or a run."""
-    if Path(model).is_dir():
-        yield Path(model)
+    if Path(model).is_dir() or ("/" in model and ":/" not in model):
+        yield Path(model)  # where there is none, whoever reads it says so
         return
-    with tempfile.TemporaryDirectory() as folder, tracking.reachable():
-        yield tracking.Tracker().download_model(model, Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        with tracking.reachable():
+            package = tracking.Tracker().download_model(model, Path(folder))
+        yield package
 
 
 def _champion_or_last() -> str:

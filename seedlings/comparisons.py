@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,11 @@ class Side:
         """Every parameter under its full key."""
         return self.state.params
 
+    @property
+    def images(self) -> str:
+        """DVC's hash of all images as they came."""
+        return self.state.hashes("download")[layout.RAW.as_posix()]
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -50,7 +56,7 @@ class Changes:
 
     name: str
     common: int  # images in both tests
-    same_images: bool  # whether both tests are of the same images
+    same_images: bool  # whether both tests are of the same images with the same labels
     better: list[Change]
     worse: list[Change]
     p_value: float
@@ -66,7 +72,7 @@ def side(name: str) -> Side:
         root = Path(folder)
         state.get([layout.report("evaluate")], root)
         record = records.read(root / layout.record("evaluate"))
-        text = {"label": str, "finetuned": str, "baseline": str}
+        text = {"path": str, "label": str, "finetuned": str, "baseline": str}
         table = pd.read_csv(root / _PREDICTIONS, dtype=text, keep_default_na=False)
     table["score"] = scores(table, state.params["task"])
     return Side(name, state, record.metrics, table.set_index("path"))
@@ -95,6 +101,11 @@ def changes(first: Side, other: Side) -> Changes:
 
     The p value is of McNemar's test for classes, else of Wilcoxon's.
     """
+    if first.params["task"] != other.params["task"]:
+        raise SeedlingsError(
+            f"expected states of one task, found {first.params['task']} ({first.name}) and "
+            f"{other.params['task']} ({other.name})"
+        )
     both = first.predictions.join(other.predictions, suffixes=("", "_after"), how="inner")
     gain = (both["score_after"] - both["score"]).to_numpy()
     order = np.argsort(-np.abs(gain), kind="stable")
@@ -102,7 +113,9 @@ def changes(first: Side, other: Side) -> Changes:
     return Changes(
         other.name,
         len(both),
-        len(both) == len(first.predictions) == len(other.predictions),
+        len(both) == len(first.predictions) == len(other.predictions)
+        and bool((both["label"] == both["label_after"]).all())
+        and first.images == other.images,
         [change for by, change in found if by > 0],
         [change for by, change in found if by < 0],
         _p_value(both["score"].to_numpy(), both["score_after"].to_numpy(), first.params["task"]),
@@ -145,11 +158,11 @@ def _pictures(state: State, paths: Sequence[str]) -> dict[str, str]:
 
 
 def _state(name: str) -> State:
-    if name == WORKSPACE:
-        return every_state.current()
     try:
-        return every_state.at(name)
+        return _named(name)
     except SeedlingsError as error:
+        if name == WORKSPACE:
+            raise
         state = _state_of_run(name)
         if state is None:
             raise SeedlingsError(
@@ -167,15 +180,21 @@ def _state_of_run(run_id: str) -> State | None:
     if run is None:
         return None
     tags = runs.get(run.tags.get(tracking.PARENT, run_id), run).tags
-    revision = tags.get("seedlings.experiment") or tags.get("mlflow.source.git.commit", "")
-    dirty = tags.get("seedlings.dirty") == "true"
-    state = every_state.current() if dirty else every_state.at(revision)
-    if state.digest != tags.get(sync.LOCK):
-        raise SeedlingsError(
-            f"the run {run_id} is of a state that is not here any more; its tag "
-            f"seedlings.restore says: {tags.get('seedlings.restore', 'nothing')}"
-        )
-    return state
+    if sync.LOCK not in tags:
+        raise SeedlingsError(f"the run {run_id} is not complete in MLflow: run `seedlings sync`")
+    for revision in ("seedlings.experiment", "mlflow.source.git.commit", WORKSPACE):
+        with suppress(SeedlingsError):  # what is gone by one name may be there by another
+            state = _named(tags.get(revision, revision))
+            if state.digest == tags[sync.LOCK]:
+                return state
+    raise SeedlingsError(
+        f"the run {run_id} is of a state that is not here any more; its tag "
+        f"seedlings.restore says: {tags.get('seedlings.restore', 'nothing')}"
+    )
+
+
+def _named(revision: str) -> State:
+    return every_state.current() if revision == WORKSPACE else every_state.at(revision)
 
 
 def scores(table: pd.DataFrame, task: str) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 WIDTH = 320
-BOX = (108, 30)
+BOX = (98, 30)
 _ROW = 58
 
 

@@ -108,7 +108,7 @@ def mistakes(
 
 def peaks(found: Sequence[Peak], path: Path) -> None:
     """What filters and outputs answer most to: a row a layer, and how far each answer rose."""
-    rows = [] if found else [Row("The model has no convolutions")]
+    rows = [] if found else [Row("No filters to show")]
     for layer in dict.fromkeys(peak.layer for peak in found):
         own = [peak for peak in found if peak.layer == layer]
         tiles = [Tile(p.image, f"{p.name}\n{p.start:.3g} to {p.end:.3g}") for p in own]

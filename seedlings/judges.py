@@ -75,9 +75,10 @@ class Judge(ABC):
 
     def right_and_wrong(self, outputs: Outputs, most: int) -> list[list[tuple[int, str]]]:
         """The best and the worst answers, at most `most` of each, of as many labels as can be."""
-        return [
-            self._varied(found, most) for found in (self.successes(outputs), self.mistakes(outputs))
-        ]
+        right = self._varied(self.successes(outputs), most)
+        taken = {row for row, _ in right}
+        wrong = (entry for entry in self.mistakes(outputs) if entry[0] not in taken)
+        return [right, self._varied(wrong, most)]
 
     def _varied(self, found: Iterator[tuple[int, str]], most: int) -> list[tuple[int, str]]:
         """What was found in its order, but each label's first before any label's second."""
@@ -305,8 +306,9 @@ class OfNumbers(Judge):
             yield int(row), f"{truth[row]:.4g}\nas {predicted[row]:.4g}"
 
     def successes(self, outputs: Outputs) -> Iterator[tuple[int, str]]:
-        """The smallest errors first."""
-        yield from reversed(list(self.mistakes(outputs)))
+        """The smaller half of the errors, the smallest first."""
+        ranked = list(self.mistakes(outputs))
+        yield from reversed(ranked[len(ranked) // 2 :])
 
     def _bin(self, values: NDArray) -> NDArray[np.int64]:
         edges = np.linspace(self.truth.min(), self.truth.max(), _BINS + 1)

@@ -127,7 +127,8 @@ def summarize_numbers(
     """The headline numbers of N numbers: `errors`, and the bootstrap interval of the first."""
     wrong = np.abs(predicted.astype(np.float64) - truth)
     low, high = bootstrap_mean(wrong, confidence=confidence, samples=samples, rng=rng)
-    return errors(truth, predicted) | {"mae_low": low, "mae_high": high}
+    found = errors(truth, predicted)
+    return {"mae": found.pop("mae"), "mae_low": low, "mae_high": high} | found
 
 
 def errors(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -> dict[str, float]:

@@ -71,11 +71,6 @@ class Predictor:
     """
 
     def __init__(self, path: Path) -> None:
-        if not (path / _FILE).is_file():
-            raise SeedlingsError(
-                f"expected a packaged model in {path}, found none; "
-                "run `dvc repro` to make it or `dvc pull` to fetch it"
-            )
         self.contents = read(path)
         self._segment = Segment(**self.contents.segment)
         self._task = TASKS[self.contents.task]
@@ -129,7 +124,12 @@ class Predictor:
 
 
 def read(path: Path) -> Contents:
-    """What is said of the package in the folder `path`."""
+    """What is said of the package in the folder `path`. Raises SeedlingsError if there is none."""
+    if not (path / _FILE).is_file():
+        raise SeedlingsError(
+            f"expected a packaged model in {path}, found none; "
+            "run `dvc repro` to make it or `dvc pull` to fetch it"
+        )
     values = json.loads((path / _FILE).read_text(encoding="utf-8"))
     return Contents(**{**values, "usual": tuple(values["usual"])})
 

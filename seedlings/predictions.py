@@ -45,7 +45,8 @@ def text(table: pd.DataFrame, form: str | None) -> str:
     flat = table.drop(columns="probabilities", errors="ignore")
     if form == "csv":
         if "probabilities" in table:
-            flat = flat.join(pd.DataFrame(table["probabilities"].tolist()).round(6))
+            named = pd.DataFrame(table["probabilities"].tolist()).round(6)
+            flat = flat.join(named, suffixes=("", " (probability)"))
         return flat.to_csv(index=False, lineterminator="\n")
     return flat.round(4).to_string(index=False) + "\n"
 

@@ -65,6 +65,20 @@ def last_map(model: "keras.Model") -> tuple["keras.Model", "keras.Model"]:
     return keras.Model(model.input, maps), keras.Model(seen, top.output)
 
 
+def window(model: "keras.Model") -> tuple[int, int, int, int]:
+    """Top, left, height and width of what an assembled model's crops leave of an image."""
+    top, left, (height, width) = 0, 0, model.input_shape[1:3]
+    for layer in model.get_layer("trunk").layers:
+        if isinstance(layer, keras.layers.Cropping2D):
+            (above, below), (before, after) = layer.cropping
+            top, left = top + above, left + before
+            height, width = height - above - below, width - before - after
+        elif isinstance(layer, keras.layers.CenterCrop):
+            top, left = top + (height - layer.height) // 2, left + (width - layer.width) // 2
+            height, width = layer.height, layer.width
+    return top, left, height, width
+
+
 def gradient(model: "keras.Model") -> Gradient:
     """A compiled function: pixels (N x H x W x 3), units (N), signs (N) to values and gradients.
 

@@ -54,14 +54,20 @@ def write(path: Path, params: Report) -> None:
 
 def _details() -> pd.DataFrame:
     """The fine-tuned model's numbers of each class, tag or range of values, the worst first."""
-    table = pd.read_csv(layout.report("evaluate") / "finetuned_classes.csv")
+    table = pd.read_csv(
+        layout.report("evaluate") / "finetuned_classes.csv",
+        dtype={"label": str, "range": str},
+        keep_default_na=False,
+    )
     by = next(name for name in ("f2", "f1", "mae") if name in table)
     return table.sort_values(by, ascending=by != "mae", kind="stable")
 
 
 def _pairs() -> list[tuple[str, str, int]]:
     """What the fine-tuned model takes most often for something else, and how often."""
-    table = pd.read_csv(layout.report("evaluate") / "confusion.csv", dtype=str)
+    table = pd.read_csv(
+        layout.report("evaluate") / "confusion.csv", dtype=str, keep_default_na=False
+    )
     wrong = table[table["label"] != table["finetuned"]]
     counts = (
         wrong.groupby(["label", "finetuned"]).size().sort_values(ascending=False, kind="stable")

@@ -36,6 +36,7 @@ class Observer:
         self._model = model
         self._gradient = probes.gradient(model)
         self._maps, self._rest = probes.last_map(model)
+        self._window = probes.window(model)
         self._units = np.array([unit for _, unit, _ in directions])
         self._signs = np.array([sign for _, _, sign in directions], np.float32)
         self._params, self._seed = params, seed
@@ -71,7 +72,12 @@ class Observer:
             score = sign * self._rest(maps, training=False)[0, unit]
         weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2), keepdims=True)
         heat = np.maximum(np.asarray(tf.reduce_sum(weights * maps, axis=-1))[0], 0.0)
-        return _spread_out(cv2.resize(heat, pixels.shape[1::-1], interpolation=cv2.INTER_CUBIC))
+        top, left, height, width = self._window
+        whole = np.zeros(pixels.shape[:2], np.float32)
+        whole[top : top + height, left : left + width] = cv2.resize(
+            heat, (width, height), interpolation=cv2.INTER_CUBIC
+        )
+        return _spread_out(whole)
 
 
 def overlay(image: Image, heat: Heat) -> Image:

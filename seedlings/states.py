@@ -45,6 +45,11 @@ class State:
         """DVC's hash of each output of a stage."""
         return {out["path"]: out["md5"] for out in self.lock[stage].get("outs", [])}
 
+    @property
+    def outputs(self) -> list[str]:
+        """Everything that the stages wrote."""
+        return [path for stage in self.lock for path in self.hashes(stage)]
+
     def inputs(self, stage: str) -> dict[str, str]:
         """DVC's hash of everything but code that a stage reads."""
         deps = self.lock[stage].get("deps", [])
@@ -66,8 +71,12 @@ class State:
 
         Raises SeedlingsError as `get` does.
         """
-        outputs = [Path(path) for stage in self.lock for path in self.hashes(stage)]
-        self.get([layout.PACKAGED, *(p for p in outputs if layout.REPORTS in p.parents)], target)
+        kept = [
+            p
+            for p in map(Path, self.outputs)
+            if layout.REPORTS in p.parents or p == layout.PACKAGED
+        ]
+        self.get(kept, target)
         return {stage: records.read(target / layout.record(stage)) for stage in self.lock}
 
     def get(self, paths: Iterable[Path], target: Path) -> None:
@@ -79,7 +88,7 @@ class State:
         try:
             for path in paths:
                 (target / path).parent.mkdir(parents=True, exist_ok=True)
-                system.get(path.as_posix(), str(target / path), recursive=True)
+                _copy(system, path.as_posix(), str(target / path))
         except (OSError, DataIndexDirError, DvcException) as error:
             raise SeedlingsError(
                 f"{self.name}: DVC does not have all of its reports and models here; "
@@ -90,6 +99,14 @@ class State:
     def name(self) -> str:
         """What to call the state: the experiment, the commit, or the workspace."""
         return self.experiment or self.commit[:7] or "workspace"
+
+
+def _copy(system: DVCFileSystem, source: str, target: str) -> None:
+    """A file or a folder; a file by another way, on which `[` or `*` in a name is no pattern."""
+    if system.isdir(source):
+        system.get(source, target, recursive=True)
+    else:
+        system.get_file(source, target)
 
 
 def current() -> State:

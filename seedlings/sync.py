@@ -46,7 +46,8 @@ class _Publication:
     def run(self, models: bool) -> bool:
         """Show the state; returns whether anything but its tags is new."""
         parent = self._known()
-        if parent and _COMPLETE in parent.tags:
+        wanted = models and layout.PACKAGED.as_posix() in self._state.outputs
+        if parent and _COMPLETE in parent.tags and (parent.has_model or not wanted):
             self._retag(parent)
             return False
         with tempfile.TemporaryDirectory() as name:
@@ -57,7 +58,7 @@ class _Publication:
             self._tracker.tag(parent_id, {LOCK: self._state.digest, **self._tags()})
             for stage, record in found.items():
                 self._show_stage(parent_id, record, digests[stage], root)
-            self._complete(parent_id, found, root, models)
+            self._complete(parent_id, found, root, wanted)
         return True
 
     def _known(self) -> Run | None:

@@ -37,10 +37,9 @@ RECORD = "seedlings.record"
 CHAMPION = "champion"
 _LARGEST_BATCH = 100
 _SERVED_WITH = (
-    "click",
+    "bcolz-zipline",
     "filelock",
     "keras",
-    "matplotlib",
     "mlflow",
     "numpy",
     "opencv-python-headless",
@@ -48,8 +47,8 @@ _SERVED_WITH = (
     "pillow",
     "pydantic",
     "pyyaml",
-    "scikit-learn",
-    "scipy",
+    "requests",
+    "sqlalchemy",
     "tensorflow",
     "tqdm",
 )
@@ -106,6 +105,8 @@ def reachable() -> Iterator[None]:
         yield
     except (MlflowException, RequestException, SQLAlchemyError, ImportError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
+            raise SeedlingsError(f"MLflow at {uri()} does not have it: {reason}") from error
         raise SeedlingsError(f"MLflow at {uri()} cannot be reached: {reason}") from error
 
 
@@ -241,7 +242,9 @@ class Tracker:
     def _model_of(self, run_id: str) -> str:
         outputs = self._client.get_run(run_id).outputs
         if not outputs or not outputs.model_outputs:
-            raise SeedlingsError(f"expected a run with a model, found none in {run_id}")
+            raise SeedlingsError(
+                f"expected a run with a model, found none in {run_id}; `seedlings sync` adds it"
+            )
         return f"models:/{outputs.model_outputs[0].model_id}"
 
     def champion(self) -> tuple[str, str] | None:

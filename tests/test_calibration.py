@@ -72,3 +72,10 @@ def test_a_number_has_no_temperature(rng: np.random.Generator) -> None:
     data = Batches(np.ones((4, 3), np.float32), np.ones((4, 1), np.float32), size=2)
     assert calibration.calibrate(model, data, TASKS["regression"]) == 1.0
     assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
+
+
+def test_answers_that_are_all_right_say_nothing_of_the_temperature() -> None:
+    sure = np.array([[0.7, 0.3], [0.4, 0.6], [0.8, 0.2]])
+    assert calibration.temperature(sure, np.array([0, 1, 0])) == 1.0
+    assert calibration.temperature(sure[:, :1], np.array([1, 0, 1])) == 1.0
+    assert calibration.temperature(sure, np.array([0, 1, 1])) != 1.0

@@ -11,7 +11,13 @@ from seedlings.states import State
 LABELS = ["a", "a", "b", "b"]
 
 
-def make(name: str, answers: list[str], task: str = "multiclass", **changes: Any) -> Side:
+def make(
+    name: str,
+    answers: list[str],
+    task: str = "multiclass",
+    images: str = "abc",
+    **changes: Any,
+) -> Side:
     table = pd.DataFrame({"label": LABELS, "finetuned": answers})
     table["score"] = (table["label"] == table["finetuned"]).astype(float)
     table.index = pd.Index([f"{n}.png" for n in range(len(table))], name="path")
@@ -23,7 +29,8 @@ def make(name: str, answers: list[str], task: str = "multiclass", **changes: Any
         "baseline/accuracy": 0.25,
     }
     tree = {"task": task, "seed": 1, "finetune": {"epochs": 3, **changes}}
-    return Side(name, State("", "", {}, tree), metrics, table)
+    lock = {"download": {"outs": [{"path": "data/raw", "md5": images}]}}
+    return Side(name, State("", "", lock, tree), metrics, table)
 
 
 def test_what_differs_is_named_with_the_value_of_every_side() -> None:
@@ -51,6 +58,18 @@ def test_only_images_of_both_tests_count() -> None:
     found = comparisons.changes(before, shorter)
     assert found.common == 3
     assert [change.path for change in found.better] == ["1.png"]
+
+
+def test_the_same_images_are_the_same_files_with_the_same_labels() -> None:
+    before, after = make("one", list("aabb")), make("two", list("bbbb"))
+    assert comparisons.changes(before, after).same_images
+    others = make("three", list("bbbb"), images="def")
+    assert not comparisons.changes(before, others).same_images
+    after.predictions.loc["0.png", "label"] = "b"
+    assert not comparisons.changes(before, after).same_images
+    tags = make("four", list("aabb"), task="multilabel")
+    with pytest.raises(SeedlingsError, match=r"of one task, found multiclass \(one\) and multil"):
+        comparisons.changes(before, tags)
 
 
 def test_nothing_differs_between_equal_sides() -> None:

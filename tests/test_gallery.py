@@ -108,7 +108,7 @@ def test_peaks_stand_by_layer_with_what_they_rose_to(
         ("output", 1),
     ]
     assert drawn[0][2].tiles[0].caption == "a\n-1 to 0.25"
-    assert [row.title for row in drawn[1]] == ["The model has no convolutions"]
+    assert [row.title for row in drawn[1]] == ["No filters to show"]
 
 
 def test_attention_has_right_ones_beside_wrong_ones(tmp_path: Path, drawn: list[list[Row]]) -> None:

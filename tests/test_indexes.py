@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from seedlings import indexes
+from seedlings import catalog, indexes
 from seedlings.errors import SeedlingsError
 from seedlings.params import Index
 from seedlings.tasks import TASKS
@@ -97,3 +97,9 @@ def test_a_name_that_no_file_can_have_is_told(raw: Path) -> None:
     assert table["path"].tolist() == ["IMG/c1.jpg"]
     assert "line 1" in reason
     assert "File name too long" in reason
+
+
+def test_one_class_alone_is_refused(raw: Path) -> None:
+    (raw / "log.csv").write_text("c1.jpg,l,r,only\nc2.jpg,l,r,only\n")
+    with pytest.raises(SeedlingsError, match="two classes in the column 3.*found only 'only'"):
+        catalog.read(raw, index(), "share", TASKS["multiclass"])

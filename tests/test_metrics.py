@@ -131,3 +131,9 @@ def test_the_area_under_the_roc_is_the_share_of_pairs_in_order(rng: np.random.Ge
     ranked = truth.ravel()[np.argsort(-scores.ravel())]
     precision = np.cumsum(ranked) / np.arange(1, ranked.size + 1)
     assert found.average_precision == pytest.approx(precision[ranked].mean())
+
+
+def test_the_interval_of_an_error_stands_beside_it(rng: np.random.Generator) -> None:
+    truth = rng.normal(size=30)
+    numbers = metrics.summarize_numbers(truth, truth + 0.1, confidence=0.9, samples=100, rng=rng)
+    assert list(numbers) == ["mae", "mae_low", "mae_high", "rmse", "r2"]

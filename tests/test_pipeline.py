@@ -1,13 +1,14 @@
 """dvc.yaml tells the truth: deps are the imports, params are what the scripts read."""
 
 import ast
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 import yaml
 from imports import ROOT, closure
 
-from seedlings import pipeline, reports
+from seedlings import pipeline, reports, tracking
 from seedlings.params import Params
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -91,3 +92,25 @@ def test_what_a_stage_reads_is_known_by_the_stage_that_writes_it(
     assert pipeline.reads("download") == []
     assert pipeline.reads("baseline") == ["segment", "split"]
     assert pipeline.reads("report") == sorted(set(STAGES) - {"report"})
+
+
+def test_a_served_model_needs_what_its_code_imports() -> None:
+    served = ROOT / "seedlings" / "served.py"
+    modules = {
+        name.split(".")[0]
+        for file in [served, *(ROOT / name for name in closure(served))]
+        for node in ast.parse(file.read_text(encoding="utf-8")).body
+        for name in _imported(node)
+    }
+    known = packages_distributions()
+    makers = [{maker.lower() for maker in known[name]} for name in modules & set(known)]
+    pinned = {*tracking._SERVED_WITH}
+    own = {"seedlings"}
+    assert all(of_one & (pinned | own) for of_one in makers)
+    assert pinned - set().union(*makers) == {"keras", "tensorflow"}  # which are imported in a block
+
+
+def _imported(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) and node.module else []

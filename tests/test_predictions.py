@@ -84,3 +84,10 @@ def test_a_table_is_for_people_or_for_programs(folder: Path) -> None:
     assert lines[1].endswith("001.PNG,1.0,,0.003922,0.996078")
     assert len(lines) == 36
     assert "probabilities" not in predictions.text(table, None)
+
+
+def test_a_class_may_have_the_name_of_a_column() -> None:
+    probabilities = [{"path": 0.25, "b": 0.75}]
+    table = pd.DataFrame({"path": ["1.png"], "prediction": ["b"], "probabilities": probabilities})
+    lines = predictions.text(table, "csv").splitlines()
+    assert lines == ["path,prediction,path (probability),b", "1.png,b,0.25,0.75"]

@@ -88,6 +88,14 @@ def test_a_probe_gives_what_the_layer_gives(
     assert found == pytest.approx(expected, abs=1e-5)
 
 
+def test_the_window_is_what_crops_leave_of_an_image(assembled: Assembled) -> None:
+    assert probes.window(assembled()) == (0, 0, 40, 32)
+    crops = {"cropping": [4, 2, 0, 3], "center_crop": [30, 25]}
+    network = probes.differentiable(assembled(backbone="none", **crops))
+    assert network.get_layer("trunk").output_shape[1:3] == (30, 25)
+    assert probes.window(network) == (4 + 2, 0 + 2, 30, 25)
+
+
 def test_the_gradient_is_that_of_small_differences(
     assembled: Assembled, noise: Callable[..., NDArray[np.uint8]]
 ) -> None:
