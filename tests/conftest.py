@@ -33,6 +33,7 @@ STAGES = [
     "explain",
     "report",
 ]
+OF_THE_DEVELOPER = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "DVC_EXP_NAME")
 PLANTS = ROOT.parent / "shared" / "plants" / "plants-1440.zip"
 
 
@@ -43,8 +44,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_server_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "DVC_EXP_NAME"):
-        monkeypatch.delenv(name, raising=False)
+    for name in OF_THE_DEVELOPER:
+        monkeypatch.setenv(name, "")  # or what MLflow sets there would outlive the test
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture
@@ -111,6 +113,8 @@ class Project:
         self.root = root
         binaries = str(Path(sys.executable).parent)
         self.env = {**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}"}
+        for name in OF_THE_DEVELOPER:
+            self.env.pop(name, None)
 
     def set(self, **changes: Any) -> None:
         """Change parameters; `finetune__epochs=3` is finetune.epochs.

@@ -35,7 +35,7 @@ class Killed(BaseException):
 
 
 def settings(tree: dict[str, Any], **optimizer: Any) -> Finetune:
-    tree["finetune"]["epochs"] = 6
+    tree["finetune"].update(epochs=6, calibrate=False)
     tree["finetune"]["augment"]["rotation"] = 90.0
     tree["finetune"]["optimizer"].update(optimizer)
     return check(tree).finetune

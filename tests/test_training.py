@@ -26,6 +26,7 @@ def finetune(tree: dict[str, Any]) -> Callable[..., Finetune]:
         for key, value in changes.items():
             *sections, last = key.split("__")
             branch = tree["finetune"]
+            branch["calibrate"] = False  # weights are looked at as training left them
             for section in sections:
                 branch = branch[section]
             branch[last] = value
