@@ -13,11 +13,10 @@ import requests
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import servers
 
-from benchmarks.measure import ROOT
 from seedlings import backbones, images, networks, packages, params, presets, sample
 from seedlings.tasks import TASKS
 
-_REQUESTS = 48
+_REQUESTS = 32
 _NAMES = [species.name for species in sample.SPECIES]
 
 
@@ -31,7 +30,7 @@ def main() -> None:
             predictor = packages.Predictor(root / "package")
             port = servers.free_port()
             command = ["seedlings", "serve", "--model", str(root / "package"), "--port", str(port)]
-            with servers.running(*command, port=port, folder=ROOT):
+            with servers.running(*command, port=port, folder=root):
                 for count in (1, 16):
                     for clients in (1, 4, 16):
                         _report(preset, predictor, port, count, clients)

@@ -13,6 +13,8 @@ from seedlings.errors import SeedlingsError
 
 FIRST_STAGE = "download"
 FINAL_STAGE = "evaluate"
+# What PyYAML raises for a wrong date, number, boolean or tag, and for a tree too deep.
+_NO_YAML = (yaml.YAMLError, ValueError, KeyError, AttributeError, TypeError, RecursionError)
 CODE = ("stages/", "seedlings/")
 
 
@@ -24,7 +26,7 @@ def read_yaml(path: Path) -> Any:
         raise SeedlingsError(
             f"expected {path} in {Path.cwd()}, found none; run from the project's root"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except _NO_YAML as error:
         raise SeedlingsError(f"{path} is not valid YAML: {error}") from error
 
 

@@ -170,3 +170,13 @@ def test_what_a_task_does_not_have_cannot_be_asked_for(tree: dict[str, Any]) -> 
     tree["split"]["rule"] = "folders"
     with pytest.raises(SeedlingsError, match=r"split\.rule `share` or `per_class`"):
         module.check(tree)
+
+
+@pytest.mark.parametrize("text", ["2001-99-99", "!!int x", "!!bool x", "!!timestamp x", "[" * 3000])
+def test_what_a_fuzzer_found_is_no_yaml(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(text)
+    with pytest.raises(SeedlingsError, match="params.yaml is not valid YAML"):
+        module.read()
