@@ -353,7 +353,10 @@ def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _explain(problem: Any) -> str:
-    location = [str(part) for part in problem["loc"] if not _is_union_tag(part)]
+    *above, last = map(str, problem["loc"] or [""])
+    location = [part for part in above if not _is_union_tag(part)]
+    if problem["type"] == "extra_forbidden" or not _is_union_tag(last):
+        location.append(last)
     key = ".".join(location)
     match problem["type"]:
         case "value_error" if not key:

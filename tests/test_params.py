@@ -180,3 +180,8 @@ def test_what_a_fuzzer_found_is_no_yaml(
     Path("params.yaml").write_text(text)
     with pytest.raises(SeedlingsError, match="params.yaml is not valid YAML"):
         module.read()
+
+
+def test_a_key_with_a_bracket_is_named(tree: dict[str, Any]) -> None:
+    with pytest.raises(SeedlingsError, match=r"0\[: no such parameter"):
+        module.check({**tree, "0[": None})
