@@ -176,9 +176,11 @@ def _package(model: str) -> Iterator[Path]:
 
 
 def _champion_or_last() -> str:
+    from seedlings import champions
+
     with tracking.reachable():
         known = tracking.Tracker().champion()
-    return f"models:/{tracking.EXPERIMENT}@{tracking.CHAMPION}" if known else str(layout.PACKAGED)
+    return champions.ADDRESS if known else str(layout.PACKAGED)
 
 
 @cli.command()
@@ -213,9 +215,9 @@ def compare(names: tuple[str, ...], page: Path) -> None:
             f"\nOf {entry.common} test images, {names[0]} → {entry.name}: {len(entry.better)} "
             f"better, {len(entry.worse)} worse; p = {entry.p_value:.2g}"
         )
-        for change in [*entry.better[:_SHOWN], *entry.worse[:_SHOWN]]:
-            how = "better" if change in entry.better else "worse"
-            click.echo(f"  {how:<7} {change.path}: {change.before} → {change.after}")
+        for how, changed in (("better", entry.better), ("worse", entry.worse)):
+            for change in changed[:_SHOWN]:
+                click.echo(f"  {how:<7} {change.path}: {change.before} → {change.after}")
     comparisons.write(sides, found, page)
     click.echo(f"\nThe images: {page}")
 
