@@ -1,5 +1,6 @@
 """Predictions: what a packaged model answers for files and folders of images."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -18,21 +19,21 @@ _BATCH = 32
 def of_files(predictor: Predictor, paths: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
     """A row for each image at or below some paths, and why other files there have none.
 
-    Columns: `path`, then those of Predictor.answer. Images are read in batches. Raises
-    SeedlingsError where a path is not there, or nothing is.
+    Columns: `path` (what of it is not UTF-8 is escaped), then those of Predictor.answer. Images are
+    read in batches. Raises SeedlingsError where a path is not there, or nothing is.
     """
-    found = [file for path in paths for file in _files(path)]
-    if not found:
-        raise SeedlingsError(f"expected images in {', '.join(map(str, paths))}, found none")
     parts: list[pd.DataFrame] = []
     bad: list[str] = []
+    found = [file for path in paths for file in _files(path, bad)]
+    if not found and not bad:
+        raise SeedlingsError(f"expected images in {', '.join(map(str, paths))}, found none")
     with bar(None, "predict", unit="image", total=len(found)) as shown:
         for start in range(0, len(found), _BATCH):
             batch = found[start : start + _BATCH]
             good = dict(_decoded(batch, bad))
             if good:
                 answers = predictor.answer(list(good.values()))
-                answers.insert(0, "path", [str(path) for path in good])
+                answers.insert(0, "path", [_printable(path) for path in good])
                 parts.append(answers)
             shown.update(len(batch))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"path": []}), bad
@@ -51,16 +52,24 @@ def text(table: pd.DataFrame, form: str | None) -> str:
     return flat.round(4).to_string(index=False) + "\n"
 
 
-def _files(path: Path) -> Iterator[Path]:
-    """A file itself; of a folder every file below it, sorted, without what systems leave behind."""
-    if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            if not file.is_dir() and not is_leftover(PurePosixPath(file.relative_to(path))):
-                yield file
-    elif path.exists():
+def _files(path: Path, bad: list[str]) -> Iterator[Path]:
+    """A file itself; of a folder every file below it, sorted, without what systems leave behind.
+
+    Folders that are not entered are added to `bad`.
+    """
+    if not path.is_dir():
+        if not path.exists():
+            raise SeedlingsError(f"expected a file or a folder at {path}, found nothing")
         yield path
-    else:
-        raise SeedlingsError(f"expected a file or a folder at {path}, found nothing")
+        return
+    for found in (path, *sorted(path.rglob("*"))):
+        if not found.is_dir():
+            if not is_leftover(PurePosixPath(found.relative_to(path))):
+                yield found
+        elif found.is_symlink() and found != path:
+            bad.append(f"{_printable(found)}: a linked folder")
+        elif not os.access(found, os.R_OK | os.X_OK):
+            bad.append(f"{_printable(found)}: a folder that may not be read")
 
 
 def _decoded(batch: Sequence[Path], bad: list[str]) -> Iterator[tuple[Path, images.Image]]:
@@ -69,6 +78,11 @@ def _decoded(batch: Sequence[Path], bad: list[str]) -> Iterator[tuple[Path, imag
         try:
             yield path, images.read(path)
         except BadImageError as error:
-            bad.append(str(error))
+            bad.append(_printable(error))
         except OSError as error:
-            bad.append(f"{path}: {error.strerror}")
+            bad.append(f"{_printable(path)}: {error.strerror}")
+
+
+def _printable(text: object) -> str:
+    """A path or what is said of one, with an escape for what of a name is not UTF-8."""
+    return str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

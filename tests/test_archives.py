@@ -6,6 +6,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import nobody
 import pytest
 
 from seedlings import archives
@@ -263,19 +264,23 @@ def test_copy_folder_lists_names_that_cannot_be_kept(tmp_path: Path) -> None:
     (first + second).encode()  # the messages themselves can be printed
 
 
-def test_copy_folder_lists_what_may_not_be_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source = tmp_path / "source"
-    (source / "closed").mkdir(parents=True)
-    (source / "secret.png").touch()
-    (source / "open.png").touch()
-    closed = {source / "closed", source / "secret.png"}
-    monkeypatch.setattr(os, "access", lambda path, mode: path not in closed)  # root may all
-    assert archives.copy_folder(source, tmp_path / "out") == [
-        f"{path}: it may not be read" for path in sorted(closed)
-    ]
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["open.png"]
+def test_copy_folder_lists_what_may_not_be_read() -> None:
+    with nobody.folder() as folder:
+        source, closed = folder / "source", folder / "source" / "closed"
+        closed.mkdir(parents=True)
+        for path in (closed / "inside.png", source / "open.png", source / "secret.png"):
+            path.touch()
+        (source / "secret.png").chmod(0)
+        closed.chmod(0)
+        told = nobody.answer(
+            "from seedlings import archives",
+            "archives.copy_folder(Path(given['source']), Path(given['target']))",
+            source=str(source),
+            target=str(folder / "out"),
+        )
+        assert told == [f"{path}: it may not be read" for path in (closed, source / "secret.png")]
+        assert [path.name for path in (folder / "out").iterdir()] == ["open.png"]
+        closed.chmod(0o700)  # so that it can be removed
 
 
 def test_what_a_fuzzer_found_is_damage(tmp_path: Path) -> None:

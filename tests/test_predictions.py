@@ -1,6 +1,8 @@
 import json
+import os
 from pathlib import Path
 
+import nobody
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,8 +53,9 @@ def test_what_is_no_image_is_named_and_leftovers_are_passed_over(folder: Path) -
     (folder / "loop.png").symlink_to("loop.png")
     table, bad = predictions.of_files(Brightness(), [folder])  # type: ignore[arg-type]
     assert len(table) == 71
-    assert len(bad) == 4
+    assert len(bad) == 5
     for name, reason in (
+        ("circle", "a linked folder"),
         ("empty.jpg", "found an empty file"),
         ("gone.png", "No such file"),
         ("loop.png", "symbolic links"),
@@ -60,6 +63,33 @@ def test_what_is_no_image_is_named_and_leftovers_are_passed_over(folder: Path) -
     ):
         [line] = [line for line in bad if name in line]
         assert reason in line
+
+
+def test_a_name_that_is_not_utf_8_is_escaped(folder: Path) -> None:
+    named = folder / os.fsdecode(b"caf\xe9.png")
+    named.write_bytes((folder / "0" / "000.PNG").read_bytes())
+    (folder / os.fsdecode(b"th\xe9.png")).touch()
+    table, [line] = predictions.of_files(Brightness(), [folder])  # type: ignore[arg-type]
+    assert f"{folder}/caf\\xe9.png" in table["path"].tolist()
+    assert line.startswith(f"{folder}/th\\xe9.png: ")
+    for form in ("csv", "json", None):
+        predictions.text(table, form).encode()
+
+
+def test_what_may_not_be_read_is_named() -> None:
+    with nobody.folder() as folder:
+        closed = folder / "closed"
+        closed.mkdir()
+        (folder / "secret.png").touch()
+        for path in (closed, folder / "secret.png"):
+            path.chmod(0)
+        code = "predictions.of_files(None, [Path(given['folder'])])[1]"
+        told = nobody.answer("from seedlings import predictions", code, folder=str(folder))
+        closed.chmod(0o700)  # so that it can be removed
+    assert told == [
+        f"{closed}: a folder that may not be read",
+        f"{folder / 'secret.png'}: Permission denied",
+    ]
 
 
 def test_files_and_folders_mix_and_a_missing_one_is_an_error(folder: Path) -> None:
