@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from filelock import FileLock
 from imports import ROOT
 from numpy.typing import NDArray
 
@@ -34,12 +35,19 @@ STAGES = [
     "report",
 ]
 OF_THE_DEVELOPER = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "DVC_EXP_NAME")
+LONGEST = ["test_systems", "test_repro", "test_survival", "test_sync", "test_team_server"]
 PLANTS = ROOT.parent / "shared" / "plants" / "plants-1440.zip"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slow files first, so that no worker is left with one of them at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """The slow files first, the longest before all: no worker is left with one at the end."""
+
+    def turn(item: pytest.Item) -> tuple[bool, int]:
+        name = item.path.stem
+        place = LONGEST.index(name) if name in LONGEST else len(LONGEST)
+        return item.get_closest_marker("slow") is None, place
+
+    items.sort(key=turn)
 
 
 @pytest.fixture(autouse=True)
@@ -193,11 +201,11 @@ class Project:
 
 
 @pytest.fixture(scope="session")
-def new_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Project]:
+def new_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Project]:
     """Make a copy of the working tree: its files and DVC's settings, without results."""
 
-    def make() -> Project:
-        root = tmp_path_factory.mktemp("project")
+    def make(root: Path | None = None) -> Project:
+        root = root or tmp_path_factory.mktemp("project")
         listed = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
             cwd=ROOT,
@@ -219,9 +227,29 @@ def new_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Projec
 
 
 @pytest.fixture(scope="session")
-def small_project(new_project: Callable[[], Project]) -> Project:
-    """A project of quick parameters, reproduced once; tests that change it change it back."""
-    project = new_project()
-    project.shrink(extract__backbone="VGG16", extract__cut="block5_pool")
-    project.first_output = project.repro()
-    return project
+def reproduced(
+    new_project: Callable[..., Project], tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Callable[[], Project]:
+    """Make a copy of a small project with committed results, which is reproduced once for all.
+
+    Its extract is long enough to be killed in the middle.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "reproduced"
+    printed = folder.with_suffix(".txt")
+    with FileLock(folder.with_suffix(".lock")):
+        if not printed.exists():
+            project = new_project(folder)
+            project.shrink(segment__size=[64, 64], extract__batch_size=4)
+            output = project.repro()
+            project.commit("The first results")
+            printed.write_text(output, encoding="utf-8")
+
+    def make() -> Project:
+        root = tmp_path_factory.mktemp("project")
+        shutil.copytree(folder, root, symlinks=True, dirs_exist_ok=True)
+        project = Project(root)
+        project.first_output = printed.read_text(encoding="utf-8")
+        return project
+
+    return make

@@ -9,6 +9,7 @@ from typing import Any
 import mlflow
 import pytest
 import servers
+import yaml
 from conftest import STAGES, Project
 
 pytestmark = pytest.mark.slow
@@ -54,12 +55,9 @@ def views_of(project: Project) -> dict[str, View]:
 
 
 @pytest.fixture(scope="module")
-def team(new_project: Callable[[], Project]) -> Project:
+def team(reproduced: Callable[[], Project]) -> Project:
     """A project with a committed state, and four experiments: here, aside, and from the queue."""
-    project = new_project()
-    project.shrink()
-    project.repro()
-    project.commit("The first results")
+    project = reproduced()
     project.run("dvc", "exp", "run", "--quiet", "-S", "finetune.epochs=2")
     project.run("git", "checkout", "--quiet", "--force", "HEAD")
     project.run("dvc", "exp", "run", "--quiet", "--temp", "-S", "baseline.epochs=5")
@@ -210,5 +208,26 @@ def test_sharing_says_which_remote_is_missing(new_project: Callable[[], Project]
     assert "expected a DVC remote, found none" in project.run("seedlings", "share", fails=True)
 
 
-def test_verify_finds_the_first_file_that_differs(team: Project) -> None:
-    assert "gives the same bytes" in team.run("seedlings", "verify")
+def test_a_rebuild_in_a_clone_gives_the_same_bytes_but_where_the_lock_was_changed(
+    team: Project,
+) -> None:
+    commits = team.run("dvc", "exp", "list", "-A", "--sha-only").split()
+    locks = [yaml.safe_load(team.run("git", "show", f"{commit}:dvc.lock")) for commit in commits]
+    path = team.root / "dvc.lock"
+    kept = path.read_text(encoding="utf-8")
+    changed = yaml.safe_load(kept)
+    [model, _] = changed["stages"]["finetune"]["outs"]
+    [other] = {
+        out["md5"]
+        for lock in locks
+        for out in lock["stages"]["finetune"]["outs"]
+        if out["path"] == model["path"]
+    } - {model["md5"]}
+    model["md5"] = other
+    path.write_text(yaml.safe_dump(changed), encoding="utf-8")
+    team.commit("A lock with the model of an experiment")
+    told = team.run("seedlings", "verify", fails=True)
+    team.run("git", "reset", "--quiet", "--hard", "HEAD~1")
+    assert path.read_text(encoding="utf-8") == kept
+    assert "differs from dvc.lock, first in finetune: models/finetuned/model.weights.h5" in told
+    assert "then in" not in told

@@ -5,7 +5,7 @@ import hashlib
 import json
 import subprocess
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,12 @@ def rng() -> np.random.Generator:
 
 
 def experiment(
-    project: Project, preset: str, name: str = "", *, up_to: str = "report", **changes: Any
+    project: Project,
+    preset: str,
+    name: str = "",
+    *,
+    up_to: Sequence[str] = ("report",),
+    **changes: Any,
 ) -> dict[str, Any]:
     """Run a preset; returns the metrics of its evaluation, by model."""
     quick = {"explain__steps": 3, "explain__images": 2, "explain__smoothgrad_samples": 2}
@@ -58,7 +63,7 @@ def experiment(
     options = [f"{key.replace('__', '.')}={value}" for key, value in everything.items()]
     arguments = [part for option in (f"preset={preset}", *options) for part in ("-S", option)]
     name = name or f"on-{preset.replace('_', '-')}"
-    project.run("dvc", "exp", "run", "--name", name, *arguments, up_to)
+    project.run("dvc", "exp", "run", "--name", name, *arguments, *up_to)
     path = project.root / "reports" / "evaluate" / "metrics.json"
     return json.loads(path.read_text(encoding="utf-8"))
 
@@ -172,7 +177,7 @@ def test_every_variant_of_the_mnist_network_learns(
 
 def test_augmented_training_gives_the_same_bytes_twice(project: Project) -> None:
     experiment(
-        project, "digits", "augmented", up_to="finetune", augment="sequence", finetune__epochs=2
+        project, "digits", "augmented", up_to=["finetune"], augment="sequence", finetune__epochs=2
     )
     lock = (project.root / "dvc.lock").read_text(encoding="utf-8")
     project.repro("--force", "--single-item", "finetune")
@@ -197,7 +202,7 @@ def test_mnist_from_a_file_of_keras_layout(project: Project, tmp_path: Path) -> 
     metrics = experiment(
         project,
         "mnist",
-        up_to="evaluate",
+        up_to=["evaluate"],
         **source,
         split__validation_share=0.125,
         finetune__epochs=12,
@@ -219,6 +224,7 @@ def test_horses_or_humans(project: Project, tmp_path: Path, rng: np.random.Gener
     metrics = experiment(
         project,
         "horses_or_humans",
+        up_to=["package", "evaluate"],
         data__path=tmp_path,
         split__test_share=0.25,
         finetune__epochs=3,
@@ -246,7 +252,7 @@ def test_cats_vs_dogs(project: Project, tmp_path: Path, rng: np.random.Generator
     experiment(
         project,
         "cats_vs_dogs",
-        up_to="evaluate",
+        up_to=["evaluate"],
         data__path=tmp_path,
         split__test_share=0.3,
         extract__weights="random",
@@ -310,7 +316,7 @@ def test_plants_from_an_archive_with_weights_of_a_file(project: Project, tmp_pat
     experiment(
         project,
         "plants",
-        up_to="evaluate",
+        up_to=["evaluate"],
         data__url="null",
         data__path=tmp_path / "plants.zip",
         split__validation_per_class=3,

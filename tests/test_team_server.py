@@ -18,12 +18,8 @@ CREDENTIALS = {
 
 
 @pytest.fixture(scope="module")
-def reproduced(new_project: Callable[[], Project]) -> Project:
-    project = new_project()
-    project.shrink()
-    project.repro()
-    project.commit("The first results")
-    return project
+def project(reproduced: Callable[[], Project]) -> Project:
+    return reproduced()
 
 
 @pytest.fixture
@@ -83,25 +79,25 @@ def check(uri: str) -> None:
         assert len(history) == int(epochs)
 
 
-def test_four_at_once_into_a_fresh_file(reproduced: Project) -> None:
-    (reproduced.root / "mlflow.db").unlink()
-    run_four_at_once(reproduced)
-    check(f"sqlite:///{reproduced.root / 'mlflow.db'}")
-    reproduced.run("dvc", "exp", "remove", "--all-commits")
+def test_four_at_once_into_a_fresh_file(project: Project) -> None:
+    (project.root / "mlflow.db").unlink()
+    run_four_at_once(project)
+    check(f"sqlite:///{project.root / 'mlflow.db'}")
+    project.run("dvc", "exp", "remove", "--all-commits")
 
 
 def test_four_at_once_into_a_teams_server(
-    reproduced: Project, server: str, monkeypatch: pytest.MonkeyPatch
+    project: Project, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = dict(reproduced.env)
+    kept = dict(project.env)
     # The machine of the tests is busy with four experiments at once: the server is given time.
     patience = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "120"}
-    reproduced.env |= {"MLFLOW_TRACKING_URI": server, **CREDENTIALS, **patience}
-    run_four_at_once(reproduced)
+    project.env |= {"MLFLOW_TRACKING_URI": server, **CREDENTIALS, **patience}
+    run_four_at_once(project)
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     check(server)
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "another")
     with pytest.raises(mlflow.exceptions.MlflowException, match="401|authenticated"):
         mlflow.MlflowClient(server).search_experiments()
-    reproduced.env = kept
+    project.env = kept
