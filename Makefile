@@ -3,7 +3,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 READY := .venv/ready
 
-.PHONY: repro summary ui verify serve test fast fuzz check format bench lock clean
+.PHONY: repro summary ui verify serve demo test fast fuzz check format bench lock clean
 
 repro: $(READY)  ## run what has changed, then show the result
 	seedlings preset
@@ -41,11 +41,14 @@ fuzz: $(READY)  ## 30,000 random inputs of each kind: images, archives, paramete
 serve: $(READY)  ## answer for images over HTTP (http://127.0.0.1:5001/invocations)
 	seedlings serve
 
+demo: $(READY)  ## a page to drop a picture on (http://127.0.0.1:8501)
+	seedlings demo
+
 bench: $(READY)  ## measure: speed and memory, as ratios
 	python -m benchmarks
 
 lock:  ## pin the dependencies anew (needs uv)
-	uv pip compile --quiet --upgrade --extra dev --extra server --generate-hashes --python-version 3.11 \
+	uv pip compile --quiet --upgrade --extra dev --extra demo --extra server --generate-hashes --python-version 3.11 \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 		--output-file requirements.lock pyproject.toml
 

@@ -1,6 +1,8 @@
 """The command line: `seedlings summary`, `preset`, `compare`, `ui`, `sync`, and so on."""
 
+import importlib.util
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,6 +31,15 @@ from seedlings.files import remove
 
 _SHOWN = 5
 _MODEL = "A folder with a package, a run in MLflow, or models:/seedlings@champion."
+_LAST = "  [default: the champion, else the last]"
+_DEMO = {
+    "browser.gatherUsageStats": "false",  # nothing leaves this machine
+    "client.toolbarMode": "viewer",
+    "server.address": "127.0.0.1",
+    "server.fileWatcherType": "none",
+    "server.headless": "true",
+    "server.maxUploadSize": "64",
+}
 
 
 @click.group()
@@ -122,17 +133,17 @@ def predict(paths: tuple[Path, ...], model: str, form: str | None) -> None:
         table, bad = predictions.of_files(packages.Predictor(package), paths)
     click.echo(predictions.text(table, form), nl=False)
     if bad:
-        raise SeedlingsError(f"{len(bad)} files are no images:\n  " + "\n  ".join(bad))
+        raise SeedlingsError(f"no answer for {len(bad)} of what is there:\n  " + "\n  ".join(bad))
 
 
 @cli.command()
-@click.option("--model", default=None, help=_MODEL + "  [default: the champion, else the last]")
+@click.option("--model", default=None, help=_MODEL + _LAST)
 @click.option("--port", default=5001, show_default=True, help="The port on 127.0.0.1.")
 def serve(model: str | None, port: int) -> None:
     """Serve a model with MLflow, for this machine alone; the README has request and answer."""
     from seedlings import packages
 
-    target = tracking.home() / ".dvc" / "tmp" / "served"
+    target = layout.home() / ".dvc" / "tmp" / "served"
     remove(target)
     with _package(model or _champion_or_last()) as package:
         packages.read(package)
@@ -140,6 +151,28 @@ def serve(model: str | None, port: int) -> None:
     command = ["mlflow", "models", "serve", "--model-uri", str(target), "--env-manager", "local"]
     click.echo(f"{model or 'the model'} on http://127.0.0.1:{port}/invocations (Ctrl-C ends it)")
     os.execvp(command[0], [*command, "--port", str(port)])  # noqa: S606 - no shell
+
+
+@cli.command()
+@click.option("--model", default=None, help=_MODEL + _LAST)
+@click.option("--port", default=8501, show_default=True, help="The port on 127.0.0.1.")
+def demo(model: str | None, port: int) -> None:
+    """Open a page to drop a picture on and see the model's answer; for this machine alone."""
+    from seedlings import packages
+
+    if importlib.util.find_spec("streamlit") is None:
+        raise SeedlingsError("expected Streamlit, found none; `pip install streamlit` adds it")
+    target = layout.home() / ".dvc" / "tmp" / "demo"
+    remove(target)
+    with _package(model or _champion_or_last()) as package:
+        packages.read(package)
+        shutil.copytree(package, target)
+    script = Path(__file__).parent / "demo" / "__main__.py"
+    command = ["streamlit", "run", str(script)]
+    options = {**_DEMO, "server.port": str(port)}
+    command += [f"--{key}={value}" for key, value in options.items()]
+    click.echo(f"{model or 'the model'} on http://127.0.0.1:{port} (Ctrl-C ends it)")
+    os.execvp(command[0], [*command, "--", str(target)])  # noqa: S606 - no shell
 
 
 @cli.command()

@@ -31,7 +31,7 @@ class Judge(ABC):
     """The test rows of a split, against which models' outputs are held."""
 
     def __init__(self, task: Task, table: pd.DataFrame, params: Evaluate, seed: int) -> None:
-        self._params, self._seed = params, seed
+        self._task, self._params, self._seed = task, params, seed
         self.names = task.outputs(table["label"])
         targets = task.targets(table["label"])
         self.seen = targets[splits.rows(table, "train")]
@@ -132,28 +132,28 @@ class OfClasses(Judge):
         """Each model's class and its probability."""
         columns = {"path": self.rows["path"], "label": self.rows["label"]}
         for name, outputs in results.items():
-            probabilities = _distribution(outputs)
+            probabilities = self._task.columns(outputs)
             columns[name] = self._called(probabilities)
             columns[f"{name}_probability"] = probabilities.max(axis=1).round(6)
         return pd.DataFrame(columns)
 
     def pairs(self, results: Results) -> pd.DataFrame:
         """The classes."""
-        called = {name: self._called(_distribution(o)) for name, o in results.items()}
+        called = {name: self._called(self._task.columns(o)) for name, o in results.items()}
         return pd.DataFrame({"label": self.rows["label"], **called})
 
     def table(self, outputs: Outputs) -> pd.DataFrame:
         """Precision, recall, F1 and the number of test images of each class."""
-        return metrics.per_class(self.truth, _distribution(outputs), self.names)
+        return metrics.per_class(self.truth, self._task.columns(outputs), self.names)
 
     def draw(self, results: Results, report: Path) -> list[Path]:
         """The confusion matrices, reliability, ROC and precision-recall."""
         matrices = {}
         for name, outputs in results.items():
-            counts = metrics.confusion(self.truth, _distribution(outputs))
+            counts = metrics.confusion(self.truth, self._task.columns(outputs))
             matrices[f"{name}: {np.trace(counts) / counts.sum():.1%} accuracy"] = counts
         charts.confusion(matrices, self.names, report / "confusion.png")
-        probabilities = {name: _distribution(outputs) for name, outputs in results.items()}
+        probabilities = {name: self._task.columns(outputs) for name, outputs in results.items()}
         sure = {name: given.max(axis=1) for name, given in probabilities.items()}
         right = {n: given.argmax(axis=1) == self.truth for n, given in probabilities.items()}
         truth = self.truth[:, None] == np.arange(len(self.names))
@@ -167,7 +167,7 @@ class OfClasses(Judge):
 
     def mistakes(self, outputs: Outputs) -> Iterator[tuple[int, str]]:
         """The surest first."""
-        probabilities = _distribution(outputs)
+        probabilities = self._task.columns(outputs)
         predicted, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
         wrong = np.flatnonzero(predicted != self.truth)
         for row in wrong[np.argsort(-sure[wrong], kind="stable")]:
@@ -176,7 +176,7 @@ class OfClasses(Judge):
 
     def successes(self, outputs: Outputs) -> Iterator[tuple[int, str]]:
         """The surest first."""
-        probabilities = _distribution(outputs)
+        probabilities = self._task.columns(outputs)
         sure = probabilities.max(axis=1)
         right = np.flatnonzero(probabilities.argmax(axis=1) == self.truth)
         for row in right[np.argsort(-sure[right], kind="stable")]:
@@ -187,14 +187,17 @@ class OfClasses(Judge):
 
     def _summary(self, outputs: Outputs) -> dict[str, float]:
         bins = self._params.calibration_bins
-        return metrics.summarize(self.truth, _distribution(outputs), bins=bins, **self._interval())
+        return metrics.summarize(
+            self.truth, self._task.columns(outputs), bins=bins, **self._interval()
+        )
 
     def _trivial(self) -> dict[str, float]:
         return {"majority/accuracy": metrics.majority_accuracy(self.seen, self.truth)}
 
     def _compare(self, baseline: Outputs, finetuned: Outputs) -> dict[str, float]:
         first, second = (
-            _distribution(outputs).argmax(axis=1) == self.truth for outputs in (baseline, finetuned)
+            self._task.columns(outputs).argmax(axis=1) == self.truth
+            for outputs in (baseline, finetuned)
         )
         test = metrics.mcnemar(first, second)
         return {
@@ -332,8 +335,3 @@ class OfNumbers(Judge):
     def _compare(self, baseline: Outputs, finetuned: Outputs) -> dict[str, float]:
         first, second = (np.abs(o - self.truth)[:, 0] for o in (baseline, finetuned))
         return {"wilcoxon/p_value": metrics.wilcoxon(first, second)}
-
-
-def _distribution(outputs: Outputs) -> Outputs:
-    """Probabilities of all classes (N x classes); a single sigmoid is that of the second."""
-    return np.hstack([1.0 - outputs, outputs]) if outputs.shape[1] == 1 else outputs

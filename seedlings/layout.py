@@ -18,6 +18,15 @@ PARAMS = Path("params.yaml")
 CONF = Path("conf")
 
 
+def home() -> Path:
+    """The project's root, also from a temporary folder in which DVC runs an experiment."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if folder.name == ".dvc" and "tmp" in here.relative_to(folder).parts[:1]:
+            return folder.parent
+    return here
+
+
 def report(stage: str) -> Path:
     """The folder of a stage's record, tables and pictures."""
     return REPORTS / stage

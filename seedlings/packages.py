@@ -58,10 +58,8 @@ def usual(outputs: Outputs, task: Task, truth: NDArray, share: float) -> tuple[f
 
 def score(outputs: Outputs, task: Task) -> NDArray[np.float64]:
     """How sure each of N answers is (0..1); of a number, itself."""
-    wide = outputs.astype(np.float64)
-    if task.name == "regression":
-        return wide[:, 0]
-    return np.maximum(wide, 1.0 - wide).max(axis=1) if wide.shape[1] == 1 else wide.max(axis=1)
+    columns = task.columns(outputs.astype(np.float64))
+    return columns[:, 0] if task.name == "regression" else columns.max(axis=1)
 
 
 class Predictor:
@@ -72,8 +70,8 @@ class Predictor:
 
     def __init__(self, path: Path) -> None:
         self.contents = read(path)
+        self.task = TASKS[self.contents.task]
         self._segment = Segment(**self.contents.segment)
-        self._task = TASKS[self.contents.task]
         self._network = models.compiled(models.load(path))
 
     def answer(self, images: Sequence[Image]) -> pd.DataFrame:
@@ -87,9 +85,13 @@ class Predictor:
         outputs = self.run(np.stack(cut_out))
         reasons = [
             self._unlike(share, value)
-            for share, value in zip(shares, score(outputs, self._task), strict=True)
+            for share, value in zip(shares, score(outputs, self.task), strict=True)
         ]
         return pd.DataFrame({**self._columns(outputs), "unlike": reasons})
+
+    def cut_out(self, image: Image) -> Image:
+        """What the network sees of an image (RGB uint8, any size)."""
+        return cutouts.one(image, self._segment)
 
     def run(self, batch: NDArray[np.uint8]) -> Outputs:
         """What the network alone gives for cut-outs: N x height x width x 3 to N x units."""
@@ -98,18 +100,17 @@ class Predictor:
 
     def _columns(self, outputs: Outputs) -> dict[str, Any]:
         names = self.contents.outputs
-        if self._task.name == "regression":
-            return {"prediction": outputs[:, 0].astype(np.float64)}
-        wide = outputs.astype(np.float64)
-        if self._task.name == "multilabel":
+        wide = self.task.columns(outputs.astype(np.float64))
+        if self.task.name == "regression":
+            return {"prediction": wide[:, 0]}
+        if self.task.name == "multilabel":
             given = wide >= self.contents.tag_threshold
             chosen = [" ".join(np.array(names)[row]) for row in given]
             return {"prediction": chosen, "probabilities": _named(names, wide)}
-        both = np.hstack([1.0 - wide, wide]) if wide.shape[1] == 1 else wide
         return {
-            "prediction": [names[number] for number in both.argmax(axis=1)],
-            "probability": both.max(axis=1),
-            "probabilities": _named(names, both),
+            "prediction": [names[number] for number in wide.argmax(axis=1)],
+            "probability": wide.max(axis=1),
+            "probabilities": _named(names, wide),
         }
 
     def _unlike(self, share: float, value: float) -> str:

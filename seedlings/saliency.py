@@ -1,7 +1,6 @@
 """Saliency: which parts of an image a model's answer depends on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -19,53 +18,45 @@ Image = NDArray[np.uint8]
 Heat = NDArray[np.float32]  # H x W, 0..1
 
 
-@dataclass(frozen=True, slots=True)
-class Maps:
-    """What one answer depends on, pixel by pixel, and where in the last map it lies."""
-
-    smoothgrad: Heat
-    grad_cam: Heat
-
-
 class Observer:
     """Looks at what a differentiable model answers, always the answer that it leans to most."""
 
-    def __init__(
-        self, model: "keras.Model", directions: Sequence[Direction], params: Explain, seed: int
-    ) -> None:
+    def __init__(self, model: "keras.Model", directions: Sequence[Direction]) -> None:
         self._model = model
         self._gradient = probes.gradient(model)
         self._maps, self._rest = probes.last_map(model)
         self._window = probes.window(model)
         self._units = np.array([unit for _, unit, _ in directions])
         self._signs = np.array([sign for _, _, sign in directions], np.float32)
-        self._params, self._seed = params, seed
 
-    def look(self, image: Image) -> Maps:
-        """Both maps of one image (H x W x 3, RGB uint8), each as large as the image."""
-        pixels = image.astype(np.float32)
-        scores = np.asarray(self._model(pixels[None], training=False))[0]
-        leaning = int(np.argmax(self._signs * scores[self._units]))
-        unit, sign = self._units[leaning], self._signs[leaning]
-        return Maps(self._smoothgrad(pixels, unit, sign), self._grad_cam(pixels, unit, sign))
-
-    def overlays(self, image: Image) -> list[Image]:
+    def overlays(self, image: Image, params: Explain, seed: int) -> list[Image]:
         """Both maps of one image, on the image."""
-        maps = self.look(image)
-        return [overlay(image, heat) for heat in (maps.smoothgrad, maps.grad_cam)]
+        maps = self.smoothgrad(image, params, seed), self.grad_cam(image)
+        return [overlay(image, heat) for heat in maps]
 
-    def _smoothgrad(self, pixels: Pixels, unit: np.int64, sign: np.float32) -> Heat:
-        """The mean gradient around the image (SmoothGrad, Smilkov et al. 2017)."""
-        samples = self._params.smoothgrad_samples
-        deviation = self._params.smoothgrad_noise * float(np.ptp(pixels))
-        noise = np.random.default_rng(self._seed).normal(0.0, deviation, (samples, *pixels.shape))
+    def smoothgrad(self, image: Image, params: Explain, seed: int) -> Heat:
+        """On which pixels the answer depends (H x W): the mean gradient around the image.
+
+        The image is H x W x 3, RGB uint8. SmoothGrad, Smilkov et al. (2017).
+        """
+        pixels = image.astype(np.float32)
+        unit, sign = self._leaning(pixels)
+        samples = params.smoothgrad_samples
+        deviation = params.smoothgrad_noise * float(np.ptp(pixels))
+        noise = np.random.default_rng(seed).normal(0.0, deviation, (samples, *pixels.shape))
         noisy = pixels + noise.astype(np.float32)
         units, signs = np.full(samples, unit), np.full(samples, sign)
         _, slopes = self._gradient(noisy, units, signs)
         return _spread_out(np.abs(slopes.mean(axis=0)).max(axis=-1))
 
-    def _grad_cam(self, pixels: Pixels, unit: np.int64, sign: np.float32) -> Heat:
-        """The last map's channels, weighed by their mean gradient (Selvaraju et al. 2017)."""
+    def grad_cam(self, image: Image) -> Heat:
+        """On which part of the image (H x W) the answer depends.
+
+        The last map's channels, weighed by their mean gradient: Selvaraju et al. (2017). The image
+        is H x W x 3, RGB uint8.
+        """
+        pixels = image.astype(np.float32)
+        unit, sign = self._leaning(pixels)
         maps = self._maps(pixels[None], training=False)
         with tf.GradientTape() as tape:
             tape.watch(maps)
@@ -78,6 +69,12 @@ class Observer:
             heat, (width, height), interpolation=cv2.INTER_CUBIC
         )
         return _spread_out(whole)
+
+    def _leaning(self, pixels: Pixels) -> tuple[np.int64, np.float32]:
+        """The output that speaks for the answer, and which way."""
+        scores = np.asarray(self._model(pixels[None], training=False))[0]
+        leaning = int(np.argmax(self._signs * scores[self._units]))
+        return self._units[leaning], self._signs[leaning]
 
 
 def overlay(image: Image, heat: Heat) -> Image:

@@ -5,6 +5,7 @@ A split's table holds every label as text: a class, tags with a space between th
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,9 +41,16 @@ class Task(ABC):
     def strata(self, labels: pd.Series) -> NDArray[np.str_]:
         """A name for each label: of the same name a split takes the same share."""
 
-    def directions(self, labels: pd.Series) -> list[Direction]:
-        """What an image can be made to speak for: a name, the output, and which way (1 or -1)."""
-        return [(name, unit, 1.0) for unit, name in enumerate(self.outputs(labels))]
+    def directions(self, names: Sequence[str]) -> list[Direction]:
+        """What an image can speak for, where `outputs` gave these names.
+
+        A name, the place of the output, and which way (1 or -1).
+        """
+        return [(name, unit, 1.0) for unit, name in enumerate(names)]
+
+    def columns(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """What the last layer gives (N x units) with a column for each name of `outputs`."""
+        return outputs
 
     def units(self, labels: pd.Series) -> int:
         """The width of the last layer."""
@@ -78,10 +86,14 @@ class Binary(Multiclass):
 
     name, loss, activation = "binary", "binary_crossentropy", "sigmoid"
 
-    def directions(self, labels: pd.Series) -> list[Direction]:
+    def directions(self, names: Sequence[str]) -> list[Direction]:
         """Down for the first class, up for the second."""
-        first, second = self.outputs(labels)
+        first, second = names
         return [(first, 0, -1.0), (second, 0, 1.0)]
+
+    def columns(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """The probability of either class."""
+        return np.hstack([1.0 - outputs, outputs])
 
     def units(self, labels: pd.Series) -> int:
         """One. Raises SeedlingsError where there are not two classes."""
@@ -128,7 +140,7 @@ class Regression(Task):
         """The one number."""
         return ["value"]
 
-    def directions(self, labels: pd.Series) -> list[Direction]:
+    def directions(self, names: Sequence[str]) -> list[Direction]:
         """Up and down."""
         return [("a high value", 0, 1.0), ("a low value", 0, -1.0)]
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from seedlings import layout, views
 from seedlings.errors import SeedlingsError
 from seedlings.records import Record
 
@@ -52,20 +53,6 @@ _SERVED_WITH = (
     "tensorflow",
     "tqdm",
 )
-# A view of the list of runs that MLflow keeps as a tag of the experiment, and names in a link.
-_VIEW = "results"
-_COLUMNS = [
-    f"metrics.`{model}/{metric}`"
-    for model, metric in (
-        ("finetuned", "accuracy"),
-        ("finetuned", "macro_f1"),
-        ("finetuned", "log_loss"),
-        ("baseline", "accuracy"),
-        ("finetuned", "f2"),
-        ("finetuned", "mae"),
-        ("finetuned", "r2"),
-    )
-]
 
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.WARNING)
@@ -84,18 +71,9 @@ class Run:
     has_model: bool
 
 
-def home() -> Path:
-    """The project's root, also from a temporary folder in which DVC runs an experiment."""
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if folder.name == ".dvc" and "tmp" in here.relative_to(folder).parts[:1]:
-            return folder.parent
-    return here
-
-
 def uri() -> str:
     """The tracking server: MLFLOW_TRACKING_URI, else a SQLite file at the project's root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{layout.home() / 'mlflow.db'}"
 
 
 @contextmanager
@@ -119,23 +97,20 @@ class Tracker:
     def __init__(self) -> None:
         mlflow.set_tracking_uri(uri())
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
-        store = (home() / "mlartifacts").as_uri() if uri().startswith("sqlite:") else None
+        store = (layout.home() / "mlartifacts").as_uri() if uri().startswith("sqlite:") else None
         with FileLock(_lock_file(), timeout=60):  # a fresh database breaks under two makers
             self._client = MlflowClient()
             found = self._client.get_experiment_by_name(name)
             self._experiment = (
                 found.experiment_id
                 if found
-                else self._client.create_experiment(name, store, tags=_view())
+                else self._client.create_experiment(name, store, tags=views.tag())
             )
 
     @property
     def page(self) -> str:
         """Where in MLflow's pages the finished states are listed with their headline metrics."""
-        return (
-            f"#/experiments/{self._experiment}/runs?viewStateShareKey={_VIEW}"
-            "&workflowType=machine_learning"
-        )
+        return views.link(self._experiment)
 
     def runs(self, **tags: str) -> list[Run]:
         """All runs that have these tags (`a_b` stands for seedlings.a_b), the oldest first."""
@@ -332,21 +307,6 @@ def _quietly() -> Iterator[None]:
         yield
 
 
-def _view() -> dict[str, str]:
-    """The tag of the view: finished states alone, the newest first, with their headline metrics."""
-    state = {
-        "searchFilter": "tags.`seedlings.complete` = 'true'",
-        "orderByKey": "attributes.start_time",
-        "orderByAsc": False,
-        "selectedColumns": _COLUMNS,
-        "columnOrder": _COLUMNS,
-        "columnWidths": dict.fromkeys(_COLUMNS, 160),
-    }
-    now = time.time_ns() // 1_000_000
-    view = {"name": "Results", "createdAt": now, "updatedAt": now, "state": json.dumps(state)}
-    return {f"mlflow.sharedViewState.{_VIEW}": json.dumps(view)}
-
-
 def _run(entry: Any) -> Run:
     data, outputs = entry.data, entry.outputs
     return Run(
@@ -361,6 +321,6 @@ def _run(entry: Any) -> Run:
 
 
 def _lock_file() -> Path:
-    folder = home() / ".dvc" / "tmp"
+    folder = layout.home() / ".dvc" / "tmp"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / "mlflow.lock"

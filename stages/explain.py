@@ -24,7 +24,7 @@ def main(params: Params, record: Record) -> None:
     runtime.prepare(params.seed, params.threads)
     task, own = TASKS[params.task], params.explain
     table = splits.read(layout.SPLIT)
-    directions = task.directions(table["label"])
+    directions = task.directions(task.outputs(table["label"]))
     model = models.load(layout.FINETUNED)
 
     report = layout.report("explain")
@@ -37,12 +37,12 @@ def main(params: Params, record: Record) -> None:
 
     answers = evaluation.predict_finetuned(model, layout.FEATURES, layout.IMAGES, table, task)
     judge = judges.of(task, table, params.evaluate, params.seed)
-    observer = Observer(network, directions, own, params.seed)
+    observer = Observer(network, directions)
     gallery.attention(
         layout.IMAGES,
         splits.rows(table, "test"),
         judge.right_and_wrong(answers, own.images),
-        observer.overlays,
+        lambda image: observer.overlays(image, own, params.seed),
         record.add_picture(report / "saliency.png"),
     )
 

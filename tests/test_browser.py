@@ -25,6 +25,7 @@ CHANGED = {
     "finetune.convnet.dropout": ["0.0", "0.0", "0.2"],
     "finetune.epochs": ["1", "2", "2"],
 }
+QUICK = ["explain.steps=3", "explain.images=2", "explain.smoothgrad_samples=2"]
 HEADLINE = ["finetuned/accuracy", "finetuned/log_loss"]
 CONFUSION = "pictures/evaluate/confusion.png"
 
@@ -69,7 +70,7 @@ def shown(browser: "Browser", new_project: Callable[[], Project]) -> Iterator[Sh
     project = new_project()
     for place, name in enumerate(NAMES):
         changes = [f"{key}={values[place]}" for key, values in CHANGED.items()]
-        options = ["preset=digits", *changes]
+        options = ["preset=digits", *QUICK, *changes]
         arguments = [part for option in options for part in ("-S", option)]
         project.run("dvc", "exp", "run", "--quiet", "--name", name, *arguments)
     project.run("seedlings", "sync", "--all")
@@ -257,3 +258,28 @@ def test_a_better_model_becomes_the_champion_and_is_served(shown: Shown) -> None
     assert f"{image}," in by_champion
     assert by_champion.splitlines()[-1] == by_run.splitlines()[-1]
     assert "version 3 now: forced" in project.run("seedlings", "promote", "--force", "short")
+
+
+PICTURES = "[...document.querySelectorAll('[data-testid=stImage] img')]"
+
+
+def test_a_picture_that_is_dropped_on_the_demo_is_answered(page: "Page", shown: Shown) -> None:
+    pytest.importorskip("streamlit", reason="there is no Streamlit here")
+    project, port = shown.project, servers.free_port()
+    [image, *_] = sorted((project.root / layout.RAW).rglob("*.png"))
+    model = ("--model", str(layout.PACKAGED))
+    told = project.run("seedlings", "predict", "--json", *model, str(image))
+    [row] = json.loads(told[told.index("[\n") :])
+    command = ("seedlings", "demo", *model, "--port", str(port))
+    asked = browsers.requests_of(page)
+    with servers.running(*command, port=port, folder=project.root, env=project.env):
+        page.goto(f"http://127.0.0.1:{port}")
+        page.locator("input[type=file]").set_input_files(image)
+        page.get_by_role("heading", name=row["prediction"], exact=True).wait_for()
+        page.wait_for_function(f"{PICTURES}.filter(image => image.naturalWidth).length == 3")
+        likeliest = max(row["probabilities"].items(), key=lambda entry: entry[1])
+        page.get_by_text(f"{likeliest[0]}: {likeliest[1]:.1%}", exact=True).wait_for()
+        sizes = page.evaluate(f"{PICTURES}.map(image => image.naturalWidth)")
+    assert sizes[1:] == [28, 28]  # what the model sees, and Grad-CAM on it
+    elsewhere = [url for url in asked if not url.startswith((f"http://127.0.0.1:{port}/", "data:"))]
+    assert elsewhere == []

@@ -59,9 +59,14 @@ def test_a_label_that_does_not_fit_is_told(task: str, label: str, problem: str |
 
 
 def test_every_task_has_directions_to_speak_for() -> None:
-    names = pd.Series(["b", "a"])
-    assert TASKS["multiclass"].directions(names) == [("a", 0, 1.0), ("b", 1, 1.0)]
-    assert TASKS["binary"].directions(names) == [("a", 0, -1.0), ("b", 0, 1.0)]
-    tags = pd.Series(["sea land", "sea"])
-    assert TASKS["multilabel"].directions(tags) == [("land", 0, 1.0), ("sea", 1, 1.0)]
-    assert [way for _, _, way in TASKS["regression"].directions(pd.Series(["1"]))] == [1.0, -1.0]
+    assert TASKS["multiclass"].directions(["a", "b"]) == [("a", 0, 1.0), ("b", 1, 1.0)]
+    assert TASKS["binary"].directions(["a", "b"]) == [("a", 0, -1.0), ("b", 0, 1.0)]
+    assert TASKS["multilabel"].directions(["land", "sea"]) == [("land", 0, 1.0), ("sea", 1, 1.0)]
+    assert [way for _, _, way in TASKS["regression"].directions(["value"])] == [1.0, -1.0]
+
+
+def test_a_single_sigmoid_is_the_probability_of_the_second_class() -> None:
+    assert TASKS["binary"].columns(np.array([[0.25], [1.0]])).tolist() == [[0.75, 0.25], [0, 1]]
+    given = np.array([[0.25], [1.0]])
+    for name in ("multiclass", "multilabel", "regression"):
+        assert TASKS[name].columns(given) is given

@@ -17,19 +17,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_root_is_found_from_a_temporary_experiment(
-    here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    inside = here / ".dvc" / "tmp" / "exps" / "standalone" / "tmp123" / "seedlings"
-    inside.mkdir(parents=True)
-    monkeypatch.chdir(inside)
-    assert tracking.home() == here
-    assert tracking.uri() == f"sqlite:///{here / 'mlflow.db'}"
-
-
 def test_another_server_is_used_by_the_environment(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert tracking.uri() == f"sqlite:///{here / 'mlflow.db'}"
     other = f"sqlite:///{here / 'other.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", other)
     Tracker()

@@ -1,0 +1,39 @@
+"""Views: what MLflow's list of runs shows at once, kept as a tag of the experiment."""
+
+import json
+import time
+
+NAME = "results"
+
+_COLUMNS = [
+    f"metrics.`{model}/{metric}`"
+    for model, metric in (
+        ("finetuned", "accuracy"),
+        ("finetuned", "macro_f1"),
+        ("finetuned", "log_loss"),
+        ("baseline", "accuracy"),
+        ("finetuned", "f2"),
+        ("finetuned", "mae"),
+        ("finetuned", "r2"),
+    )
+]
+
+
+def tag() -> dict[str, str]:
+    """The tag of the view: finished states alone, the newest first, with their headline metrics."""
+    state = {
+        "searchFilter": "tags.`seedlings.complete` = 'true'",
+        "orderByKey": "attributes.start_time",
+        "orderByAsc": False,
+        "selectedColumns": _COLUMNS,
+        "columnOrder": _COLUMNS,
+        "columnWidths": dict.fromkeys(_COLUMNS, 160),
+    }
+    now = time.time_ns() // 1_000_000
+    view = {"name": "Results", "createdAt": now, "updatedAt": now, "state": json.dumps(state)}
+    return {f"mlflow.sharedViewState.{NAME}": json.dumps(view)}
+
+
+def link(experiment: str) -> str:
+    """Where in MLflow's pages the experiment's list stands in this view."""
+    return f"#/experiments/{experiment}/runs?viewStateShareKey={NAME}&workflowType=machine_learning"
