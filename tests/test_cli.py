@@ -1,3 +1,4 @@
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,9 @@ def test_without_results_the_summary_says_what_to_do(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SeedlingsError, match="found none; run `make repro`"):
         CliRunner().invoke(cli.cli, ["summary"], catch_exceptions=False)
+
+
+def test_without_streamlit_the_demo_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SeedlingsError, match="`pip install streamlit` adds it"):
+        CliRunner().invoke(cli.cli, ["demo"], catch_exceptions=False)
