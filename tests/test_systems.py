@@ -290,6 +290,7 @@ def test_multilabel(project: Project, tmp_path: Path, rng: np.random.Generator) 
     metrics = experiment(
         project,
         "multilabel",
+        up_to=["evaluate"],
         data__path=tmp_path,
         segment__size="[48,48]",
         extract__weights="random",

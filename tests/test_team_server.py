@@ -51,7 +51,7 @@ def run_four_at_once(project: Project) -> None:
     project.run("dvc", "queue", "remove", "--success", "--failed")  # of an earlier test
     for epochs in (1, 3, 4, 5):
         change = f"baseline.epochs={epochs}"
-        project.run("dvc", "exp", "run", "--quiet", "--queue", "-S", change)
+        project.run("dvc", "exp", "run", "--quiet", "--queue", "-S", change, "evaluate")
     project.run("dvc", "queue", "start", "--quiet", "-j", "4")
     project.wait_for_queue()
     assert project.run("dvc", "queue", "status").count("Success") == 4
