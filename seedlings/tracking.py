@@ -260,7 +260,7 @@ def serve(load: Callable[[Path], Callable[[Any], Any]]) -> None:
     from mlflow.models import set_model
     from mlflow.pyfunc import PythonModel
 
-    with _quietly():  # it wants types, to make a schema of its own of them
+    with _quietly():
 
         class Served(PythonModel):
             def load_context(self, context: Any) -> None:
@@ -302,8 +302,8 @@ def _flavour(package: Path) -> dict[str, Any]:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    """Hold back what MLflow warns of; it turns filters off where it advises types for a schema."""
+    with warnings.catch_warnings(record=True):
         yield
 
 

@@ -122,7 +122,9 @@ def test_a_server_that_is_down_costs_one_warning(
     assert (here / "reports" / "segment" / "record.json").is_file()
 
 
-def test_the_model_that_is_logged_is_the_package(here: Path, params: Params) -> None:
+def test_the_model_that_is_logged_is_the_package(
+    here: Path, params: Params, recwarn: pytest.WarningsRecorder
+) -> None:
     model = networks.baseline((20, 20, 3), 2, TASKS["multiclass"])
     segment = {**params.segment.model_dump(), "size": [20, 20]}
     contents = packages.Contents("multiclass", ["a", "b"], segment, 0.5, (0.0, 1.0))
@@ -147,6 +149,7 @@ def test_the_model_that_is_logged_is_the_package(here: Path, params: Params) -> 
         path for path in folder.parents[1].rglob("*") if path.suffix in (".pkl", ".pickle")
     ]
     assert unpickled == []
+    assert [str(told.message) for told in recwarn if "type hints" in str(told.message)] == []
 
 
 def test_the_state_changes_with_parameters_code_and_data(
