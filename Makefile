@@ -21,7 +21,7 @@ verify: $(READY)  ## rebuild the last commit in a clone: are all bytes the same?
 	seedlings verify
 
 test: $(READY)  ## all tests, the slow ones first
-	python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 fast: $(READY)  ## the tests that start no pipeline
 	python -m pytest -n 2 --dist loadfile -m "not slow"

@@ -88,7 +88,7 @@ def finetuned(project: Project) -> "keras.Model":
 
 
 def test_digits_with_the_mnist_network(project: Project) -> None:
-    metrics = experiment(project, "digits")
+    metrics = experiment(project, "digits", up_to=["package", "evaluate"])
     assert finetuned(project).count_params() == 3730
     assert metrics["images"] >= 350
     assert metrics["finetuned"]["accuracy"] > 0.97
