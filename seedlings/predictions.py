@@ -63,7 +63,7 @@ def _files(path: Path, bad: list[str]) -> Iterator[Path]:
         yield path
         return
     for found in (path, *sorted(path.rglob("*"))):
-        if not found.is_dir():
+        if not os.path.isdir(found):  # noqa: PTH112 - Path's raises below what may but be listed
             if not is_leftover(PurePosixPath(found.relative_to(path))):
                 yield found
         elif found.is_symlink() and found != path:

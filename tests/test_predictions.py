@@ -78,16 +78,21 @@ def test_a_name_that_is_not_utf_8_is_escaped(folder: Path) -> None:
 
 def test_what_may_not_be_read_is_named() -> None:
     with nobody.folder() as folder:
-        closed = folder / "closed"
-        closed.mkdir()
-        (folder / "secret.png").touch()
-        for path in (closed, folder / "secret.png"):
-            path.chmod(0)
+        closed, listed = folder / "closed", folder / "listed"
+        for path in (closed, listed):
+            path.mkdir()
+        for path in (listed / "inside.png", folder / "secret.png"):
+            path.touch()
+        for path, mode in ((closed, 0), (listed, 0o444), (folder / "secret.png", 0)):
+            path.chmod(mode)
         code = "predictions.of_files(None, [Path(given['folder'])])[1]"
         told = nobody.answer("from seedlings import predictions", code, folder=str(folder))
-        closed.chmod(0o700)  # so that it can be removed
+        for path in (closed, listed):
+            path.chmod(0o700)  # so that it can be removed
     assert told == [
         f"{closed}: a folder that may not be read",
+        f"{listed}: a folder that may not be read",
+        f"{listed / 'inside.png'}: Permission denied",
         f"{folder / 'secret.png'}: Permission denied",
     ]
 
