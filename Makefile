@@ -1,63 +1,84 @@
-# Every target sets up what it needs: Debian with python3 (3.11), python3-venv, make and git is enough.
+# Every target sets up what it needs: Debian with python3 (3.11 or 3.12), python3-venv, make and git is enough.
 PYTHON ?= python3
+UPGRADE ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-READY := .venv/ready
+START := $(shell date +%s)
+# Compiled on all cores here, or by the first import on one core.
+INSTALL := uv pip install --quiet --compile-bytecode --python .venv/bin/python
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+DEVELOP := .venv/server .venv/demo .venv/test
 
-.PHONY: repro summary ui verify serve demo test fast fuzz check format bench lock clean
+.DEFAULT_GOAL := help
+.PHONY: help repro summary ui verify serve demo test fast fuzz check format bench lock clean
 
-repro: $(READY)  ## run what has changed, then show the result
-	seedlings preset
-	dvc repro
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+repro: .venv/runtime  ## run the stages that changed, then show the result
+	@echo "set-up: $$(($$(date +%s) - $(START))) s"
+	@start=$$(date +%s); echo dvc repro; dvc repro && echo "pipeline: $$(($$(date +%s) - start)) s"
 	-seedlings sync
 	seedlings summary
 
-summary: $(READY)  ## show the result again
+summary: .venv/runtime  ## show the result again
 	seedlings summary
 
-ui: $(READY)  ## open MLflow (http://127.0.0.1:5000)
+ui: .venv/runtime  ## open MLflow (http://127.0.0.1:5000)
 	seedlings ui
 
-verify: $(READY)  ## rebuild the last commit in a clone: are all bytes the same?
+verify: .venv/runtime  ## rebuild the last commit in a clone and compare all bytes
 	seedlings verify
 
-test: $(READY)  ## all tests, the slow ones first
+serve: .venv/runtime  ## predict over HTTP (http://127.0.0.1:5001/invocations)
+	seedlings serve
+
+demo: .venv/demo  ## a page that predicts the image dropped on it (http://127.0.0.1:8501)
+	seedlings demo
+
+test: $(DEVELOP)  ## all tests
 	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-fast: $(READY)  ## the tests that start no pipeline
-	python -m pytest -n 2 --dist loadfile -m "not slow"
+fast: $(DEVELOP)  ## the tests that start no pipeline
+	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
-check: $(READY)  ## format, lint, types
+fuzz: $(DEVELOP)  ## 30,000 random inputs of each kind: images, archives, parameters, indexes
+	FUZZ_EXAMPLES=30000 python -m pytest -n 2 $$(find tests -name test_fuzz.py)
+
+check: $(DEVELOP)  ## check format, lint and types
 	ruff format --check .
 	ruff check .
 	mypy
 
-format: $(READY)  ## put the code into shape
+format: $(DEVELOP)  ## format the code, fix what lint can fix
 	ruff format .
 	ruff check --fix .
 
-fuzz: $(READY)  ## 30,000 random inputs of each kind: images, archives, parameters, indexes
-	FUZZ_EXAMPLES=30000 python -m pytest -n 2 tests/test_fuzz.py
-
-serve: $(READY)  ## answer for images over HTTP (http://127.0.0.1:5001/invocations)
-	seedlings serve
-
-demo: $(READY)  ## a page to drop a picture on (http://127.0.0.1:8501)
-	seedlings demo
-
-bench: $(READY)  ## measure: speed and memory, as ratios
+bench: .venv/runtime  ## measure speed and memory, as ratios
 	python -m benchmarks
 
-lock:  ## pin the dependencies anew (needs uv)
-	uv pip compile --quiet --upgrade --extra dev --extra demo --extra server --generate-hashes --python-version 3.11 \
-		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-		--output-file requirements.lock pyproject.toml
-
-$(READY): requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "expected Python 3.11, found %d.%d; say which with: make PYTHON=python3.11" % sys.version_info[:2])'
-	$(PYTHON) -m venv .venv
-	python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
-	python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	touch $(READY)
+lock: .venv/setup  ## pin what pyproject.toml adds (UPGRADE=--upgrade for new versions of all)
+	$(COMPILE) $(UPGRADE) -o requirements.lock pyproject.toml
+	$(COMPILE) $(UPGRADE) -c requirements.lock -o requirements-server.lock --group server
+	$(COMPILE) $(UPGRADE) -c requirements.lock -c requirements-server.lock -o requirements-demo.lock --group demo
+	$(COMPILE) $(UPGRADE) -c requirements.lock -c requirements-server.lock -c requirements-demo.lock \
+		-o requirements-test.lock --group test
+	$(COMPILE) $(UPGRADE) -c requirements.lock -o requirements-setup.lock --group setup
 
 clean:  ## remove the environment
 	rm -rf .venv
+
+.venv/setup: requirements-setup.lock
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 12) else "expected Python 3.11 or 3.12, found %d.%d; name one with: make PYTHON=python3.12" % sys.version_info[:2])'
+	$(PYTHON) -m venv .venv
+	python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-setup.lock
+	@touch $@
+
+.venv/runtime: requirements.lock pyproject.toml .venv/setup
+	$(INSTALL) --require-hashes --requirement requirements.lock
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/server .venv/demo .venv/test: .venv/%: requirements-%.lock .venv/runtime
+	$(INSTALL) --require-hashes --requirement $<
+	@touch $@
