@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import compare, seconds, seedlings
-from seedlings import backbones, features, models, params, runtime, store
+from seedlings import params
+from seedlings.io import store
+from seedlings.networks import backbones, features, models, runtime
 
 _IMAGES = 320
 _REPEATS = 2

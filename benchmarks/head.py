@@ -6,12 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import compare, seconds, seedlings
-from seedlings import backbones, features, networks, params, runtime, store, training
-from seedlings.batches import Batches
-from seedlings.masks import METHODS
-from seedlings.records import Record
-from seedlings.runtime import keras
+from seedlings import params
+from seedlings.config.records import Record
+from seedlings.io import store
+from seedlings.networks import architectures, backbones, features, runtime
+from seedlings.networks.runtime import keras
+from seedlings.segmentation.masks import METHODS
 from seedlings.tasks import TASKS
+from seedlings.training import fit
+from seedlings.training.batches import Batches
 
 TASK = TASKS["multiclass"]
 
@@ -39,13 +42,13 @@ def main() -> None:
         optimizer = keras.optimizers.Adam(settings.finetune.optimizer.learning_rate)
         model.compile(optimizer, TASK.loss, metrics=[TASK.metric])
         record = Record("benchmark")
-        training.fit(model, seen, held_back, record=record, epochs=_EPOCHS)
+        fit.fit(model, seen, held_back, record=record, epochs=_EPOCHS)
         accuracy[name] = record.curves["val_accuracy"][-1]
 
     def build() -> tuple[backbones.Backbone, "keras.Model"]:
         keras.utils.set_random_seed(settings.seed)
         backbone = backbones.build(settings.extract, *pictures.shape[1:3])
-        return backbone, networks.top(backbone, 12, TASK, settings.finetune)
+        return backbone, architectures.top(backbone, 12, TASK, settings.finetune)
 
     def stored() -> None:
         with tempfile.TemporaryDirectory() as name:
@@ -60,7 +63,7 @@ def main() -> None:
 
     def through() -> None:
         backbone, top = build()
-        train("through", networks.assemble(backbone.trunk, top), pictures)
+        train("through", architectures.assemble(backbone.trunk, top), pictures)
 
     runtime.prepare(settings.seed, settings.threads)
     took = {"stored features": seconds(stored), "through the network": seconds(through)}

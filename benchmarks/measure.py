@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from seedlings import images, sample
+from seedlings import images
+from seedlings.data import sample
 
 ROOT = Path(__file__).parents[1]
 PLANTS = ROOT.parent / "shared" / "plants" / "plants-1440.zip"

@@ -9,7 +9,7 @@ from pathlib import Path
 import bcolz
 
 from benchmarks.measure import seconds, seedlings
-from seedlings.runtime import keras
+from seedlings.networks.runtime import keras
 
 _IMAGES = 96
 

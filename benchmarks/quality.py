@@ -12,24 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import PLANTS, ROOT
-from seedlings import (
-    backbones,
-    batches,
-    catalog,
-    cutouts,
-    duplicates,
-    networks,
-    params,
-    presets,
-    runtime,
-    sources,
-    splits,
-    training,
-)
-from seedlings.augmentations import Augmentation
+from seedlings import params
+from seedlings.cli import presets
+from seedlings.config.records import Record
+from seedlings.data import duplicates, image_folder, sources, splits
+from seedlings.networks import architectures, backbones, runtime
 from seedlings.params import Params
-from seedlings.records import Record
+from seedlings.segmentation import cutouts
 from seedlings.tasks import TASKS
+from seedlings.training import batches, fit
+from seedlings.training.augmentations import Augmentation
 
 # More images for validation than the preset sets aside, as a choice is to be made by them.
 _DATA = [
@@ -79,7 +71,7 @@ def report(name: str, settings: Params) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         sources.fetch(settings.data, root / "raw", settings.seed)
-        scanned, _ = catalog.scan(root / "raw", settings.split.rule)
+        scanned, _ = image_folder.scan(root / "raw", settings.split.rule)
         table, _ = duplicates.fingerprint(root / "raw", scanned)
         table["group"] = duplicates.group(table, settings.split.duplicate_distance)
         rng = np.random.default_rng(settings.seed)
@@ -88,8 +80,8 @@ def report(name: str, settings: Params) -> None:
         start = time.perf_counter()
         runtime.prepare(settings.seed, settings.threads)
         trunk = backbones.build(settings.extract, *settings.segment.size)
-        top = networks.top(trunk, task.units(table["label"]), task, own)
-        model = networks.assemble(trunk.trunk, top)
+        top = architectures.top(trunk, task.units(table["label"]), task, own)
+        model = architectures.assemble(trunk.trunk, top)
         augmentation = Augmentation(own.augment, trunk.window, settings.seed)
         with batches.of_training(
             root / "images",
@@ -100,7 +92,7 @@ def report(name: str, settings: Params) -> None:
             augmentation=augmentation,
         ) as (seen, unseen):
             record = Record("finetune")
-            training.train_top(model, seen, unseen, record=record, task=task, params=own)
+            fit.train_top(model, seen, unseen, record=record, task=task, params=own)
             minutes = (time.perf_counter() - start) / 60
             outputs = model.predict(unseen, verbose=0)
             truth = unseen.targets

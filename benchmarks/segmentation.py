@@ -5,7 +5,7 @@ import numpy as np
 
 from benchmarks import chapter
 from benchmarks.measure import compare, seconds, seedlings
-from seedlings import masks
+from seedlings.segmentation import masks
 
 _IMAGES = 480
 _REPEATS = 5

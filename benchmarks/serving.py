@@ -13,7 +13,11 @@ import requests
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import servers
 
-from seedlings import backbones, images, networks, packages, params, presets, sample
+from seedlings import images, params
+from seedlings.cli import presets
+from seedlings.data import sample
+from seedlings.networks import architectures, backbones
+from seedlings.packaging import bundle
 from seedlings.tasks import TASKS
 
 _REQUESTS = 32
@@ -27,7 +31,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
             _package(preset, root / "package")
-            predictor = packages.Predictor(root / "package")
+            predictor = bundle.Predictor(root / "package")
             port = servers.free_port()
             command = ["seedlings", "serve", "--model", str(root / "package"), "--port", str(port)]
             with servers.running(*command, port=port, folder=root):
@@ -41,16 +45,14 @@ def _package(preset: str, path: Path) -> None:
     settings = params.check(params.parse(presets.compose([f"preset={preset}"])))
     task = TASKS[settings.task]
     trunk = backbones.build(settings.extract, *settings.segment.size)
-    top = networks.top(trunk, len(_NAMES), task, settings.finetune)
-    contents = packages.Contents(
+    top = architectures.top(trunk, len(_NAMES), task, settings.finetune)
+    contents = bundle.Contents(
         settings.task, _NAMES, settings.segment.model_dump(), 0.5, (0.0, 1.0)
     )
-    packages.write(networks.assemble(trunk.trunk, top), contents, path)
+    bundle.write(architectures.assemble(trunk.trunk, top), contents, path)
 
 
-def _report(
-    preset: str, predictor: packages.Predictor, port: int, count: int, clients: int
-) -> None:
+def _report(preset: str, predictor: bundle.Predictor, port: int, count: int, clients: int) -> None:
     pictures = [sample.draw_numbered(n % 12, n, seed=1, size=150)[0] for n in range(count)]
     cells = [[base64.b64encode(images.encode_png(picture)).decode()] for picture in pictures]
     body = {"dataframe_split": {"columns": ["image"], "data": cells}}
@@ -80,7 +82,7 @@ def _report(
     )
 
 
-def _network(predictor: packages.Predictor, pictures: list[images.Image]) -> float:
+def _network(predictor: bundle.Predictor, pictures: list[images.Image]) -> float:
     """Seconds that the network alone takes for the pictures, once it is warm."""
     size = predictor.contents.segment["size"]
     batch = np.stack([images.resize(picture, *size) for picture in pictures])

@@ -1,12 +1,13 @@
-"""Tasks: what is learnt of an image, and the targets, outputs and loss that follow from it.
+"""Tasks: what is learnt of an image, and everything that follows from it.
 
-A split's table holds every label as text: a class, tags with a space between them, or a number.
+Targets, outputs, loss, the answer for an image and its confidence, and how two models are compared.
+The table of a split has every label as text: a class, tags with a space between them, or a number.
 """
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,10 @@ class Task(ABC):
     activation: str  # of the last layer
     metric: str  # as Keras names it, shown epoch by epoch beside the loss
     has_classes = False  # whether every image is of exactly one class
+    has_probabilities = True
+    paired_test = "wilcoxon"  # or "mcnemar": how two models are compared on the same images
+    # The columns of an answer: "text", "number", or "numbers" by the names of the outputs.
+    answer_types: ClassVar[Mapping[str, str]]
 
     @abstractmethod
     def outputs(self, labels: pd.Series) -> list[str]:
@@ -52,6 +57,12 @@ class Task(ABC):
         """What the last layer gives (N x units) with a column for each name of `outputs`."""
         return outputs
 
+    def groups(self, labels: pd.Series) -> Iterator[tuple[str, NDArray[np.int64]]]:
+        """Return the name and the row numbers of each stratum, sorted by name."""
+        strata = self.strata(labels)
+        for name in np.unique(strata):
+            yield str(name), np.flatnonzero(strata == name)
+
     def units(self, labels: pd.Series) -> int:
         """The width of the last layer."""
         return len(self.outputs(labels))
@@ -60,6 +71,37 @@ class Task(ABC):
         """Why a text is no label of this task; None if it is one."""
         return None if label.strip() else "has no label"
 
+    def confidence(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the confidence (0..1) of each of N answers: the maximum probability."""
+        return self.columns(outputs.astype(np.float64)).max(axis=1)
+
+    def in_distribution(
+        self, outputs: NDArray[Any], labels: pd.Series, share: float
+    ) -> tuple[float, float]:
+        """Return the range of `confidence` that counts as in-distribution.
+
+        `outputs` are those of the validation images, `labels` those of the training images. All but
+        `share` of the validation images are in the range: the maximum softmax probability of
+        Hendrycks and Gimpel (2017).
+        """
+        return float(np.quantile(self.confidence(outputs), share)), 1.0
+
+    @abstractmethod
+    def answers(
+        self, outputs: NDArray[Any], names: Sequence[str], threshold: float
+    ) -> dict[str, Any]:
+        """Return the columns of `answer_types` for N rows of the last layer's outputs.
+
+        `names` are those of `outputs`; a tag is given from the probability `threshold`.
+        """
+
+    @abstractmethod
+    def scores(self, predictions: pd.DataFrame) -> NDArray[np.float64]:
+        """Return a score for each row of evaluate's predictions: the higher, the better.
+
+        Of the fine-tuned model: the columns `label` and `finetuned`, and of tags `finetuned_f2`.
+        """
+
 
 class Multiclass(Task):
     """One of several classes: a softmax. Targets: N int64, the class's place among the sorted."""
@@ -67,6 +109,12 @@ class Multiclass(Task):
     name, loss, activation = "multiclass", "sparse_categorical_crossentropy", "softmax"
     metric = "accuracy"
     has_classes = True
+    paired_test = "mcnemar"
+    answer_types: ClassVar = {
+        "prediction": "text",
+        "probability": "number",
+        "probabilities": "numbers",
+    }
 
     def outputs(self, labels: pd.Series) -> list[str]:
         """The classes."""
@@ -79,6 +127,21 @@ class Multiclass(Task):
     def strata(self, labels: pd.Series) -> NDArray[np.str_]:
         """The classes themselves."""
         return labels.to_numpy(dtype=str)
+
+    def answers(
+        self, outputs: NDArray[Any], names: Sequence[str], threshold: float
+    ) -> dict[str, Any]:
+        """Return the class of each row, its probability, and the probabilities of all classes."""
+        columns = self.columns(outputs.astype(np.float64))
+        return {
+            "prediction": [names[number] for number in columns.argmax(axis=1)],
+            "probability": columns.max(axis=1),
+            "probabilities": _named(names, columns),
+        }
+
+    def scores(self, predictions: pd.DataFrame) -> NDArray[np.float64]:
+        """Return 1 for a correct class, else 0."""
+        return (predictions["finetuned"] == predictions["label"]).to_numpy(dtype=np.float64)
 
 
 class Binary(Multiclass):
@@ -111,6 +174,7 @@ class Multilabel(Task):
 
     name, loss, activation = "multilabel", "binary_crossentropy", "sigmoid"
     metric = "binary_accuracy"
+    answer_types: ClassVar = {"prediction": "text", "probabilities": "numbers"}
 
     def outputs(self, labels: pd.Series) -> list[str]:
         """The tags."""
@@ -129,12 +193,26 @@ class Multilabel(Task):
         frequency = pd.Series([tag for label in labels for tag in label.split()]).value_counts()
         return np.array([min(label.split(), key=lambda t: (frequency[t], t)) for label in labels])
 
+    def answers(
+        self, outputs: NDArray[Any], names: Sequence[str], threshold: float
+    ) -> dict[str, Any]:
+        """Return the tags of each row, with a space between them, and all probabilities."""
+        columns = outputs.astype(np.float64)
+        given = [" ".join(np.array(names)[row]) for row in columns >= threshold]
+        return {"prediction": given, "probabilities": _named(names, columns)}
+
+    def scores(self, predictions: pd.DataFrame) -> NDArray[np.float64]:
+        """Return the F2 of each image."""
+        return predictions["finetuned_f2"].to_numpy(dtype=np.float64)
+
 
 class Regression(Task):
     """A number: linear, mean squared error. Targets: N x 1 float32."""
 
     name, loss, activation = "regression", "mean_squared_error", "linear"
     metric = "mean_absolute_error"
+    has_probabilities = False
+    answer_types: ClassVar = {"prediction": "number"}
 
     def outputs(self, labels: pd.Series) -> list[str]:
         """The one number."""
@@ -156,6 +234,28 @@ class Regression(Task):
         names = {n: f"{n}: {low:g} to {high:g}" for n, (low, high) in spans.iterrows()}
         return bins.map(names).to_numpy(dtype=str)
 
+    def confidence(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the numbers themselves, as they have no probability."""
+        return outputs[:, 0].astype(np.float64)
+
+    def in_distribution(
+        self, outputs: NDArray[Any], labels: pd.Series, share: float
+    ) -> tuple[float, float]:
+        """Return the range of the training images' numbers."""
+        numbers = self.targets(labels)
+        return float(numbers.min()), float(numbers.max())
+
+    def answers(
+        self, outputs: NDArray[Any], names: Sequence[str], threshold: float
+    ) -> dict[str, Any]:
+        """Return the number of each row."""
+        return {"prediction": outputs[:, 0].astype(np.float64)}
+
+    def scores(self, predictions: pd.DataFrame) -> NDArray[np.float64]:
+        """Return the negative absolute error of each image."""
+        finetuned, label = (predictions[name].astype(float) for name in ("finetuned", "label"))
+        return -(finetuned - label).abs().to_numpy()
+
     def problem(self, label: str) -> str | None:
         """Why a text is no finite number."""
         try:
@@ -168,3 +268,7 @@ class Regression(Task):
 TASKS: dict[str, Task] = {
     task.name: task for task in (Multiclass(), Binary(), Multilabel(), Regression())
 }
+
+
+def _named(names: Sequence[str], rows: Iterable[NDArray[np.float64]]) -> list[dict[str, float]]:
+    return [dict(zip(names, row.tolist(), strict=True)) for row in rows]

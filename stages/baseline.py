@@ -1,32 +1,28 @@
-"""Train the baseline on the pixels: whatever is more elaborate has to beat it."""
+"""Train the baseline on the pixels; every other model has to be better than it."""
 
-from seedlings import batches, charts, layout, models, networks, runtime, splits, store, training
-from seedlings.files import write_csv
-from seedlings.params import Params
-from seedlings.records import Record
-from seedlings.stage import stage
+from seedlings.config import paths
+from seedlings.config.records import Record
+from seedlings.io import split_table, store
+from seedlings.io.files import write_csv
+from seedlings.networks import architectures, models, runtime
 from seedlings.tasks import TASKS
+from seedlings.training import batches, fit
+from seedlings.training.params import Baseline
 
 
-@stage("baseline")
-def main(params: Params, record: Record) -> None:
-    runtime.prepare(params.seed, params.threads)
-    task, own = TASKS[params.task], params.baseline
-    table = splits.read(layout.SPLIT)
-    model = networks.baseline(store.shape(layout.IMAGES)[1:], task.units(table["label"]), task)
-    with batches.of_training(layout.IMAGES, table, task, size=own.batch_size, seed=params.seed) as (
+def main(record: Record, *, baseline: Baseline, seed: int, task: str, threads: int) -> None:
+    runtime.prepare(seed, threads)
+    kind = TASKS[task]
+    table = split_table.read(paths.SPLIT)
+    shape, units = store.shape(paths.IMAGES)[1:], kind.units(table["label"])
+    model = architectures.baseline(shape, units, kind)
+    with batches.of_training(paths.IMAGES, table, kind, size=baseline.batch_size, seed=seed) as (
         train,
         validation,
     ):
-        training.train_baseline(model, train, validation, record=record, task=task, params=own)
-        record.add_metrics(training.score(model, validation), "validation/")
-    models.save(model, layout.BASELINE)
+        fit.train_baseline(model, train, validation, record=record, task=kind, params=baseline)
+        record.add_metrics(fit.score(model, validation), "validation/")
+    models.save(model, paths.BASELINE)
 
-    report = layout.report("baseline")
-    write_csv(report / "history.csv", training.history(record, task))
-    charts.curves(record.curves, task.metric, record.add_picture(report / "curves.png"))
+    write_csv(paths.report("baseline") / "history.csv", fit.history(record, kind))
     record.add_metrics(models.sizes(model))
-
-
-if __name__ == "__main__":
-    main()

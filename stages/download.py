@@ -1,21 +1,16 @@
-"""Bring the images: drawn here, unpacked from an archive, or copied from a folder."""
+"""Download the images: draw the sample, unpack an archive, or copy a folder."""
 
-from seedlings import layout, sources
-from seedlings.files import replacing
-from seedlings.params import Params
-from seedlings.records import Record
-from seedlings.stage import stage
+from seedlings.config import paths
+from seedlings.config.records import Record
+from seedlings.data import sources
+from seedlings.data.params import Data
+from seedlings.io.files import replacing
 
 
-@stage("download")
-def main(params: Params, record: Record) -> None:
-    with replacing(layout.RAW) as target:
-        files, set_aside = sources.fetch(params.data, target, params.seed)
+def main(record: Record, *, data: Data, seed: int) -> None:
+    with replacing(paths.RAW) as target:
+        files, skipped = sources.collect(data, target, seed)
     record.add_metrics(
-        {"files": sum(files.values()), "folders": len(files), "set_aside": len(set_aside)}
+        {"files": sum(files.values()), "folders": len(files), "skipped": len(skipped)}
     )
-    record.details |= {"files": files, "set_aside": set_aside}
-
-
-if __name__ == "__main__":
-    main()
+    record.details |= {"files": files, "skipped": skipped}

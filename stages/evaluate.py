@@ -1,41 +1,49 @@
-"""Score both models on the test images, each image once, and hold one against the other."""
+"""Evaluate both models on the test images, each image once, and compare them."""
 
-from seedlings import evaluation, gallery, judges, layout, models, runtime, splits
-from seedlings.files import write_csv, write_json
-from seedlings.params import Params
-from seedlings.records import Record
-from seedlings.stage import stage
+from seedlings.config import paths
+from seedlings.config.records import Record
+from seedlings.evaluation import by_task, figures, metrics, model_outputs
+from seedlings.evaluation.params import Evaluate
+from seedlings.io import split_table
+from seedlings.io.files import write_csv, write_json
+from seedlings.networks import backbones, models, runtime
 from seedlings.tasks import TASKS
+from seedlings.training.augmentations import Augmentation
+from seedlings.training.params import Finetune
 
 
-@stage("evaluate")
-def main(params: Params, record: Record) -> None:
-    runtime.prepare(params.seed, params.threads)
-    task = TASKS[params.task]
-    table = splits.read(layout.SPLIT)
-    baseline, finetuned = models.load(layout.BASELINE), models.load(layout.FINETUNED)
+def main(
+    record: Record, *, evaluate: Evaluate, finetune: Finetune, seed: int, task: str, threads: int
+) -> None:
+    runtime.prepare(seed, threads)
+    kind = TASKS[task]
+    table = split_table.read(paths.SPLIT)
+    baseline, finetuned = models.load(paths.BASELINE), models.load(paths.FINETUNED)
     results = {
-        "baseline": evaluation.predict(baseline, layout.IMAGES, table, task),
-        "finetuned": evaluation.predict_finetuned(
-            finetuned, layout.FEATURES, layout.IMAGES, table, task
+        "baseline": model_outputs.predict(baseline, paths.IMAGES, table, kind),
+        "finetuned": model_outputs.predict_finetuned(
+            finetuned, paths.FEATURES, paths.IMAGES, table, kind
         ),
     }
-    judge = judges.of(task, table, params.evaluate, params.seed)
-    record.add_metrics(judge.score(results))
+    evaluator = by_task.evaluator(task, table, evaluate, seed)
+    record.add_metrics(by_task.score(task, table, evaluate, seed, results))
 
-    report = layout.report("evaluate")
-    write_json(report / "metrics.json", evaluation.nest(record.metrics))
-    write_csv(report / "predictions.csv", judge.predictions(results))
-    write_csv(report / "confusion.csv", judge.pairs(results))
-    for picture in judge.draw(results, report):
+    report = paths.report("evaluate")
+    write_json(report / "metrics.json", metrics.nest(record.metrics))
+    write_csv(report / "predictions.csv", evaluator.predictions(results))
+    write_csv(report / "confusion.csv", evaluator.pairs(results))
+    for picture in evaluator.draw(results, report):
         record.add_picture(picture)
-    places, most = splits.rows(table, "test"), params.evaluate.mistakes
+    places = split_table.rows(table, "test")
     for name, outputs in results.items():
-        write_csv(report / f"{name}_classes.csv", judge.table(outputs))
-        sheet = record.add_picture(report / f"{name}_mistakes.png")
-        wrong = list(judge.mistakes(outputs))
-        gallery.mistakes(layout.IMAGES, places, wrong, path=sheet, most=most)
-
-
-if __name__ == "__main__":
-    main()
+        write_csv(report / f"{name}_classes.csv", evaluator.table(outputs))
+        picture = record.add_picture(report / f"{name}_mistakes.png")
+        wrong = list(evaluator.mistakes(outputs))
+        figures.mistakes(paths.IMAGES, places, wrong, path=picture, most=evaluate.mistakes)
+    for stage in ("baseline", "finetune"):
+        history = paths.report(stage) / "history.csv"
+        figures.curves(history, kind.metric, record.add_picture(report / f"{stage}_curves.png"))
+    window = backbones.of_model(finetuned).window
+    if (augmentation := Augmentation(finetune.augment, window, seed)).active:
+        picture = record.add_picture(report / "augmentations.png")
+        figures.augmentations(paths.IMAGES, augmentation, picture)

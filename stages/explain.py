@@ -1,51 +1,41 @@
-"""Look into the fine-tuned model: what its filters answer to, and what its answers depend on."""
+"""Explain the fine-tuned model: what maximises its filters, and on which pixels its answers depend."""
 
-from seedlings import (
-    ascent,
-    evaluation,
-    gallery,
-    judges,
-    layout,
-    models,
-    peaks,
-    probes,
-    runtime,
-    splits,
-)
-from seedlings.params import Params
-from seedlings.records import Record
-from seedlings.saliency import Observer
-from seedlings.stage import stage
+from seedlings.config import paths
+from seedlings.config.records import Record
+from seedlings.evaluation import by_task, model_outputs
+from seedlings.evaluation.params import Evaluate
+from seedlings.explain import activation_maximization, figures, gradients
+from seedlings.explain.params import Explain
+from seedlings.explain.saliency import Explainer
+from seedlings.io import split_table
+from seedlings.networks import models, runtime
 from seedlings.tasks import TASKS
 
 
-@stage("explain")
-def main(params: Params, record: Record) -> None:
-    runtime.prepare(params.seed, params.threads)
-    task, own = TASKS[params.task], params.explain
-    table = splits.read(layout.SPLIT)
-    directions = task.directions(task.outputs(table["label"]))
-    model = models.load(layout.FINETUNED)
+def main(
+    record: Record, *, explain: Explain, evaluate: Evaluate, seed: int, task: str, threads: int
+) -> None:
+    runtime.prepare(seed, threads)
+    kind = TASKS[task]
+    table = split_table.read(paths.SPLIT)
+    directions = kind.directions(kind.outputs(table["label"]))
+    model = models.load(paths.FINETUNED)
 
-    report = layout.report("explain")
-    network = probes.differentiable(model)
-    filters = ascent.of_filters(network, own, params.seed)
-    gallery.peaks(filters, record.add_picture(report / "filters.png"))
-    outputs = ascent.of_outputs(network, directions, own, params.seed)
-    gallery.peaks(outputs, record.add_picture(report / "classes.png"))
-    record.add_metrics(peaks.rises(filters + outputs))
+    report = paths.report("explain")
+    network = gradients.differentiable(model)
+    filters = activation_maximization.of_filters(network, explain, seed)
+    figures.maximized(filters, record.add_picture(report / "filters.png"))
+    outputs = activation_maximization.of_outputs(network, directions, explain, seed)
+    figures.maximized(outputs, record.add_picture(report / "classes.png"))
+    record.add_metrics(activation_maximization.summarize(filters + outputs))
 
-    answers = evaluation.predict_finetuned(model, layout.FEATURES, layout.IMAGES, table, task)
-    judge = judges.of(task, table, params.evaluate, params.seed)
-    observer = Observer(network, directions)
-    gallery.attention(
-        layout.IMAGES,
-        splits.rows(table, "test"),
-        judge.right_and_wrong(answers, own.images),
-        lambda image: observer.overlays(image, own, params.seed),
+    answers = model_outputs.predict_finetuned(model, paths.FEATURES, paths.IMAGES, table, kind)
+    evaluator = by_task.evaluator(task, table, evaluate, seed)
+    explainer = Explainer(network, directions)
+    figures.saliency(
+        paths.IMAGES,
+        split_table.rows(table, "test"),
+        evaluator.correct_and_wrong(answers, explain.images),
+        lambda image: explainer.overlays(image, explain, seed),
         record.add_picture(report / "saliency.png"),
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,29 +1,25 @@
-"""Run every image through the frozen trunk of a backbone, once; from scratch there is none."""
+"""Extract the features of every image with the frozen part of a backbone, once."""
 
-from seedlings import backbones, features, layout, models, pipeline, runtime, store
-from seedlings.params import Params
-from seedlings.records import Record
-from seedlings.stage import stage
+from seedlings.config import paths, pipeline
+from seedlings.config.records import Record
+from seedlings.io import store
+from seedlings.networks import backbones, features, models, runtime
+from seedlings.networks.params import Extract
 
 
-@stage("extract")
-def main(params: Params, record: Record) -> None:
-    runtime.prepare(params.seed, params.threads)
-    images, height, width, _ = store.shape(layout.IMAGES)
-    backbone = backbones.build(params.extract, height, width)
-    if params.extract.from_scratch:
-        features.store_none(backbone.trunk, layout.FEATURES)
+def main(record: Record, *, extract: Extract, seed: int, threads: int) -> None:
+    runtime.prepare(seed, threads)
+    images, height, width, _ = store.shape(paths.IMAGES)
+    backbone = backbones.build(extract, height, width)
+    if extract.from_scratch:
+        features.store_none(backbone.feature_extractor, paths.FEATURES)
     else:
         features.extract(
-            backbone.trunk,
-            layout.IMAGES,
-            layout.FEATURES,
-            batch_size=params.extract.batch_size,
+            backbone.feature_extractor,
+            paths.IMAGES,
+            paths.FEATURES,
+            batch_size=extract.batch_size,
             key=pipeline.fingerprint("extract", record.params),
         )
-    backbones.save(backbone, layout.BACKBONE)
-    record.add_metrics({"images": images} | models.sizes(backbone.trunk))
-
-
-if __name__ == "__main__":
-    main()
+    backbones.save(backbone, paths.BACKBONE)
+    record.add_metrics({"images": images} | models.sizes(backbone.feature_extractor))

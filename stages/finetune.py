@@ -1,59 +1,46 @@
-"""Train what is not frozen: on the stored features, or on images where those are augmented."""
+"""Train the part that is not frozen: on stored features, or on images where they are augmented."""
 
-from seedlings import (
-    backbones,
-    batches,
-    charts,
-    features,
-    gallery,
-    layout,
-    models,
-    networks,
-    pipeline,
-    runtime,
-    splits,
-    training,
-)
-from seedlings.augmentations import Augmentation
-from seedlings.files import write_csv
-from seedlings.params import Params
-from seedlings.records import Record
-from seedlings.snapshots import Snapshot
-from seedlings.stage import stage
+from seedlings.config import paths, pipeline
+from seedlings.config.records import Record
+from seedlings.io import split_table
+from seedlings.io.files import write_csv
+from seedlings.io.partial_results import PartialResults
+from seedlings.networks import architectures, backbones, features, models, runtime
 from seedlings.tasks import TASKS
+from seedlings.training import batches, fit
+from seedlings.training.augmentations import Augmentation
+from seedlings.training.params import Finetune
 
 
-@stage("finetune")
-def main(params: Params, record: Record) -> None:
-    runtime.prepare(params.seed, params.threads)
-    task, own = TASKS[params.task], params.finetune
-    table = splits.read(layout.SPLIT)
-    backbone = backbones.load(layout.BACKBONE)
-    top = networks.top(backbone, task.units(table["label"]), task, own)
-    augmentation = Augmentation(own.augment, backbone.window, params.seed)
-    on_images = bool(augmentation.active) or not features.stored(layout.FEATURES)
-    array = layout.IMAGES if on_images else layout.FEATURES
+def main(record: Record, *, finetune: Finetune, seed: int, task: str, threads: int) -> None:
+    runtime.prepare(seed, threads)
+    kind = TASKS[task]
+    table = split_table.read(paths.SPLIT)
+    backbone = backbones.load(paths.BACKBONE)
+    head = architectures.head(
+        backbone,
+        kind.units(table["label"]),
+        kind,
+        convnet=finetune.convnet,
+        params=finetune.head,
+        regularization=finetune.regularization,
+        unfreeze_epochs=finetune.unfreeze.epochs,
+    )
+    augmentation = Augmentation(finetune.augment, backbone.window, seed)
+    on_images = bool(augmentation.active) or not features.stored(paths.FEATURES)
+    array = paths.IMAGES if on_images else paths.FEATURES
+    whole = architectures.assemble(backbone.feature_extractor, head)
+    model = whole if on_images else head
+    partial = PartialResults(paths.FINETUNED, pipeline.fingerprint("finetune", record.params))
     with batches.of_training(
-        array, table, task, size=own.batch_size, seed=params.seed, augmentation=augmentation
+        array, table, kind, size=finetune.batch_size, seed=seed, augmentation=augmentation
     ) as (train, validation):
-        model = networks.assemble(backbone.trunk, top) if on_images else top
-        snapshot = Snapshot(layout.FINETUNED, pipeline.fingerprint("finetune", record.params))
-        training.train_top(
-            model, train, validation, record=record, task=task, params=own, snapshot=snapshot
+        fit.train_head(
+            model, train, validation, record=record, task=kind, params=finetune, partial=partial
         )
-        record.add_metrics(training.score(model, validation), "validation/")
-    whole = networks.assemble(backbone.trunk, top)
-    models.save(whole, layout.FINETUNED)
-    snapshot.remove()
+        record.add_metrics(fit.score(model, validation), "validation/")
+    models.save(whole, paths.FINETUNED)
+    partial.remove()
 
-    report = layout.report("finetune")
-    write_csv(report / "history.csv", training.history(record, task))
-    charts.curves(record.curves, task.metric, record.add_picture(report / "curves.png"))
-    if augmentation.active:
-        sheet = record.add_picture(report / "augmentations.png")
-        gallery.augmented(layout.IMAGES, augmentation, sheet)
+    write_csv(paths.report("finetune") / "history.csv", fit.history(record, kind))
     record.add_metrics(models.sizes(whole))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,34 +1,42 @@
-"""Pack the fine-tuned model with all that precedes it, as it is served."""
+"""Package the fine-tuned model with everything that precedes it, as it is served."""
 
-from seedlings import evaluation, layout, models, packages, runtime, splits
-from seedlings.params import Params
-from seedlings.records import Record
-from seedlings.stage import stage
+from seedlings.config import paths
+from seedlings.config.records import Record
+from seedlings.evaluation import model_outputs
+from seedlings.evaluation.params import Evaluate
+from seedlings.io import split_table
+from seedlings.networks import models, runtime
+from seedlings.packaging import bundle
+from seedlings.packaging.params import Package
+from seedlings.segmentation.params import Segment
 from seedlings.tasks import TASKS
 
 
-@stage("package")
-def main(params: Params, record: Record) -> None:
-    runtime.prepare(params.seed, params.threads)
-    task = TASKS[params.task]
-    table = splits.read(layout.SPLIT)
-    model = models.load(layout.FINETUNED)
-    outputs = evaluation.predict_finetuned(
-        model, layout.FEATURES, layout.IMAGES, table, task, split="validation"
+def main(
+    record: Record,
+    *,
+    package: Package,
+    evaluate: Evaluate,
+    segment: Segment,
+    seed: int,
+    task: str,
+    threads: int,
+) -> None:
+    runtime.prepare(seed, threads)
+    kind = TASKS[task]
+    table = split_table.read(paths.SPLIT)
+    model = models.load(paths.FINETUNED)
+    outputs = model_outputs.predict_finetuned(
+        model, paths.FEATURES, paths.IMAGES, table, kind, split="validation"
     )
-    seen = table.iloc[splits.rows(table, "train")]["label"]
-    usual = packages.usual(outputs, task, task.targets(seen), params.package.unusual_share)
-    contents = packages.Contents(
-        task=params.task,
-        outputs=task.outputs(table["label"]),
-        segment=params.segment.model_dump(),
-        tag_threshold=params.evaluate.tag_threshold,
-        usual=usual,
+    training = table["label"].iloc[split_table.rows(table, "train")]
+    low, high = kind.in_distribution(outputs, training, package.out_of_distribution_share)
+    contents = bundle.Contents(
+        task=task,
+        outputs=kind.outputs(table["label"]),
+        segment=segment.model_dump(),
+        tag_threshold=evaluate.tag_threshold,
+        in_distribution=(low, high),
     )
-    packages.write(model, contents, layout.PACKAGED)
-    record.model = layout.PACKAGED
-    record.add_metrics({"usual/low": usual[0], "usual/high": usual[1]})
-
-
-if __name__ == "__main__":
-    main()
+    bundle.write(model, contents, paths.PACKAGED)
+    record.add_metrics({"in_distribution/low": low, "in_distribution/high": high})

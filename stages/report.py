@@ -1,16 +1,11 @@
-"""Put what all stages found on one page, which opens anywhere and can be mailed."""
+"""Report what all stages found on one page, which opens without a network."""
 
-from seedlings import layout, reports
-from seedlings.params import Params
-from seedlings.records import Record
-from seedlings.stage import stage
-
-
-@stage("report")
-def main(params: Params, record: Record) -> None:
-    reports.write(layout.PAGE, params.report)
-    record.add_picture(layout.PAGE)
+from seedlings.config import paths
+from seedlings.config.records import Record
+from seedlings.report import page
+from seedlings.report.params import Report
 
 
-if __name__ == "__main__":
-    main()
+def main(record: Record, *, report: Report) -> None:
+    page.write(paths.PAGE, report)
+    record.add_picture(paths.PAGE)

@@ -1,28 +1,24 @@
-"""Cut every plant out of its background, into one array."""
+"""Segment every image: decode, resize and remove its background, into one array."""
 
-from seedlings import cutouts, gallery, layout, splits
-from seedlings.files import write_csv
-from seedlings.params import Params
-from seedlings.records import Record
-from seedlings.stage import stage
+from seedlings.config import paths
+from seedlings.config.records import Record
+from seedlings.io import split_table
+from seedlings.io.files import write_csv
+from seedlings.segmentation import cutouts, figures
+from seedlings.segmentation.params import Segment
 from seedlings.tasks import TASKS
 
 
-@stage("segment")
-def main(params: Params, record: Record) -> None:
-    table = splits.read(layout.SPLIT)
-    shares = cutouts.make(layout.RAW, table, params.segment, layout.IMAGES)
-    empty = cutouts.name_empty(table, shares, params.segment)
+def main(record: Record, *, segment: Segment, task: str) -> None:
+    table = split_table.read(paths.SPLIT)
+    shares = cutouts.make(paths.RAW, table, segment, paths.IMAGES)
+    empty = cutouts.name_empty(table, shares, segment)
 
-    report = layout.report("segment")
-    sheet = record.add_picture(report / "before_and_after.png")
-    gallery.before_and_after(
-        layout.RAW, table, TASKS[params.task], cutouts=layout.IMAGES, shares=shares, path=sheet
+    report = paths.report("segment")
+    picture = record.add_picture(report / "before_and_after.png")
+    figures.before_and_after(
+        paths.RAW, table, TASKS[task], cutouts=paths.IMAGES, shares=shares, path=picture
     )
     write_csv(report / "foreground.csv", cutouts.shares_table(table, shares))
     record.add_metrics(cutouts.summarize(shares) | {"images": len(table), "empty": len(empty)})
     record.details["empty"] = empty
-
-
-if __name__ == "__main__":
-    main()

@@ -1,31 +1,32 @@
-"""Split the images into training, validation and test, and let no duplicate cross."""
+"""Split the images into training, validation and test, and keep duplicates together."""
 
 import numpy as np
 
-from seedlings import catalog, duplicates, gallery, layout, splits
-from seedlings.params import Params
-from seedlings.records import Record
-from seedlings.stage import stage
+from seedlings.config import paths
+from seedlings.config.records import Record
+from seedlings.data import duplicates, figures, image_folder, splits
+from seedlings.data.params import Data, Split
+from seedlings.io import split_table
 from seedlings.tasks import TASKS
 
 
-@stage("split")
-def main(params: Params, record: Record) -> None:
-    task = TASKS[params.task]
-    scanned, strays, bad = catalog.read(layout.RAW, params.data.index, params.split.rule, task)
-    table, damaged = duplicates.fingerprint(layout.RAW, scanned)
+def main(record: Record, *, data: Data, split: Split, seed: int, task: str) -> None:
+    kind = TASKS[task]
+    found, unlabelled, bad = image_folder.read(paths.RAW, data.annotations, split.rule, kind)
+    table, damaged = duplicates.fingerprint(paths.RAW, found)
     bad += damaged
-    catalog.accept(scanned, table, bad, params.data.on_bad_image, has_classes=task.has_classes)
-    table["group"] = duplicates.group(table, params.split.duplicate_distance)
-    table["split"] = splits.choose(table, task, params.split, np.random.default_rng(params.seed))
-    splits.write(table, layout.SPLIT)
+    image_folder.accept(found, table, bad, data.on_bad_image, has_classes=kind.has_classes)
+    table["group"] = duplicates.group(table, split.duplicate_distance)
+    table["split"] = splits.choose(table, kind, split, np.random.default_rng(seed))
+    split_table.write(table, paths.SPLIT)
 
-    report = layout.report("split")
-    gallery.examples(layout.RAW, table, task, record.add_picture(report / "examples.png"))
-    gallery.duplicates(layout.RAW, table, record.add_picture(report / "duplicates.png"))
-    record.add_metrics(splits.totals(table, task) | {"set_aside": len(bad), "strays": len(strays)})
-    record.details |= {"set_aside": bad, "strays": strays, "counts": splits.counts(table, task)}
-
-
-if __name__ == "__main__":
-    main()
+    report = paths.report("split")
+    figures.examples(paths.RAW, table, kind, record.add_picture(report / "examples.png"))
+    figures.duplicates(paths.RAW, table, record.add_picture(report / "duplicates.png"))
+    record.add_metrics(splits.totals(table, kind))
+    record.add_metrics({"skipped": len(bad), "unlabelled": len(unlabelled)})
+    record.details |= {"skipped": bad, "unlabelled": unlabelled}
+    crossing = splits.crossing_groups(table)
+    record.add_metrics({"crossing_groups": len(crossing)})
+    record.details["crossing_groups"] = crossing
+    record.details["counts"] = splits.counts(table, kind)

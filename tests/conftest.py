@@ -1,40 +1,24 @@
 """What several tests need: small image folders, the real images, and a copy of the project."""
 
-import os
-import re
 import shutil
 import subprocess
-import sys
-import tempfile
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import preloaded
 import pytest
 import yaml
 from filelock import FileLock
 from imports import ROOT
 from numpy.typing import NDArray
+from project import OF_THE_DEVELOPER, Project
 
 from seedlings import images
 from seedlings.params import Params, check
 
-STAGES = [
-    "download",
-    "split",
-    "segment",
-    "extract",
-    "baseline",
-    "finetune",
-    "package",
-    "evaluate",
-    "explain",
-    "report",
-]
-OF_THE_DEVELOPER = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "DVC_EXP_NAME")
 LONGEST = ["test_systems", "test_repro", "test_survival", "test_sync", "test_team_server"]
 PLANTS = ROOT.parent / "shared" / "plants" / "plants-1440.zip"
 
@@ -48,6 +32,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return item.get_closest_marker("slow") is None, place
 
     items.sort(key=turn)
+
+
+def pytest_unconfigure() -> None:
+    preloaded.stop()
 
 
 @pytest.fixture(autouse=True)
@@ -112,94 +100,6 @@ def real_images(plants: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "train"
 
 
-class Project:
-    """A copy of the project with parameters of its own, in which `dvc` runs."""
-
-    first_output = ""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        binaries = str(Path(sys.executable).parent)
-        self.env = {**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}"}
-        for name in OF_THE_DEVELOPER:
-            self.env.pop(name, None)
-
-    def set(self, **changes: Any) -> None:
-        """Change parameters; `finetune__epochs=3` is finetune.epochs.
-
-        They are changed in params.yaml and in what `dvc exp run` composes.
-        """
-        own = self.root / "conf" / "local" / "changes.yaml"
-        own.parent.mkdir(exist_ok=True)
-        for path in (self.root / "params.yaml", own):
-            text = path.read_text(encoding="utf-8") if path.exists() else "{}"
-            values = yaml.safe_load(text)
-            for key, value in changes.items():
-                *sections, last = key.split("__")
-                branch = values
-                for section in sections:
-                    branch = branch.setdefault(section, {})
-                branch[last] = value
-            written = yaml.safe_dump(values, sort_keys=False)
-            header = "# @package _global_\n" if path == own else ""
-            path.write_text(header + written, encoding="utf-8")
-
-    def run(self, *command: str, fails: bool | None = False) -> str:
-        """Run a command in the project; returns what it printed.
-
-        Asserts how it ended, unless `fails` is None.
-        """
-        # A file and not a pipe, which the workers of DVC's queue would hold open.
-        with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
-            done = subprocess.run(
-                command, cwd=self.root, env=self.env, stdout=output, stderr=output, check=False
-            )
-            output.seek(0)
-            printed = output.read()
-        assert fails is None or (done.returncode != 0) == fails, printed
-        return printed
-
-    def shrink(self, **changes: Any) -> None:
-        """Parameters that make every stage quick, and these changes, committed."""
-        quick = {
-            "data__sample__images_per_class": 20,
-            "data__sample__size": 64,
-            "split__validation_per_class": 3,
-            "segment__size": [48, 48],
-            "baseline__epochs": 2,
-            "finetune__epochs": 3,
-            "evaluate__bootstrap_samples": 200,
-            "explain__steps": 3,
-            "explain__classes": 2,
-            "explain__images": 2,
-            "explain__smoothgrad_samples": 2,
-            "extract__backbone": "MobileNet",
-            "extract__cut": "conv_pw_13_relu",
-        }
-        self.set(**{**quick, **changes})
-        self.commit("Quick parameters")
-
-    def commit(self, message: str) -> None:
-        """Commit all that Git tracks or could."""
-        self.run("git", "add", "--all")
-        author = ["-c", "user.name=Test", "-c", "user.email=t@example.org"]
-        self.run("git", *author, "commit", "--quiet", "--message", message)
-
-    def wait_for_queue(self) -> None:
-        """Wait until DVC's queue has run dry."""
-        while re.search("Running|Queued", self.run("dvc", "queue", "status")):
-            time.sleep(3)  # each look at it takes the machine a second
-
-    def repro(self, *arguments: str, fails: bool = False) -> str:
-        return self.run("dvc", "repro", *arguments, fails=fails)
-
-    def ran(self, output: str) -> list[str]:
-        """The stages that a `dvc repro` ran, read from its output."""
-        marker = "Running stage '"
-        lines = [line for line in output.splitlines() if line.startswith(marker)]
-        return [line.removeprefix(marker).removesuffix("':") for line in lines]
-
-
 @pytest.fixture(scope="session")
 def new_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Project]:
     """Make a copy of the working tree: its files and DVC's settings, without results."""
@@ -241,6 +141,7 @@ def reproduced(
         if not printed.exists():
             project = new_project(folder)
             project.shrink(segment__size=[64, 64], extract__batch_size=4)
+            project.tracking = True
             output = project.repro()
             project.commit("The first results")
             printed.write_text(output, encoding="utf-8")

@@ -23,10 +23,13 @@ from hypothesis import strategies as st
 from imports import ROOT
 from PIL import Image as PillowImage
 
-from seedlings import archives, images, indexes, params, pipeline
+from seedlings import images, params
+from seedlings.config import pipeline
+from seedlings.data import annotations, archives
+from seedlings.data.params import Annotations
 from seedlings.errors import SeedlingsError
 from seedlings.images import BadImageError
-from seedlings.params import Index, Params
+from seedlings.params import Params
 from seedlings.tasks import TASKS
 
 many = settings(
@@ -209,7 +212,7 @@ def test_an_index_gives_images_that_are_there_or_is_refused(
     root = empty()
     (root / "a.png").touch()
     (root / "log.csv").write_bytes(text.encode("utf-8", "surrogatepass"))
-    index = Index(
+    index = Annotations(
         file="log.csv",
         path=0,
         label=1,
@@ -220,7 +223,7 @@ def test_an_index_gives_images_that_are_there_or_is_refused(
         separator=" ",
     )
     try:
-        table, bad = indexes.read(root, index, TASKS[task])
+        table, bad = annotations.read(root, index, TASKS[task])
     except SeedlingsError:
         return
     assert set(table["path"]) <= {"a.png", "log.csv"}

@@ -4,6 +4,8 @@ from typing import Any
 import pytest
 
 from seedlings import params as module
+from seedlings.config import params as config
+from seedlings.config import pipeline
 from seedlings.errors import SeedlingsError
 from seedlings.params import Params
 
@@ -115,25 +117,33 @@ def test_values_are_frozen(params: Params) -> None:
         params.finetune.epochs = 3  # type: ignore[misc]
 
 
-def test_a_stage_sees_its_own_sections_alone(params: Params) -> None:
-    mine = module.only(params, {"seed", "segment"})
-    assert mine.segment == params.segment
-    with pytest.raises(AttributeError):
-        _ = mine.finetune
+def test_a_restricted_section_has_the_declared_keys_alone(params: Params) -> None:
+    mine = config.restrict(params.finetune, ["epochs", "head.dropout", "augment"])
+    assert (mine.epochs, mine.head.dropout) == (60, 0.3)
+    assert mine.augment == params.finetune.augment
+    for read in (lambda: mine.batch_size, lambda: mine.head.pooling):
+        with pytest.raises(AttributeError):
+            read()
 
 
 def test_flatten_gives_full_keys(params: Params) -> None:
-    flat = module.flatten(module.only(params, {"seed", "data"}).model_dump())
+    flat = config.flatten({"seed": 42, "data": params.data.model_dump(), "none": {}})
     assert flat["seed"] == 42
     assert flat["data.sample.size"] == 150
-    assert not any(key.startswith("finetune") for key in flat)
+    assert flat["none"] == {}
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1E-3", "0.1e-2", "1.0e-3", ".1e-2"])
+def test_a_number_with_an_exponent_is_a_number(text: str) -> None:
+    assert pipeline.parse(f"a: {text}") == {"a": 0.001}
+    assert pipeline.parse(f"a: '{text}'") == {"a": text}
 
 
 def test_a_whole_number_may_stand_for_a_rate(tree: dict[str, Any]) -> None:
     assert module.check(change(tree, "baseline.learning_rate", 1)).baseline.learning_rate == 1.0
 
 
-INDEX = {
+ANNOTATIONS = {
     "file": "log.csv",
     "path": 0,
     "label": "angle",
@@ -145,23 +155,25 @@ INDEX = {
 }
 
 
-def test_an_index_is_a_section_of_its_own(tree: dict[str, Any]) -> None:
-    tree["data"]["index"] = INDEX
-    assert module.check(tree).data.index is not None
-    tree["data"]["index"] = INDEX | {"header": False}
-    with pytest.raises(SeedlingsError, match=r"data\.index: .*by its number.*found 'angle'"):
+def test_annotations_are_a_section_of_its_own(tree: dict[str, Any]) -> None:
+    tree["data"]["annotations"] = ANNOTATIONS
+    assert module.check(tree).data.annotations.file == "log.csv"
+    tree["data"]["annotations"] = ANNOTATIONS | {"header": False}
+    with pytest.raises(SeedlingsError, match=r"data\.annotations: .*by its number.*found 'angle'"):
         module.check(tree)
-    tree["data"]["index"] = INDEX | {"fiel": 1}
-    with pytest.raises(SeedlingsError, match=r"data\.index\.fiel: no such .* did you mean file"):
+    tree["data"]["annotations"] = ANNOTATIONS | {"fiel": 1}
+    with pytest.raises(
+        SeedlingsError, match=r"data\.annotations\.fiel: no such .* did you mean file"
+    ):
         module.check(tree)
 
 
 def test_what_a_task_does_not_have_cannot_be_asked_for(tree: dict[str, Any]) -> None:
     tree |= {"task": "regression"}
     tree["split"]["rule"] = "share"
-    with pytest.raises(SeedlingsError, match=r"data\.index to say where the labels are"):
+    with pytest.raises(SeedlingsError, match=r"data\.annotations\.file to name the labels"):
         module.check(tree)
-    tree["data"]["index"] = INDEX
+    tree["data"]["annotations"] = ANNOTATIONS
     tree["finetune"]["class_weights"] = "balanced"
     with pytest.raises(SeedlingsError, match=r"class_weights `none`, as regression has no classes"):
         module.check(tree)
@@ -179,7 +191,7 @@ def test_what_a_fuzzer_found_is_no_yaml(
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(text)
     with pytest.raises(SeedlingsError, match="params.yaml is not valid YAML"):
-        module.read()
+        config.read()
 
 
 def test_a_key_with_a_bracket_is_named(tree: dict[str, Any]) -> None:

@@ -1,0 +1,31 @@
+"""The command line: `seedlings summary`, `preset`, `compare`, `sync`, `predict`, and so on."""
+
+import os
+import sys
+
+import click
+
+# A command waits longer for MLflow than a stage does; read when tracking is imported.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+
+from seedlings.cli import configuration, models, results, runs, sharing
+from seedlings.errors import SeedlingsError
+
+
+@click.group()
+def cli() -> None:
+    """Seedlings: a reproducible image-classification pipeline."""
+
+
+for _module in (configuration, results, runs, sharing, models):
+    for _command in _module.COMMANDS:
+        cli.add_command(_command)
+
+
+def main() -> None:
+    """Run the command `seedlings`; an expected error is shown without a traceback."""
+    try:
+        cli(standalone_mode=True)
+    except SeedlingsError as error:
+        sys.exit(f"seedlings: {error}")

@@ -1,0 +1,132 @@
+"""Commands for the packaged model: predict, serve, demo, promote."""
+
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from seedlings.config import paths
+from seedlings.errors import SeedlingsError
+from seedlings.io.files import remove
+
+_MODEL = "A folder with a model bundle, a run in MLflow, or models:/seedlings@champion."
+_LAST = "  [default: the champion, else the last]"
+_DEMO = {
+    "browser.gatherUsageStats": "false",  # nothing leaves this machine
+    "client.toolbarMode": "viewer",
+    "server.address": "127.0.0.1",
+    "server.fileWatcherType": "none",
+    "server.headless": "true",
+    "server.maxUploadSize": "64",
+}
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", default=str(paths.PACKAGED), show_default=True, help=_MODEL)
+@click.option("--json", "form", flag_value="json", help="Print JSON.")
+@click.option("--csv", "form", flag_value="csv", help="Print CSV.")
+def predict(files: tuple[Path, ...], model: str, form: str | None) -> None:
+    """Predict the classes of images: files, or all files in folders.
+
+    Files that are not images are named at the end, and the exit code is 1.
+    """
+    from seedlings.serving import predictions
+    from seedlings.serving.predictor import Predictor
+
+    with _package(model) as package:
+        table, bad = predictions.of_files(Predictor(package), files)
+    click.echo(predictions.text(table, form), nl=False)
+    if bad:
+        raise SeedlingsError(f"no answer for {len(bad)} of the files:\n  " + "\n  ".join(bad))
+
+
+@click.command()
+@click.option("--model", default=None, help=_MODEL + _LAST)
+@click.option("--port", default=5001, show_default=True, help="The port on 127.0.0.1.")
+def serve(model: str | None, port: int) -> None:
+    """Serve a model with MLflow, for this machine alone; docs/serving.md has request and answer."""
+    from seedlings.packaging import bundle
+    from seedlings.tracking import client
+
+    target = paths.home() / ".dvc" / "tmp" / "served"
+    remove(target)
+    with _package(model or _champion_or_last()) as package:
+        bundle.read(package)
+        client.save_model(package, target)
+    command = ["mlflow", "models", "serve", "--model-uri", str(target), "--env-manager", "local"]
+    click.echo(f"{model or 'the model'} on http://127.0.0.1:{port}/invocations (Ctrl-C ends it)")
+    os.execvp(command[0], [*command, "--port", str(port)])  # noqa: S606 - no shell
+
+
+@click.command()
+@click.option("--model", default=None, help=_MODEL + _LAST)
+@click.option("--port", default=8501, show_default=True, help="The port on 127.0.0.1.")
+def demo(model: str | None, port: int) -> None:
+    """Open a page to drop a picture on and see the model's answer; for this machine alone."""
+    from seedlings.packaging import bundle
+
+    if importlib.util.find_spec("streamlit") is None:
+        raise SeedlingsError("expected Streamlit, found none; `make demo` installs it")
+    target = paths.home() / ".dvc" / "tmp" / "demo"
+    remove(target)
+    with _package(model or _champion_or_last()) as package:
+        bundle.read(package)
+        shutil.copytree(package, target)
+    script = Path(__file__).parents[1] / "serving" / "demo_page.py"
+    command = ["streamlit", "run", str(script)]
+    options = {**_DEMO, "server.port": str(port)}
+    command += [f"--{key}={value}" for key, value in options.items()]
+    click.echo(f"{model or 'the model'} on http://127.0.0.1:{port} (Ctrl-C ends it)")
+    os.execvp(command[0], [*command, "--", str(target)])  # noqa: S606 - no shell
+
+
+@click.command()
+@click.argument("name")
+@click.option("--force", is_flag=True, help="Also where it is not better than the champion.")
+@click.option(
+    "--confidence",
+    type=click.FloatRange(0.0, 1.0, min_open=True, max_open=True),
+    default=0.95,
+    show_default=True,
+    help="The confidence level of the test.",
+)
+def promote(name: str, force: bool, confidence: float) -> None:
+    """Make the model of NAME the champion, where it beats the present one on the same images.
+
+    NAME is an experiment, a revision, a run in MLflow, or `workspace`.
+    """
+    from seedlings.tracking import registry
+
+    promotion = registry.promote(name, confidence, force=force)
+    click.echo(f"{registry.ADDRESS} is version {promotion.version} now: {promotion.reason}")
+
+
+@contextmanager
+def _package(model: str) -> Iterator[Path]:
+    """Give the folder of a model: itself, or a copy of a model or a run in MLflow."""
+    if Path(model).is_dir() or ("/" in model and ":/" not in model):
+        yield Path(model)  # where there is none, reading it raises the error
+        return
+    from seedlings.tracking import client
+
+    with tempfile.TemporaryDirectory() as folder:
+        with client.reachable():
+            package = client.Tracker().download_model(model, Path(folder))
+        yield package
+
+
+def _champion_or_last() -> str:
+    from seedlings.tracking import client, registry
+
+    with client.reachable():
+        known = client.Tracker().champion()
+    return registry.ADDRESS if known else str(paths.PACKAGED)
+
+
+COMMANDS = (predict, serve, demo, promote)

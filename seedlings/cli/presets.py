@@ -1,0 +1,145 @@
+"""Presets: params.yaml composed from conf/, with a comment for every key.
+
+`conf/base.yaml` has every key with its comment and default; a preset chooses a file of each group and
+sets other keys. Hydra composes the values; ruamel.yaml writes them with the comments.
+"""
+
+import io
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedSeq
+
+from seedlings import params as all_params
+from seedlings.config import params, paths
+from seedlings.errors import SeedlingsError
+from seedlings.io.files import replacing
+
+ORIGIN = "composed_from"
+Differences = dict[str, tuple[Any, Any]]
+
+
+def names() -> list[str]:
+    """Return the names of all presets, sorted."""
+    return sorted(path.stem for path in (paths.CONF / "preset").glob("*.yaml"))
+
+
+def compose(arguments: Sequence[str]) -> dict[str, Any]:
+    """Return the parameters of `NAME [GROUP=FILE ...] [KEY=VALUE ...]` as plain values.
+
+    Raises SeedlingsError for an unknown preset, and for a change that Hydra refuses.
+    """
+    from hydra import compose, initialize_config_dir  # slow to import
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+
+    name, *changes = arguments
+    if name not in names():
+        raise SeedlingsError(f"expected a preset ({', '.join(names())}), found {name!r}")
+    try:
+        with initialize_config_dir(str(Path.cwd() / paths.CONF), version_base=None):
+            tree = compose("config", overrides=[f"preset={name}", *changes])
+    except HydraException as error:
+        reason = str(error).strip().splitlines()[0]
+        raise SeedlingsError(f"{paths.CONF}: {shlex.join(arguments)}: {reason}") from error
+    values: Any = OmegaConf.to_container(tree, resolve=True)
+    return {**values, ORIGIN: shlex.join(arguments)}
+
+
+def edits() -> Differences:
+    """Return the edits in params.yaml since it was composed: the value there, the composed value.
+
+    Raises SeedlingsError where its `composed_from` can not be composed any more.
+    """
+    here = params.read()
+    return _differences(here, compose(shlex.split(str(here.get(ORIGIN, "")) or "?")))
+
+
+def write(arguments: Sequence[str], kept: Mapping[str, Any] | None = None) -> Differences:
+    """Compose params.yaml anew, with some edits kept; return what differs: before, after.
+
+    Raises SeedlingsError as `compose` does, and where the result is not valid.
+    """
+    values = compose(arguments)
+    for key, value in (kept or {}).items():
+        _set(values, key, value)
+    all_params.check(values)
+    before = params.read() if paths.PARAMS.exists() else {}
+    text = render(values)
+    with replacing(paths.PARAMS) as scratch:
+        scratch.write_text(text, encoding="utf-8")
+    return _differences(before, values)
+
+
+def render(values: Mapping[str, Any]) -> str:
+    """Return the text of params.yaml for some values, with the comments of conf/base.yaml."""
+    yaml = YAML()
+    yaml.width = 4096
+    yaml.preserve_quotes = True
+    yaml.representer.add_representer(type(None), _null)
+    yaml.representer.add_representer(float, _float)
+    tree = yaml.load(paths.CONF / "base.yaml")
+    _fill(tree, values)
+    text = io.StringIO()
+    yaml.dump(tree, text)
+    return text.getvalue()
+
+
+def _fill(tree: Any, values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        if isinstance(value, dict) and isinstance(tree.get(key), dict):
+            if not tree[key]:
+                tree[key] = value
+            else:
+                _fill(tree[key], value)
+        elif key not in tree or not _same(tree[key], value):
+            tree[key] = _flow(value) if isinstance(value, list) else value
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Return whether two values are equal and both or neither are truth values or floats."""
+    return one == other and all(isinstance(one, t) == isinstance(other, t) for t in (bool, float))
+
+
+def _null(representer: Any, value: None) -> Any:
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+def _float(representer: Any, value: float) -> Any:
+    """Write 1e-07 as 1.0e-07, which every reader of YAML takes for a number."""
+    text = repr(value)
+    if "e" in text and "." not in text:
+        text = text.replace("e", ".0e")
+    return representer.represent_scalar("tag:yaml.org,2002:float", text)
+
+
+def _flow(value: list[Any]) -> CommentedSeq:
+    """Return a list that is written in one line."""
+    found = CommentedSeq(value)
+    found.fa.set_flow_style()
+    return found
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    *sections, last = key.split(".")
+    branch: Any = values
+    for section in sections:
+        branch = branch.get(section) if isinstance(branch, dict) else None
+    if not isinstance(branch, dict):
+        raise SeedlingsError(
+            f"{paths.PARAMS}: the edit {key}: {value} cannot be kept, as the preset has no such "
+            "section; use --drop, and set it again by hand"
+        )
+    branch[last] = value
+
+
+def _differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Differences:
+    one, other = params.flatten(first), params.flatten(second)
+    return {
+        key: (one.get(key), other.get(key))
+        for key in dict.fromkeys([*one, *other])
+        if key != ORIGIN and one.get(key) != other.get(key)
+    }

@@ -1,0 +1,105 @@
+"""Commands that show results: summary, compare."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from seedlings.config import paths, records
+from seedlings.errors import SeedlingsError
+from seedlings.report import summaries
+
+_SHOWN = 5
+
+
+@click.command()
+def summary() -> None:
+    """Show the models' metrics side by side, and where the pictures are."""
+    path = paths.record("evaluate")
+    if not path.exists():
+        raise SeedlingsError(f"expected {path}, found none; run `make repro` or `dvc pull`")
+    metrics = records.read(path).metrics
+    _show(metrics, "test images")
+    if rest := summaries.without_crossing(metrics):
+        _show(rest, "test images without duplicates in training or validation")
+    if paths.PAGE.exists():
+        click.echo(f"\nReport:  {paths.PAGE}")
+    click.echo("\nPictures:")
+    for picture in pictures():
+        click.echo(f"  {picture}")
+    click.echo("\nMLflow:  make ui")
+
+
+def _show(metrics: Mapping[str, float], images: str) -> None:
+    click.echo(f"\nOn {metrics['images']:.0f} {images}:\n")
+    for line in _side_by_side(metrics):
+        click.echo(f"  {line}")
+    click.echo(f"\n  {summaries.comparison(metrics)}")
+
+
+def _side_by_side(metrics: Mapping[str, float]) -> Iterable[str]:
+    """A column for each model, a row for each of its numbers."""
+    yield f"{'':<20}" + "".join(f"{name:>12}" for name in summaries.models(metrics))
+    for line in summaries.lines(metrics):
+        cells = ["" if value is None else f"{value:.4f}" for value in line.values]
+        title = "  " * line.is_end + line.title
+        yield f"{title:<20}" + "".join(f"{cell:>12}" for cell in cells)
+
+
+def pictures() -> list[str]:
+    """The pictures of all stages that have a record."""
+    found = []
+    for path in sorted(paths.REPORTS.glob("*/record.json")):
+        found += records.read(path).pictures
+    return found
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True)
+@click.option(
+    "--page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="comparison.html",
+    show_default=True,
+    help="Where to write the page with the pictures.",
+)
+def compare(names: tuple[str, ...], page: Path) -> None:
+    """Show what differs between NAMES: experiments, revisions, runs in MLflow, or `workspace`.
+
+    One name alone is compared with the workspace.
+    """
+    from seedlings.tracking import comparisons  # pandas and SciPy, slow to import
+
+    if len(names) == 1:
+        names = (*names, comparisons.WORKSPACE)
+    sides = [comparisons.side(name) for name in names]
+    found = [comparisons.changes(sides[0], other) for other in sides[1:]]
+    for title, rows in (
+        ("Parameters", comparisons.differing(sides)),
+        ("Metrics", comparisons.side_by_side(sides)),
+    ):
+        click.echo(f"\n{title} that differ:" if rows else f"\n{title}: none differs")
+        for line in _columns({"": list(names), **rows} if rows else {}):
+            click.echo(f"  {line}")
+    for entry in found:
+        click.echo(
+            f"\nOf {entry.common} test images, {names[0]} → {entry.name}: {len(entry.better)} "
+            f"better, {len(entry.worse)} worse; p = {entry.p_value:.2g}"
+        )
+        for how, changed in (("better", entry.better), ("worse", entry.worse)):
+            for change in changed[:_SHOWN]:
+                click.echo(f"  {how:<7} {change.path}: {change.before} → {change.after}")
+    comparisons.write(sides, found, page)
+    click.echo(f"\nThe images: {page}")
+
+
+def _columns(rows: Mapping[str, Sequence[object]]) -> Iterable[str]:
+    """Rows of texts under each other, each column as wide as it has to be."""
+    texts = [[title, *map(str, values)] for title, values in rows.items()]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    for text in texts:
+        cells = [cell.ljust(width) for cell, width in zip(text, widths, strict=True)]
+        yield "  ".join(cells).rstrip()
+
+
+COMMANDS = (summary, compare)

@@ -1,0 +1,74 @@
+"""Commands for MLflow's runs: sync, runs, ui."""
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+
+import click
+
+from seedlings.errors import SeedlingsError
+from seedlings.tracking import client, revisions, sync
+from seedlings.tracking.tags import PARENT, RESTORED
+
+
+@click.command("sync")
+@click.option("--rev", metavar="REV", help="A commit, branch, tag or experiment.")
+@click.option(
+    "--all", "everything", is_flag=True, help="The workspace, all commits and experiments."
+)
+@click.option("--models/--no-models", default=True, help="Log the models, too.")
+def sync_command(rev: str | None, everything: bool, models: bool) -> None:
+    """Log in MLflow what DVC has: of the workspace, a revision, or all."""
+    new, missing = sync.publish(_wanted(rev, everything), models=models)
+    click.echo(f"MLflow at {client.uri()}: {new} new")
+    for reason in missing:
+        click.echo(f"not logged: {reason}", err=True)
+
+
+def _wanted(rev: str | None, everything: bool) -> Iterable[revisions.Revision]:
+    if not everything:
+        return [revisions.at(rev) if rev else revisions.current()]
+    return itertools.chain(revisions.every(), _workspace())
+
+
+def _workspace() -> Iterator[revisions.Revision]:
+    """Give the workspace's revision, unless stages have to run first."""
+    try:
+        yield revisions.current()
+    except SeedlingsError as error:
+        click.echo(f"not logged: {error}", err=True)
+
+
+@click.command()
+@click.argument("path")
+def runs(path: str) -> None:
+    """List the runs in MLflow that made PATH, or restored it from a cache."""
+    for run in sync.runs_of(path, revisions.current()):
+        how = "restored" if RESTORED in run.tags else "made"
+        click.echo(f"{run.id}  {run.name:<10} {how:<9} under {run.tags[PARENT]}")
+
+
+@click.command()
+@click.option("--port", default=5000, show_default=True, help="The port on 127.0.0.1.")
+def ui(port: int) -> None:
+    """Open MLflow on this project's runs; it serves this machine alone."""
+    _sync_workspace()
+    with client.reachable():
+        page = client.Tracker().page
+    if client.uri().startswith(("http://", "https://")):
+        click.echo(f"MLflow is at {client.uri()}/{page} (MLFLOW_TRACKING_URI)")
+        return
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # processes for nothing
+    command = ["mlflow", "ui", "--backend-store-uri", client.uri(), "--port", str(port)]
+    click.echo(f"MLflow on http://127.0.0.1:{port}/{page} (Ctrl-C ends it)")
+    os.execvp(command[0], command)  # noqa: S606 - replaces this process, no shell
+
+
+def _sync_workspace() -> None:
+    try:
+        sync.publish(_workspace())
+    except SeedlingsError as error:
+        click.echo(f"not logged: {error}", err=True)
+
+
+COMMANDS = (sync_command, runs, ui)

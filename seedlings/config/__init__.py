@@ -1,0 +1,1 @@
+"""What is configured: parameters, paths, the pipeline's declarations, records."""

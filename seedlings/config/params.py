@@ -1,0 +1,145 @@
+"""Parameters: reads params.yaml, and checks a part of it against a class.
+
+The class of a section is in the room of its stage; `seedlings.params` puts all of them together.
+"""
+
+import difflib
+import re
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, TypeVar, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from seedlings.config import paths, pipeline
+from seedlings.errors import SeedlingsError
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+Rate = Annotated[float, Field(gt=0.0)]
+NotNegative = Annotated[float, Field(ge=0.0)]
+PositiveShare = Annotated[float, Field(gt=0.0, lt=1.0)]
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+def _in_order(values: list[float]) -> list[float]:
+    if values != sorted(values):
+        raise ValueError("the smaller number first")
+    return values
+
+
+Range = Annotated[list[NotNegative], Field(min_length=2, max_length=2), AfterValidator(_in_order)]
+Checksum = Annotated[str, Field(pattern=r"^((md5|sha1|sha256|sha512):)?[0-9a-fA-F]{32,128}$")]
+
+
+class Section(BaseModel):
+    """A part of params.yaml: unknown keys and wrong types are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+AnySection = TypeVar("AnySection", bound=Section)
+
+
+def read() -> Any:
+    """Return params.yaml as plain values, unchecked.
+
+    Raises SeedlingsError where the file is missing or not valid YAML.
+    """
+    return pipeline.read_yaml(paths.PARAMS)
+
+
+def check(tree: Any, model: type[AnySection], prefix: str = "") -> AnySection:
+    """Return a tree of plain values, as YAML gives it, as an object of the class `model`.
+
+    `prefix` is the full key of the tree, or "" for all of params.yaml. Raises SeedlingsError that
+    names each wrong key in full, its value, and what is allowed.
+    """
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        lines = [_explain(problem, model, prefix) for problem in error.errors()]
+        raise SeedlingsError(f"{paths.PARAMS}: " + "\n  ".join(["", *lines]).strip()) from error
+
+
+def restrict(section: AnySection, keys: Collection[str]) -> AnySection:
+    """Return a copy of a section that has some of its keys; reading another is an AttributeError.
+
+    `keys` are relative to the section, such as `head.dropout`; a key of an inner section stands for
+    all of it.
+    """
+    kept: dict[str, Any] = {}
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        inner = [key.removeprefix(f"{name}.") for key in keys if key.startswith(f"{name}.")]
+        if name in keys:
+            kept[name] = value
+        elif inner:
+            kept[name] = restrict(value, inner) if isinstance(value, Section) else value
+    return type(section).model_construct(**kept)
+
+
+def preset(tree: Mapping[str, Any]) -> str:
+    """Return the name of the preset from which params.yaml was composed; see `composed_from`."""
+    return next(iter(str(tree.get("composed_from", "")).split()), "params")
+
+
+def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every value of a tree under its full key, such as `finetune.head.dropout`."""
+
+    def walk(tree: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+        flat: dict[str, Any] = {}
+        for name, value in tree.items():
+            if isinstance(value, dict) and value:
+                flat |= walk(value, f"{prefix}{name}.")
+            else:
+                flat[prefix + name] = value
+        return flat
+
+    return walk(tree, "")
+
+
+def _explain(problem: Any, model: type[BaseModel], prefix: str) -> str:
+    *above, last = map(str, problem["loc"] or [""])
+    location = [part for part in above if not _is_union_tag(part)]
+    if problem["type"] == "extra_forbidden" or not _is_union_tag(last):
+        location.append(last)
+    key = ".".join([*filter(None, [prefix]), *location])
+    match problem["type"]:
+        case "value_error" if not key:
+            return "expected " + problem["msg"].removeprefix("Value error, ")
+        case "extra_forbidden":
+            return f"{key}: no such parameter{_suggest(location, model)}"
+        case "missing":
+            return f"{key}: expected a value, found none"
+        case "model_type":
+            return f"{key}: expected a section of parameters, found {problem['input']!r}"
+        case "float_type" if _is_number(problem["input"]):
+            return (
+                f"{key}: expected a number, found the text {problem['input']!r}; "
+                "YAML wants a point in it: 1.0e-3 or 0.001"
+            )
+        case _:
+            expected = re.sub("^(Input should be|Value error,) ", "", problem["msg"])
+            return f"{key}: expected {expected}, found {problem['input']!r}"
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return isinstance(value, str)
+
+
+def _is_union_tag(part: Any) -> bool:
+    return isinstance(part, str) and ("[" in part or "(" in part or part in ("int", "str"))
+
+
+def _suggest(location: list[str], model: type[BaseModel]) -> str:
+    section: Any = model
+    for name in location[:-1]:
+        annotation = section.model_fields[name].annotation
+        section = next((t for t in get_args(annotation) if t is not type(None)), annotation)
+    names = list(section.model_fields)
+    close = difflib.get_close_matches(location[-1], names, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(names)}"

@@ -1,0 +1,38 @@
+"""Where things are: every path that a stage reads or writes, relative to the project's root."""
+
+from pathlib import Path
+
+RAW = Path("data/raw")
+SPLIT = Path("data/split.csv")
+IMAGES = Path("data/images")
+FEATURES = Path("data/features")
+BACKBONE = Path("models/backbone")
+BASELINE = Path("models/baseline")
+FINETUNED = Path("models/finetuned")
+PACKAGED = Path("models/packaged")
+BUNDLE = "bundle.json"  # inside PACKAGED
+REPORTS = Path("reports")
+PAGE = REPORTS / "index.html"
+PIPELINE = Path("dvc.yaml")
+LOCK = Path("dvc.lock")
+PARAMS = Path("params.yaml")
+CONF = Path("conf")
+
+
+def home() -> Path:
+    """The project's root, also from a temporary folder in which DVC runs an experiment."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if folder.name == ".dvc" and "tmp" in here.relative_to(folder).parts[:1]:
+            return folder.parent
+    return here
+
+
+def report(stage: str) -> Path:
+    """The folder of a stage's record, tables and pictures."""
+    return REPORTS / stage
+
+
+def record(stage: str) -> Path:
+    """The file of a stage's record."""
+    return report(stage) / "record.json"

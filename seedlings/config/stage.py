@@ -1,0 +1,47 @@
+"""The stage: a script in stages/, the parameters that it declares, and its record."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, get_type_hints
+
+from seedlings.config import params, paths, pipeline
+from seedlings.config.params import Section
+from seedlings.config.records import Record
+
+Observer = Callable[[Record], AbstractContextManager[None]]
+
+
+def run(name: str, observe: Observer) -> None:
+    """Run the function `main` of stages/<name>.py and write its record.
+
+    The function gets the parameters that dvc.yaml declares for the stage and no others. `observe`
+    surrounds it; it sees the record and changes nothing. Raises what the function raises.
+    """
+    tree = params.read()
+    declared = pipeline.declared(name, params.flatten(tree))
+    record = Record(name, declared, pipeline.reads(name))
+    with observe(record):
+        main = importlib.import_module(f"stages.{name}").main
+        main(record, **arguments(main, tree, list(declared)))
+        record.write(paths.record(name))
+
+
+def arguments(
+    main: Callable[..., None], tree: Mapping[str, Any], declared: list[str]
+) -> dict[str, Any]:
+    """Return a value for each keyword argument of a stage's function, by its name.
+
+    An argument whose type is a section is that section with the declared keys alone; any other is
+    a key at the top of params.yaml. Raises SeedlingsError for a value that is not allowed.
+    """
+    found: dict[str, Any] = {}
+    for name, kind in get_type_hints(main).items():
+        if name in ("record", "return"):
+            continue
+        if issubclass(kind, Section):
+            keys = [key.removeprefix(f"{name}.") for key in declared if key.startswith(f"{name}.")]
+            found[name] = params.restrict(params.check(tree[name], kind, name), keys)
+        elif name in declared:
+            found[name] = tree[name]
+    return found

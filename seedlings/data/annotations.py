@@ -1,0 +1,101 @@
+"""Annotations: a CSV file with the path and the label of each image."""
+
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import pandas as pd
+
+from seedlings.data.params import Annotations
+from seedlings.errors import SeedlingsError
+from seedlings.tasks import Task
+
+
+def read(raw: Path, annotations: Annotations, task: Task) -> tuple[pd.DataFrame, list[str]]:
+    """Return every image in the annotations, sorted by path, and why other rows cannot be used.
+
+    Columns: path (relative to `raw`, with /), label (text), and split (""). Several tags of one
+    image have one space between them.
+
+    Raises SeedlingsError where the file is missing, is not CSV, or has no such column.
+    """
+    cells = _cells(annotations.table(raw), annotations)
+    rows, reasons, seen = [], [], set()
+    for number, (name, text) in enumerate(cells, start=2 if annotations.header else 1):
+        path = _path(name, annotations)
+        label = _label(text, annotations)
+        problem = task.problem(label) or _problem(raw, path)
+        if path in seen:
+            problem = f"{path} is named a second time"
+        seen.add(path)
+        if problem:
+            reasons.append(f"{annotations.table(raw)}, line {number}: {problem}")
+        else:
+            rows.append((str(path), label, ""))
+    table = pd.DataFrame(rows, columns=["path", "label", "split"], dtype=str)
+    return table.sort_values("path", ignore_index=True), reasons
+
+
+def unnamed(raw: Path, table: pd.DataFrame, annotations: Annotations) -> list[str]:
+    """Return the files in `raw` that the annotations do not name, sorted."""
+    named = {*table["path"], annotations.file}
+    files = (path.relative_to(raw).as_posix() for path in raw.rglob("*") if path.is_file())
+    return sorted(set(files) - named)
+
+
+def _cells(path: Path, annotations: Annotations) -> list[tuple[str, str]]:
+    """The cells of the two columns, as text, row by row."""
+    if not path.is_file():
+        raise SeedlingsError(
+            f"data.annotations.file: expected a CSV file at {path}, found none; "
+            "it is looked for in what data.path (and data.folder) holds"
+        )
+    try:
+        table = pd.read_csv(
+            path,
+            header=0 if annotations.header else None,
+            dtype=str,
+            keep_default_na=False,
+            skipinitialspace=True,
+        )
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise SeedlingsError(f"{path} is no CSV file in UTF-8: {error}") from error
+    columns = [
+        _column(table, wanted, path, key)
+        for wanted, key in ((annotations.path, "path"), (annotations.label, "label"))
+    ]
+    return list(zip(*(column.str.strip() for column in columns), strict=True))
+
+
+def _column(table: pd.DataFrame, wanted: int | str, path: Path, key: str) -> pd.Series:
+    names = list(table.columns)
+    if isinstance(wanted, str) and wanted in names:
+        return table[wanted]
+    if isinstance(wanted, int) and 0 <= wanted < len(names):
+        return table.iloc[:, wanted]
+    raise SeedlingsError(
+        f"data.annotations.{key}: expected a column of {path}, found {wanted!r}; there are "
+        f"{', '.join(map(str, names))} (numbered from 0)"
+    )
+
+
+def _path(name: str, annotations: Annotations) -> PurePosixPath:
+    """Return the path of an image: that of its row, or the last part of that alone."""
+    if annotations.match == "name":
+        name = PureWindowsPath(name).name  # knows both kinds of slashes
+    return PurePosixPath(annotations.images) / (name + annotations.ending)
+
+
+def _label(text: str, annotations: Annotations) -> str:
+    if not annotations.separator:
+        return text
+    tags = [tag.strip() for tag in text.split(annotations.separator)]
+    return " ".join(tag.replace(" ", "_") for tag in tags if tag)
+
+
+def _problem(raw: Path, path: PurePosixPath) -> str | None:
+    if path.is_absolute() or ".." in path.parts:
+        return f"{path} leaves the folder of images"
+    try:
+        there = (raw / path).is_file()
+    except OSError as error:
+        return f"{raw / path} cannot be looked for ({error.strerror})"
+    return None if there else f"{raw / path} is not there"

@@ -1,0 +1,61 @@
+"""Parameters of the sections `data` and `split`."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from seedlings.config.params import Checksum, Count, PositiveShare, Section
+
+
+class Sample(Section):
+    images_per_class: Count
+    size: Annotated[int, Field(ge=32, le=1024)]
+
+
+class Limits(Section):
+    files: Count
+    bytes: Count
+
+
+class Annotations(Section):
+    file: str | None
+    path: int | str
+    label: int | str
+    header: bool
+    images: str
+    match: Literal["path", "name"]
+    ending: str
+    separator: str
+
+    def table(self, raw: Path) -> Path:
+        """Return the path of the CSV file below the folder `raw`."""
+        return raw / (self.file or "")
+
+    @model_validator(mode="after")
+    def _names_need_a_header(self) -> Self:
+        named = [column for column in (self.path, self.label) if isinstance(column, str)]
+        if named and not self.header:
+            raise ValueError(f"a column by its number where there is no header, found {named[0]!r}")
+        return self
+
+
+class Data(Section):
+    source: Literal["sample", "archive", "folder", "mnist", "digits"]
+    path: str
+    url: Annotated[str, Field(pattern=r"^https?://.+/.+")] | None
+    checksum: Checksum | None
+    folder: str | None
+    annotations: Annotations
+    on_bad_image: Literal["refuse", "skip"]
+    sample: Sample
+    limits: Limits
+
+
+class Split(Section):
+    rule: Literal["per_class", "share", "folders"]
+    validation_per_class: Count
+    validation_share: PositiveShare
+    test_share: PositiveShare
+    duplicate_distance: Annotated[int, Field(ge=0, le=16)] | None
+    crossing_duplicates: Literal["refuse", "accept"]

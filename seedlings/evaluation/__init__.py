@@ -1,0 +1,1 @@
+"""Evaluation: model outputs on a split, metrics, and one evaluator for each task."""

@@ -1,0 +1,41 @@
+"""The evaluator of each task, and the metrics with and without crossing duplicates."""
+
+import pandas as pd
+
+from seedlings.evaluation.classes import ClassEvaluator
+from seedlings.evaluation.evaluators import Evaluator, Results
+from seedlings.evaluation.numbers import NumberEvaluator
+from seedlings.evaluation.params import Evaluate
+from seedlings.evaluation.tags import TagEvaluator
+from seedlings.io import split_table
+from seedlings.tasks import TASKS
+
+EVALUATORS: dict[str, type[Evaluator]] = {
+    "multiclass": ClassEvaluator,
+    "binary": ClassEvaluator,
+    "multilabel": TagEvaluator,
+    "regression": NumberEvaluator,
+}
+
+
+def evaluator(task: str, table: pd.DataFrame, params: Evaluate, seed: int) -> Evaluator:
+    """Return the evaluator of a task for the test rows of a split's table."""
+    return EVALUATORS[task](TASKS[task], table, params, seed)
+
+
+def score(
+    task: str, table: pd.DataFrame, params: Evaluate, seed: int, results: Results
+) -> dict[str, float]:
+    """Return the metrics of all models on the test images, as `name/metric`.
+
+    Where groups of duplicates cross the splits, the same metrics follow on the test images that have
+    no duplicate in another split, as `without_crossing/name/metric`.
+    """
+    metrics = evaluator(task, table, params, seed).score(results)
+    crossing = split_table.crossing(table)[split_table.rows(table, "test")]
+    if not crossing.any() or crossing.all():
+        return metrics
+    rest = table[~((table["split"] == "test") & split_table.crossing(table))]
+    kept = {name: outputs[~crossing] for name, outputs in results.items()}
+    others = evaluator(task, rest, params, seed).score(kept)
+    return metrics | {f"without_crossing/{name}": value for name, value in others.items()}

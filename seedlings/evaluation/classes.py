@@ -1,0 +1,94 @@
+"""The evaluator of classes: several, or two."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from seedlings.evaluation import metrics
+from seedlings.evaluation.evaluators import Evaluator, Outputs, Results
+from seedlings.plots import charts
+
+
+class ClassEvaluator(Evaluator):
+    """Several classes, or two."""
+
+    def predictions(self, results: Results) -> pd.DataFrame:
+        """Each model's class and its probability."""
+        columns = {"path": self.rows["path"], "label": self.rows["label"]}
+        for name, outputs in results.items():
+            probabilities = self._task.columns(outputs)
+            columns[name] = self._predicted(probabilities)
+            columns[f"{name}_probability"] = probabilities.max(axis=1).round(6)
+        return pd.DataFrame(columns)
+
+    def pairs(self, results: Results) -> pd.DataFrame:
+        """The classes."""
+        predicted = {name: self._predicted(self._task.columns(o)) for name, o in results.items()}
+        return pd.DataFrame({"label": self.rows["label"], **predicted})
+
+    def table(self, outputs: Outputs) -> pd.DataFrame:
+        """Precision, recall, F1 and the number of test images of each class."""
+        return metrics.per_class(self.truth, self._task.columns(outputs), self.names)
+
+    def draw(self, results: Results, report: Path) -> list[Path]:
+        """The confusion matrices, reliability, ROC and precision-recall."""
+        matrices = {}
+        for name, outputs in results.items():
+            counts = metrics.confusion(self.truth, self._task.columns(outputs))
+            matrices[f"{name}: {np.trace(counts) / counts.sum():.1%} accuracy"] = counts
+        charts.confusion_matrices(matrices, self.names, report / "confusion.png")
+        probabilities = {name: self._task.columns(outputs) for name, outputs in results.items()}
+        confidence = {name: given.max(axis=1) for name, given in probabilities.items()}
+        correct = {n: given.argmax(axis=1) == self.truth for n, given in probabilities.items()}
+        truth = self.truth[:, None] == np.arange(len(self.names))
+        if len(self.names) == 2:  # the curves of one class against the other, not of both
+            truth, probabilities = truth[:, 1:], {n: p[:, 1:] for n, p in probabilities.items()}
+        return [
+            report / "confusion.png",
+            *self._draw_reliability(confidence, correct, report),
+            *self._draw_roc_pr(truth, probabilities, report),
+        ]
+
+    def mistakes(self, outputs: Outputs) -> Iterator[tuple[int, str]]:
+        """The most confident first."""
+        probabilities = self._task.columns(outputs)
+        predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+        wrong = np.flatnonzero(predicted != self.truth)
+        for row in wrong[np.argsort(-confidence[wrong], kind="stable")]:
+            label = self.rows["label"].iloc[row]
+            yield int(row), f"{label}\nas {self.names[predicted[row]]}\n{confidence[row]:.0%}"
+
+    def successes(self, outputs: Outputs) -> Iterator[tuple[int, str]]:
+        """The most confident first."""
+        probabilities = self._task.columns(outputs)
+        confidence = probabilities.max(axis=1)
+        correct = np.flatnonzero(probabilities.argmax(axis=1) == self.truth)
+        for row in correct[np.argsort(-confidence[correct], kind="stable")]:
+            yield int(row), f"{self.rows['label'].iloc[row]}\n{confidence[row]:.0%}"
+
+    def _predicted(self, probabilities: Outputs) -> NDArray[np.str_]:
+        return np.array(self.names)[probabilities.argmax(axis=1)]
+
+    def _summary(self, outputs: Outputs) -> dict[str, float]:
+        bins = self._params.calibration_bins
+        return metrics.summarize(
+            self.truth, self._task.columns(outputs), bins=bins, **self._interval()
+        )
+
+    def _trivial(self) -> dict[str, float]:
+        return {"majority/accuracy": metrics.majority_accuracy(self.seen, self.truth)}
+
+    def _compare(self, baseline: Outputs, finetuned: Outputs) -> dict[str, float]:
+        first, second = (
+            self._task.columns(outputs).argmax(axis=1) == self.truth
+            for outputs in (baseline, finetuned)
+        )
+        test = metrics.mcnemar(first, second)
+        return {
+            "mcnemar/only_baseline_right": float(test.only_first),
+            "mcnemar/only_finetuned_right": float(test.only_second),
+            "mcnemar/p_value": test.p_value,
+        }

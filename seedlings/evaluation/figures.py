@@ -1,0 +1,60 @@
+"""Figures of the evaluation: training curves, the worst mistakes, and the augmentations."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from seedlings.io import store
+from seedlings.plots import charts, image_grid
+from seedlings.plots.image_grid import Image, Row, Tile
+from seedlings.training.augmentations import Augmentation
+
+_COLUMNS = 6
+_VARIANTS = 8
+
+
+def curves(history: Path, metric: str, path: Path) -> None:
+    """Draw the loss and the metric of a training by epoch, from its history.csv."""
+    table = pd.read_csv(history)
+    named = {"score": metric, "val_score": f"val_{metric}"}
+    charts.curves(table.rename(columns=named).to_dict("list"), metric, path)
+
+
+def augmentations(cutouts: Path, augmentation: Augmentation, path: Path) -> None:
+    """Draw every augmentation alone, and all together, on the first image of an array."""
+    image = store.read(cutouts, 0, 1)[0]
+    rows = [Row("not augmented", [Tile(image)])]
+    for name in augmentation.active:
+        rows.append(Row(f"{name} alone", _variants(image, augmentation.alone(name))))
+    rows.append(Row("all together", _variants(image, augmentation)))
+    image_grid.write(image_grid.draw(rows), path)
+
+
+def _variants(image: Image, augmentation: Augmentation) -> list[Tile]:
+    return [Tile(augmentation.one(image, np.random.default_rng(n))) for n in range(_VARIANTS)]
+
+
+def mistakes(
+    cutouts: Path,
+    places: NDArray[np.int64],
+    wrong: Sequence[tuple[int, str]],
+    *,
+    path: Path,
+    most: int,
+) -> None:
+    """Draw the worst mistakes on test images, at most `most` of them.
+
+    `places` are the test rows of the array `cutouts`; `wrong` names test rows, the worst first,
+    each with its caption.
+    """
+    tiles = []
+    for row, caption in wrong[:most]:
+        place = int(places[row])
+        tiles.append(Tile(store.read(cutouts, place, place + 1)[0], caption))
+    rows = [Row(f"The {len(tiles)} worst of {len(wrong)} mistakes on {len(places)} test images")]
+    for start in range(0, len(tiles), _COLUMNS):
+        rows.append(Row("", tiles[start : start + _COLUMNS]))
+    image_grid.write(image_grid.draw(rows, tile=120), path)

@@ -1,0 +1,41 @@
+"""Model outputs: the predictions of the trained models for one split."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from seedlings.io import store
+from seedlings.networks.runtime import keras
+from seedlings.tasks import Task
+from seedlings.training import batches
+
+_BATCH = 64
+
+
+def predict(
+    model: "keras.Model", array: Path, table: pd.DataFrame, task: Task, *, split: str = "test"
+) -> NDArray[np.float32]:
+    """What the model gives for the rows of one split of a stored array: rows x units."""
+    with batches.of_split(array, table, task, split, size=_BATCH) as rows:
+        return model.predict(rows, verbose=0)
+
+
+def predict_finetuned(
+    model: "keras.Model",
+    features: Path,
+    images: Path,
+    table: pd.DataFrame,
+    task: Task,
+    *,
+    split: str = "test",
+) -> NDArray[np.float32]:
+    """What the whole fine-tuned model gives for the rows of one split.
+
+    Its head takes the stored features, which saves running the feature extractor again; where there are none,
+    as from scratch, the whole takes the images. Both are the same function.
+    """
+    if store.shape(features)[0] > 0:
+        return predict(model.get_layer("head"), features, table, task, split=split)
+    return predict(model, images, table, task, split=split)

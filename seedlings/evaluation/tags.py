@@ -1,0 +1,78 @@
+"""The evaluator of tags: several an image."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from seedlings.evaluation import metrics
+from seedlings.evaluation.evaluators import Evaluator, Outputs, Results
+from seedlings.plots import charts
+
+
+class TagEvaluator(Evaluator):
+    """Several tags an image; one is given where its output reaches `evaluate.tag_threshold`."""
+
+    def predictions(self, results: Results) -> pd.DataFrame:
+        """Each model's tags, and the F2 of the image."""
+        columns = {"path": self.rows["path"], "label": self.rows["label"]}
+        for name, outputs in results.items():
+            given = self._given(outputs)
+            columns[name] = [" ".join(np.array(self.names)[row]) for row in given]
+            columns[f"{name}_f2"] = metrics.f2_per_image(self.truth > 0, given).round(6)
+        return pd.DataFrame(columns)
+
+    def pairs(self, results: Results) -> pd.DataFrame:
+        """Every tag of every image: present or absent."""
+        words = np.array(["absent", "present"])
+        predicted = {n: words[self._given(o).ravel().astype(int)] for n, o in results.items()}
+        return pd.DataFrame({"label": words[self.truth.ravel().astype(int)], **predicted})
+
+    def table(self, outputs: Outputs) -> pd.DataFrame:
+        """Precision, recall, F1, F2 and the number of test images of each tag."""
+        return metrics.per_tag(self.truth > 0, self._given(outputs), self.names)
+
+    def draw(self, results: Results, report: Path) -> list[Path]:
+        """The F2 of each tag, reliability, ROC and precision-recall."""
+        columns = {name: self.table(outputs)["f2"].tolist() for name, outputs in results.items()}
+        charts.bars(columns, self.names, "F2", report / "tags.png")
+        confidence = {name: outputs.ravel() for name, outputs in results.items()}
+        truth = dict.fromkeys(results, self.truth.ravel() > 0)
+        return [
+            report / "tags.png",
+            *self._draw_reliability(confidence, truth, report),
+            *self._draw_roc_pr(self.truth > 0, results, report),
+        ]
+
+    def mistakes(self, outputs: Outputs) -> Iterator[tuple[int, str]]:
+        """The images of the lowest F2 first."""
+        given = self._given(outputs)
+        f2 = metrics.f2_per_image(self.truth > 0, given)
+        for row in np.argsort(f2, kind="stable"):
+            if f2[row] < 1.0:
+                tags = " ".join(np.array(self.names)[given[row]]) or "nothing"
+                yield int(row), f"{self.rows['label'].iloc[row]}\nas {tags}\nF2 {f2[row]:.2f}"
+
+    def successes(self, outputs: Outputs) -> Iterator[tuple[int, str]]:
+        """The images of which all tags are right."""
+        for row in np.flatnonzero((self._given(outputs) == (self.truth > 0)).all(axis=1)):
+            yield int(row), str(self.rows["label"].iloc[row])
+
+    def _given(self, outputs: Outputs) -> NDArray[np.bool_]:
+        return outputs >= self._params.tag_threshold
+
+    def _summary(self, outputs: Outputs) -> dict[str, float]:
+        return metrics.summarize_tags(self.truth > 0, self._given(outputs), **self._interval())
+
+    def _trivial(self) -> dict[str, float]:
+        frequent = self.seen.mean(axis=0) >= self._params.tag_threshold
+        given = np.broadcast_to(frequent, self.truth.shape)
+        return {"majority/f2": float(metrics.f2_per_image(self.truth > 0, given).mean())}
+
+    def _compare(self, baseline: Outputs, finetuned: Outputs) -> dict[str, float]:
+        first, second = (
+            metrics.f2_per_image(self.truth > 0, self._given(o)) for o in (baseline, finetuned)
+        )
+        return {"wilcoxon/p_value": metrics.wilcoxon(first, second)}

@@ -1,0 +1,1 @@
+"""Explanation: gradients, activation maximisation and saliency."""

@@ -1,0 +1,96 @@
+"""Saliency: which parts of an image a model's answer depends on."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import matplotlib
+import numpy as np
+from numpy.typing import NDArray
+
+from seedlings.explain import gradients
+from seedlings.explain.gradients import Pixels
+from seedlings.explain.params import Explain
+from seedlings.networks.runtime import keras, tf
+from seedlings.tasks import Direction
+
+Image = NDArray[np.uint8]
+Heat = NDArray[np.float32]  # H x W, 0..1
+
+
+class Explainer:
+    """Saliency maps of a differentiable model, for the output with the highest score."""
+
+    def __init__(self, model: "keras.Model", directions: Sequence[Direction]) -> None:
+        self._model = model
+        self._gradient = gradients.gradient(model)
+        self._maps, self._rest = gradients.last_map(model)
+        self._window = gradients.window(model)
+        self._units = np.array([unit for _, unit, _ in directions])
+        self._signs = np.array([sign for _, _, sign in directions], np.float32)
+
+    def overlays(self, image: Image, params: Explain, seed: int) -> list[Image]:
+        """Both maps of one image, on the image."""
+        maps = self.smoothgrad(image, params, seed), self.grad_cam(image)
+        return [overlay(image, heat) for heat in maps]
+
+    def smoothgrad(self, image: Image, params: Explain, seed: int) -> Heat:
+        """On which pixels the answer depends (H x W): the mean gradient around the image.
+
+        The image is H x W x 3, RGB uint8. SmoothGrad, Smilkov et al. (2017).
+        """
+        pixels = image.astype(np.float32)
+        unit, sign = self._highest(pixels)
+        samples = params.smoothgrad_samples
+        deviation = params.smoothgrad_noise * float(np.ptp(pixels))
+        noise = np.random.default_rng(seed).normal(0.0, deviation, (samples, *pixels.shape))
+        noisy = pixels + noise.astype(np.float32)
+        units, signs = np.full(samples, unit), np.full(samples, sign)
+        _, slopes = self._gradient(noisy, units, signs)
+        return _normalized(np.abs(slopes.mean(axis=0)).max(axis=-1))
+
+    def grad_cam(self, image: Image) -> Heat:
+        """On which part of the image (H x W) the answer depends.
+
+        The last map's channels, weighed by their mean gradient: Selvaraju et al. (2017). The image
+        is H x W x 3, RGB uint8.
+        """
+        pixels = image.astype(np.float32)
+        unit, sign = self._highest(pixels)
+        maps = self._maps(pixels[None], training=False)
+        with tf.GradientTape() as tape:
+            tape.watch(maps)
+            score = sign * self._rest(maps, training=False)[0, unit]
+        weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2), keepdims=True)
+        heat = np.maximum(np.asarray(tf.reduce_sum(weights * maps, axis=-1))[0], 0.0)
+        top, left, height, width = self._window
+        whole = np.zeros(pixels.shape[:2], np.float32)
+        whole[top : top + height, left : left + width] = cv2.resize(
+            heat, (width, height), interpolation=cv2.INTER_CUBIC
+        )
+        return _normalized(whole)
+
+    def _highest(self, pixels: Pixels) -> tuple[np.int64, np.float32]:
+        """The output that speaks for the answer, and which way."""
+        scores = np.asarray(self._model(pixels[None], training=False))[0]
+        highest = int(np.argmax(self._signs * scores[self._units]))
+        return self._units[highest], self._signs[highest]
+
+
+def overlay(image: Image, heat: Heat) -> Image:
+    """A map on its image: the image in grey, warm where the map is high."""
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    colours = matplotlib.colormaps["inferno"](heat)[:, :, :3] * 255.0
+    strength = 0.25 + 0.6 * heat[:, :, None]
+    return np.round((1.0 - strength) * grey + strength * colours).astype(np.uint8)
+
+
+def share_inside(heat: Heat, mask: NDArray[np.bool_]) -> float:
+    """The share (0..1) of a map's mass that lies inside a mask (H x W)."""
+    return float(heat[mask].sum() / heat.sum()) if heat.any() else 0.0
+
+
+def _normalized(values: NDArray[Any]) -> Heat:
+    """Values as 0..1, the brightest hundredth cut off, so that single pixels do not rule."""
+    high = max(float(np.quantile(values, 0.99)), 1e-12)
+    return np.clip(values / high, 0.0, 1.0).astype(np.float32)

@@ -1,0 +1,48 @@
+"""Partial results: what a long stage has finished, so that a killed one resumes there."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seedlings.io.files import remove, replacing
+
+
+class PartialResults:
+    """Named results in a hidden folder beside their target; each appears whole or not at all.
+
+    They are valid for one `key` alone: a digest of everything that they depend on.
+    """
+
+    def __init__(self, target: Path, key: str) -> None:
+        self._folder = target.with_name(f".{target.name}.parts")
+        marker = self._folder / "key"
+        if not marker.is_file() or marker.read_text(encoding="utf-8") != key:
+            remove(self._folder)
+            with replacing(marker) as scratch:
+                scratch.write_text(key, encoding="utf-8")
+
+    def __contains__(self, name: str) -> bool:
+        return self._file(name).is_file()
+
+    def save(self, name: str, arrays: Sequence[NDArray], facts: Any = None) -> None:
+        """Save arrays, and facts that JSON can hold, in the place of what had this name."""
+        numbered: dict[str, Any] = {f"{n:06d}": array for n, array in enumerate(arrays)}
+        with replacing(self._file(name)) as scratch, scratch.open("wb") as file:
+            np.savez(file, facts=np.array(json.dumps(facts)), **numbered)
+
+    def load(self, name: str) -> tuple[list[NDArray], Any]:
+        """Return the arrays and the facts of this name."""
+        with np.load(self._file(name), allow_pickle=False) as saved:
+            names = sorted(entry for entry in saved.files if entry != "facts")
+            return [saved[entry] for entry in names], json.loads(str(saved["facts"]))
+
+    def remove(self) -> None:
+        """Remove all of them: the target is complete."""
+        remove(self._folder)
+
+    def _file(self, name: str) -> Path:
+        return self._folder / f"{name}.npz"

@@ -1,0 +1,38 @@
+"""The table of the split, data/split.csv: path, label, split and group of every image."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seedlings.io.files import write_csv
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SPLITS = ("train", "validation", "test")
+COLUMNS = ["path", "label", "split", "group"]
+
+
+def write(table: "pd.DataFrame", path: Path) -> None:
+    """Write the table (columns path, label, split, group) as CSV, whole or not at all."""
+    write_csv(path, table[COLUMNS])
+
+
+def read(path: Path) -> "pd.DataFrame":
+    """Return the table in a file: text columns path, label and split, and the number group."""
+    import pandas as pd
+
+    text = {"path": str, "label": str, "split": str}
+    return pd.read_csv(path, dtype=text, keep_default_na=False)
+
+
+def rows(table: "pd.DataFrame", split: str) -> NDArray[np.int64]:
+    """Return the row numbers of one split, in their order."""
+    return np.flatnonzero((table["split"] == split).to_numpy())
+
+
+def crossing(table: "pd.DataFrame") -> NDArray[np.bool_]:
+    """Return for each row whether its group of duplicates is in more than one split."""
+    return (table.groupby("group")["split"].transform("nunique") > 1).to_numpy()

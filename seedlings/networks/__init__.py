@@ -1,0 +1,1 @@
+"""Networks: backbones, architectures, saving and loading, and features computed once."""

@@ -1,0 +1,186 @@
+"""Networks: what is trained here, and how it goes on top of a backbone."""
+
+from typing import TYPE_CHECKING, Any
+
+from seedlings.errors import SeedlingsError
+from seedlings.networks.params import ConvNet, Head, Penalty, Regularization
+from seedlings.networks.runtime import keras
+
+if TYPE_CHECKING:
+    from seedlings.networks.backbones import Backbone
+    from seedlings.tasks import Task
+
+
+def baseline(image_shape: tuple[int, ...], units: int, task: "Task") -> "keras.Model":
+    """The chapter's baseline: pixels / 255, flatten, dense, and the task's activation.
+
+    That is a logistic regression for classes and tags, a linear one for numbers. Takes
+    N x image_shape RGB uint8, gives N x units.
+    """
+    images = keras.Input(image_shape, dtype="uint8", name="image")
+    x = keras.layers.Rescaling(1.0 / 255.0, name="rescaling")(images)
+    x = keras.layers.Flatten(name="flatten")(x)
+    x = keras.layers.Dense(units, activation=task.activation, name="output")(x)
+    return keras.Model(images, x, name="baseline")
+
+
+def head(
+    backbone: "Backbone",
+    units: int,
+    task: "Task",
+    *,
+    convnet: ConvNet,
+    params: Head,
+    regularization: Regularization,
+    unfreeze_epochs: int = 0,
+) -> "keras.Model":
+    """Return the model that is trained: the trainable layers if unfrozen, a ConvNet, and a head.
+
+    It takes features (N x h x w x C float32) and returns N x units. The trainable layers are its
+    layer `trainable_layers`; without `unfreeze_epochs` it has none.
+
+    Raises SeedlingsError where the backbone has no trainable layers to unfreeze, and where the input
+    of a block is too small.
+    """
+    features = keras.Input(backbone.feature_extractor.output_shape[1:], name="features")
+    x = features
+    if unfreeze_epochs:
+        if backbone.trainable_layers is None:
+            raise SeedlingsError(
+                "finetune.unfreeze.epochs: expected 0, as extract.cut is the backbone's last "
+                f"layer and no layer follows it, found {unfreeze_epochs}; "
+                "cut at an earlier layer (for VGG16 at block4_pool)"
+            )
+        x = backbone.trainable_layers(x)
+    penalties = _penalties(regularization)
+    x = _convnet(x, convnet, penalties)
+    x = _head(x, params, penalties)
+    output = keras.layers.Dense(units, activation=task.activation, name="output", **penalties)
+    return keras.Model(features, output(x), name="head")
+
+
+def assemble(feature_extractor: "keras.Model", head: "keras.Model") -> "keras.Model":
+    """Return the whole model: images (N x H x W x 3, RGB uint8) to the outputs of the head.
+
+    Its layers `feature_extractor` and `head` are the two given models, with the same weights.
+    """
+    images = keras.Input(feature_extractor.input_shape[1:], dtype="uint8", name="image")
+    return keras.Model(images, head(feature_extractor(images)), name="classifier")
+
+
+def _convnet(x: Any, params: ConvNet, penalties: dict[str, Any]) -> Any:
+    """Strided convolutions, then blocks of convolutions.
+
+    Plain blocks (LeCun et al. 1998) pool at their end; before residual ones (He et al. 2016, basic
+    blocks) it is pooled where they are wider or narrower than the block before.
+    """
+    for filters in params.stem_filters:
+        x = _convolution(x, filters, params, penalties, stride=params.stem_stride)
+    for number, filters in enumerate(params.filters):
+        if params.residual:
+            if number and params.pool > 1 and filters != params.filters[number - 1]:
+                x = keras.layers.AveragePooling2D(params.pool)(x)
+            for _ in range(params.convolutions):
+                x = _residual(x, filters, params, penalties)
+        else:
+            x = _plain(x, filters, params, penalties)
+    return x
+
+
+def _plain(x: Any, filters: int, params: ConvNet, penalties: dict[str, Any]) -> Any:
+    for _ in range(params.convolutions):
+        x = _convolution(x, filters, params, penalties)
+    if params.pool > 1:
+        _check_room(x, params.pool)
+        x = keras.layers.MaxPooling2D(params.pool)(x)
+    if params.batch_normalization == "after_pool":
+        x = keras.layers.BatchNormalization(momentum=params.momentum)(x)
+    if params.dropout:
+        x = keras.layers.Dropout(params.dropout)(x)
+    return x
+
+
+def _residual(x: Any, filters: int, params: ConvNet, penalties: dict[str, Any]) -> Any:
+    """Two convolutions beside a shortcut, which a 1 x 1 convolution widens where it has to."""
+    shortcut = x
+    if x.shape[-1] != filters:
+        shortcut = keras.layers.Conv2D(filters, 1, use_bias=False, **_kernel(penalties))(x)
+        shortcut = _normalized(shortcut, params)
+    y = _convolution(x, filters, params, penalties)
+    y = _convolution(y, filters, params, penalties, activated=False)
+    y = keras.layers.Activation("relu")(keras.layers.Add()([y, shortcut]))
+    return keras.layers.Dropout(params.dropout)(y) if params.dropout else y
+
+
+def _convolution(
+    x: Any,
+    filters: int,
+    params: ConvNet,
+    penalties: dict[str, Any],
+    *,
+    stride: int = 1,
+    activated: bool = True,
+) -> Any:
+    """A convolution and ReLU, with batch normalisation between them if asked."""
+    _check_room(x, params.kernel if params.padding == "valid" else stride)
+    normalized = params.batch_normalization == "after_convolution"
+    x = keras.layers.Conv2D(
+        filters,
+        params.kernel,
+        strides=stride,
+        padding=params.padding,
+        use_bias=not normalized,
+        **(_kernel(penalties) if normalized else penalties),
+    )(x)
+    x = _normalized(x, params)
+    return keras.layers.Activation("relu")(x) if activated else x
+
+
+def _normalized(x: Any, params: ConvNet) -> Any:
+    if params.batch_normalization != "after_convolution":
+        return x
+    return keras.layers.BatchNormalization(momentum=params.momentum)(x)
+
+
+def _head(x: Any, params: Head, penalties: dict[str, Any]) -> Any:
+    x = _pooling(params.pooling)(x)
+    if params.batch_normalization:
+        x = keras.layers.BatchNormalization(momentum=params.momentum, name="normalization")(x)
+    if params.dropout:
+        x = keras.layers.Dropout(params.dropout, name="dropout")(x)
+    for width in params.dense:
+        x = keras.layers.Dense(width, activation="relu", **penalties)(x)
+    return x
+
+
+def _pooling(name: str) -> "keras.layers.Layer":
+    if name == "flatten":
+        return keras.layers.Flatten(name="pooling")
+    if name == "max":
+        return keras.layers.GlobalMaxPooling2D(name="pooling")
+    return keras.layers.GlobalAveragePooling2D(name="pooling")
+
+
+def _penalties(params: Regularization) -> dict[str, Any]:
+    """What is added to the loss for kernels, biases and outputs, as keywords of a Keras layer."""
+    parts = {"kernel": params.kernel, "bias": params.bias, "activity": params.activity}
+    penalties = {f"{name}_regularizer": _penalty(part) for name, part in parts.items()}
+    return {name: penalty for name, penalty in penalties.items() if penalty}
+
+
+def _penalty(params: Penalty) -> Any:
+    return keras.regularizers.L1L2(params.l1, params.l2) if params.l1 or params.l2 else None
+
+
+def _kernel(penalties: dict[str, Any]) -> dict[str, Any]:
+    """The penalties of a layer without a bias, whose output is normalised anyway."""
+    return {name: value for name, value in penalties.items() if name == "kernel_regularizer"}
+
+
+def _check_room(x: Any, needed: int) -> None:
+    if min(x.shape[1:3]) < needed:
+        raise SeedlingsError(
+            f"finetune.convnet: expected at least {needed} x {needed} pixels before each layer, "
+            f"found {x.shape[1]} x {x.shape[2]}; take fewer filters (blocks), or a larger "
+            "segment.size"
+        )

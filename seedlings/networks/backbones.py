@@ -1,0 +1,225 @@
+"""Backbones: the networks of keras.applications, in a frozen feature extractor and trainable layers.
+
+Without a backbone (from scratch) the feature extractor is the preprocessing alone.
+"""
+
+import difflib
+import importlib
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seedlings.errors import SeedlingsError
+from seedlings.io import downloads
+from seedlings.networks import models
+from seedlings.networks.params import Extract
+from seedlings.networks.runtime import keras
+
+
+@dataclass(frozen=True, slots=True)
+class Backbone:
+    """A network in two parts, cut at a layer.
+
+    The feature extractor takes images (N x height x width x 3, RGB uint8), crops them, does the
+    backbone's own preprocessing and returns the output of the cut (N x h x w x C, float32); it is
+    frozen. The trainable layers take that and return the backbone's last output; they are None if
+    the cut is the last layer.
+    """
+
+    feature_extractor: "keras.Model"
+    trainable_layers: "keras.Model | None"
+
+    @property
+    def window(self) -> tuple[int, int] | None:
+        """Height and width of the centre crop inside the feature_extractor, if it has one."""
+        for layer in self.feature_extractor.layers:
+            if isinstance(layer, keras.layers.CenterCrop):
+                return layer.height, layer.width
+        return None
+
+
+def build(params: Extract, height: int, width: int) -> Backbone:
+    """The backbone that the parameters name, for images of height x width, with its weights.
+
+    Raises SeedlingsError for an unknown backbone or layer, a layer that is no clean cut, an image
+    too small, and weights that cannot be had.
+    """
+    images = keras.Input((height, width, 3), dtype="uint8", name="image")
+    cropped = _crop(images, params)
+    if params.from_scratch:
+        return Backbone(
+            keras.Model(images, _scale(cropped, params), name="feature_extractor"), None
+        )
+    application, preprocess = _find(params.backbone)
+    backbone = _with_weights(application, params, tuple(cropped.shape[1:]))
+    last = _find_layer(backbone, params.last, "last") if params.last else backbone.layers[-1]
+    cut = _find_layer(backbone, params.cut, "cut")
+    pixels = preprocess(keras.ops.cast(_colours(cropped, params), "float32"))
+    below = keras.Model(backbone.input, cut.output, name="below")
+    feature_extractor = keras.Model(images, below(pixels), name="feature_extractor")
+    feature_extractor.trainable = False
+    return Backbone(feature_extractor, _trainable_layers(backbone, cut, last, params))
+
+
+def _crop(images: Any, params: Extract) -> Any:
+    """The images without the rows and columns that are never looked at, then their centre."""
+    top, bottom, left, right = params.cropping
+    height, width = images.shape[1:3]
+    if top + bottom >= height or left + right >= width:
+        raise SeedlingsError(
+            f"extract.cropping: expected something to be left of {height} x {width} pixels "
+            f"(segment.size), found {params.cropping}"
+        )
+    x = images
+    if any(params.cropping):
+        x = keras.layers.Cropping2D(((top, bottom), (left, right)), name="cropping")(x)
+    if params.center_crop:
+        if params.center_crop[0] > x.shape[1] or params.center_crop[1] > x.shape[2]:
+            raise SeedlingsError(
+                f"extract.center_crop: expected at most {x.shape[1]} x {x.shape[2]} pixels "
+                f"(segment.size less extract.cropping), found {params.center_crop}"
+            )
+        x = keras.layers.CenterCrop(*params.center_crop, name="center_crop")(x)
+    return x
+
+
+def _colours(images: Any, params: Extract) -> Any:
+    """The images, as grey in all three channels if asked."""
+    if not params.grayscale:
+        return images
+    grey = keras.ops.mean(keras.ops.cast(images, "float32"), axis=-1, keepdims=True)
+    return keras.ops.repeat(grey, 3, axis=-1)
+
+
+def _scale(images: Any, params: Extract) -> Any:
+    """What a network from scratch sees: scaled, and with one channel if grey."""
+    x = keras.ops.cast(images, "float32")
+    if params.grayscale:
+        x = keras.ops.mean(x, axis=-1, keepdims=True)
+    match params.scaling:
+        case "unit":
+            return keras.layers.Rescaling(1.0 / 255.0, name="scaling")(x)
+        case "signed":
+            return keras.layers.Rescaling(1.0 / 127.5, offset=-1.0, name="scaling")(x)
+        case _:
+            return x
+
+
+def save(backbone: Backbone, path: Path) -> None:
+    """Write both parts into the folder `path`."""
+    models.save(backbone.feature_extractor, path / "feature_extractor")
+    if backbone.trainable_layers:
+        models.save(backbone.trainable_layers, path / "trainable_layers")
+
+
+def load(path: Path) -> Backbone:
+    """The backbone in the folder `path`, frozen. Raises SeedlingsError where there is none."""
+    trainable = path / "trainable_layers"
+    backbone = Backbone(
+        models.load(path / "feature_extractor"),
+        models.load(trainable) if trainable.exists() else None,
+    )
+    backbone.feature_extractor.trainable = False
+    return backbone
+
+
+def of_model(model: "keras.Model") -> Backbone:
+    """Return the feature extractor of an assembled model as a backbone without trainable layers."""
+    return Backbone(model.get_layer("feature_extractor"), None)
+
+
+def _find(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The function that makes a backbone, and the preprocessing that belongs to it."""
+    names = [member for member in dir(keras.applications) if member[0].isupper()]
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names
+        raise SeedlingsError(
+            f"extract.backbone: expected a network of keras.applications, found {name!r}; "
+            f"there is {', '.join(close)}"
+        )
+    application = getattr(keras.applications, name)
+    return application, importlib.import_module(application.__module__).preprocess_input
+
+
+def _with_weights(
+    application: Callable[..., Any], params: Extract, shape: tuple[int, int, int]
+) -> "keras.Model":
+    weights = "imagenet" if params.weights == "imagenet" else None
+    try:
+        backbone = application(include_top=False, weights=weights, input_shape=shape)
+    except ValueError as error:
+        raise SeedlingsError(
+            f"extract.backbone {params.backbone} cannot take images of {shape[0]} x {shape[1]} "
+            f"(segment.size): {error}"
+        ) from error
+    except Exception as error:
+        if weights is None:
+            raise
+        raise SeedlingsError(  # Keras raises a plain Exception for a failed download
+            f"the ImageNet weights of {params.backbone} could not be downloaded: {error}\n"
+            "There are two ways out: download the file on a machine with a network and set "
+            "extract.weights to its path and extract.checksum to its checksum; or set "
+            "extract.weights to `random`, which trains nothing in advance"
+        ) from error
+    if params.weights not in ("imagenet", "random"):
+        _load_file(backbone, params)
+    return backbone
+
+
+def _load_file(backbone: "keras.Model", params: Extract) -> None:
+    if params.weights.startswith(("http://", "https://")):
+        path = downloads.retrieve(params.weights, params.checksum)
+    else:
+        path = Path(params.weights)
+        if not path.is_file():
+            raise SeedlingsError(
+                f"extract.weights: expected `random`, `imagenet`, a URL or a file, found no file "
+                f"at {path}\nThere are two ways out: put the file there, or set extract.weights "
+                "to `random`"
+            )
+        downloads.verify(path, params.checksum)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Keras only warns of layers that it leaves random
+            backbone.load_weights(path)
+    except (ValueError, OSError, KeyError, UserWarning) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise SeedlingsError(
+            f"extract.weights: {path} does not hold the weights of {params.backbone} without its "
+            f"top ({reason}); the file must be a .h5 or .weights.h5 of that network"
+        ) from error
+
+
+def _find_layer(backbone: "keras.Model", name: str, key: str) -> "keras.layers.Layer":
+    names = [layer.name for layer in backbone.layers[1:]]
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=5, cutoff=0.5) or names[-8:]
+        raise SeedlingsError(
+            f"extract.{key}: the backbone has no layer {name!r}; "
+            f"near it, or last, are {', '.join(close)} (the last of all is {names[-1]})"
+        )
+    return backbone.get_layer(name)
+
+
+def _trainable_layers(
+    backbone: "keras.Model",
+    cut: "keras.layers.Layer",
+    last: "keras.layers.Layer",
+    params: Extract,
+) -> "keras.Model | None":
+    if cut is last:
+        return None
+    if backbone.layers.index(cut) > backbone.layers.index(last):
+        raise SeedlingsError(
+            f"extract.cut: expected a layer up to {last.name} (extract.last), found {cut.name}, "
+            "which lies above it"
+        )
+    try:
+        return keras.Model(cut.output, last.output, name="trainable_layers")
+    except ValueError as error:
+        raise SeedlingsError(
+            f"extract.cut: {params.backbone} cannot be cut at {params.cut}, as a shortcut goes "
+            "around it; cut at a layer that everything passes, such as the end of a block"
+        ) from error

@@ -1,0 +1,76 @@
+"""Parameters of the section `extract`, and of the architectures in `finetune`."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from seedlings.config.params import Checksum, Count, NotNegative, Section, Share
+
+
+class Extract(Section):
+    backbone: str
+    last: str | None
+    cut: str
+    weights: str
+    checksum: Checksum | None
+    batch_size: Count
+    cropping: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=4, max_length=4)]
+    center_crop: Annotated[list[Count], Field(min_length=2, max_length=2)] | None
+    grayscale: bool
+    scaling: Literal["unit", "signed", "none"]
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether there is no backbone: nothing is frozen, and nothing to compute in advance."""
+        return self.backbone == "none"
+
+    @model_validator(mode="after")
+    def _own_weights_need_a_checksum(self) -> Self:
+        if self.weights not in ("random", "imagenet") and self.checksum is None:
+            raise ValueError(
+                "with a checksum, as weights is a file: DVC knows it by that alone "
+                "(set extract.checksum, or weights to random or imagenet)"
+            )
+        return self
+
+
+class ConvNet(Section):
+    stem_filters: list[Count]
+    stem_stride: Count
+    filters: list[Count]
+    convolutions: Count
+    kernel: Count
+    padding: Literal["valid", "same"]
+    residual: bool
+    pool: Count
+    batch_normalization: Literal["none", "after_convolution", "after_pool"]
+    momentum: Share
+    dropout: Share
+
+    @model_validator(mode="after")
+    def _residual_blocks_have_no_pool_of_their_own(self) -> Self:
+        if self.residual and self.batch_normalization == "after_pool":
+            raise ValueError(
+                "batch_normalization `after_convolution` or `none` with residual blocks, which "
+                "have no pool of their own, found after_pool"
+            )
+        return self
+
+
+class Head(Section):
+    pooling: Literal["average", "max", "flatten"]
+    dense: list[Count]
+    batch_normalization: bool
+    momentum: Share
+    dropout: Share
+
+
+class Penalty(Section):
+    l1: NotNegative
+    l2: NotNegative
+
+
+class Regularization(Section):
+    kernel: Penalty
+    bias: Penalty
+    activity: Penalty

@@ -1,0 +1,1 @@
+"""The model bundle: the fine-tuned model with everything that precedes it."""

@@ -1,0 +1,138 @@
+"""Charts: numbers as pictures; the same numbers give the same bytes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from sklearn.metrics import (
+    ConfusionMatrixDisplay,
+    PrecisionRecallDisplay,
+    PredictionErrorDisplay,
+    RocCurveDisplay,
+)
+
+from seedlings.io.files import replacing
+
+
+def confusion_matrices(
+    matrices: Mapping[str, NDArray[np.int64]], classes: Sequence[str], path: Path
+) -> None:
+    """Draw confusion matrices (title: counts, rows true, columns predicted) side by side, as PNG.
+
+    Colours are shares of the true class, numbers are counts.
+    """
+    side = 2.2 + 0.32 * len(classes)
+    figure = Figure(figsize=(side * len(matrices) + 1.0, side + 0.6), layout="constrained")
+    axes = figure.subplots(1, len(matrices), squeeze=False, sharey=True)[0]
+    for axis, (title, counts) in zip(axes, matrices.items(), strict=True):
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        shown = ConfusionMatrixDisplay(shares, display_labels=classes).plot(
+            ax=axis, cmap="Greens", colorbar=False, im_kw={"vmin": 0.0, "vmax": 1.0}
+        )
+        for (row, column), text in np.ndenumerate(shown.text_):
+            text.set(text=str(counts[row, column] or ""), fontsize=8)
+        axis.tick_params(axis="x", labelrotation=90)
+        axis.tick_params(labelsize=8)
+        axis.set(xlabel="predicted", ylabel="")
+        axis.set_title(title, fontsize=10)
+    axes[0].set_ylabel("true")
+    _save(figure, path)
+
+
+def curves(values: Mapping[str, Sequence[float]], metric: str, path: Path) -> None:
+    """Loss and a metric by epoch, training and validation, as PNG."""
+    figure = Figure(figsize=(9.0, 3.4), layout="constrained")
+    for axis, name in zip(figure.subplots(1, 2), ("loss", metric), strict=True):
+        for key, label in ((name, "training"), (f"val_{name}", "validation")):
+            axis.plot(np.arange(1, len(values[key]) + 1), values[key], label=label)
+        axis.set_xlabel("epoch")
+        axis.set_title(name.replace("_", " "))
+        axis.legend()
+        axis.grid(alpha=0.3)
+    _save(figure, path)
+
+
+def reliability(
+    models: Mapping[str, tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.integer]]],
+    path: Path,
+) -> None:
+    """Draw reliability diagrams, one a model, as PNG.
+
+    Each model has the mean confidence, the accuracy and the count of its bins. The area of a dot is
+    the share of the predictions in its bin.
+    """
+    figure = Figure(figsize=(4.2 * len(models), 4.2), layout="constrained")
+    axes = figure.subplots(1, len(models), squeeze=False, sharex=True, sharey=True)[0]
+    for axis, (name, (confidence, accuracy, count)) in zip(axes, models.items(), strict=True):
+        axis.plot([0, 1], [0, 1], color="black", linewidth=0.8)
+        axis.plot(confidence, accuracy, color="tab:green")
+        axis.scatter(
+            confidence, accuracy, 400.0 * count / count.sum(), color="tab:green", alpha=0.6
+        )
+        axis.set_xlabel("confidence")
+        axis.set_title(name)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("accuracy")
+    _save(figure, path)
+
+
+def roc_pr_curves(
+    truth: NDArray[np.bool_], scores: Mapping[str, NDArray[np.floating]], path: Path
+) -> None:
+    """Draw the ROC and precision-recall curves of each model's scores (N) for labels (N), as PNG."""
+    figure = Figure(figsize=(9.0, 4.2), layout="constrained")
+    roc, precision_recall = figure.subplots(1, 2)
+    for name, values in scores.items():
+        RocCurveDisplay.from_predictions(truth, values, name=name, ax=roc)
+        PrecisionRecallDisplay.from_predictions(truth, values, name=name, ax=precision_recall)
+    roc.plot([0, 1], [0, 1], color="black", linewidth=0.8)
+    for axis, title, x, y in (
+        (roc, "ROC", "false positive rate", "true positive rate"),
+        (precision_recall, "precision and recall", "recall", "precision"),
+    ):
+        axis.set(title=title, xlabel=x, ylabel=y, ylim=(0.0, 1.02), aspect="auto")
+        axis.legend()
+        axis.grid(alpha=0.3)
+    _save(figure, path)
+
+
+def predicted_against_true(
+    predicted: Mapping[str, NDArray[np.floating]], truth: NDArray[np.floating], path: Path
+) -> None:
+    """Draw each model's numbers (N) over the true ones (N), side by side, as PNG."""
+    figure = Figure(figsize=(4.2 * len(predicted), 4.2), layout="constrained")
+    axes = figure.subplots(1, len(predicted), squeeze=False, sharex=True, sharey=True)[0]
+    for axis, (name, values) in zip(axes, predicted.items(), strict=True):
+        PredictionErrorDisplay.from_predictions(
+            truth, values, kind="actual_vs_predicted", subsample=None, ax=axis
+        )
+        axis.set_title(f"{name}: mean absolute error {np.abs(values - truth).mean():.4g}")
+        axis.set(xlabel="predicted", ylabel="")
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("true")
+    _save(figure, path)
+
+
+def bars(
+    columns: Mapping[str, Sequence[float]], names: Sequence[str], title: str, path: Path
+) -> None:
+    """A bar for each name and column, values from 0 to 1, as PNG."""
+    figure = Figure(figsize=(7.0, 1.2 + 0.4 * len(names)), layout="constrained")
+    axis = figure.subplots()
+    height = 0.8 / len(columns)
+    for number, (label, values) in enumerate(columns.items()):
+        places = np.arange(len(names)) + number * height
+        axis.barh(places, values, height, label=label)
+    axis.set_yticks(np.arange(len(names)) + 0.4 - height / 2, names, fontsize=8)
+    axis.invert_yaxis()
+    axis.set_xlim(0.0, 1.0)
+    axis.set_xlabel(title)
+    axis.legend()
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with replacing(path) as scratch:
+        figure.savefig(scratch, format="png", dpi=110, metadata={"Software": None})

@@ -1,0 +1,102 @@
+"""Image grids: rows of small images with captions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+from PIL import ImageDraw, ImageFont
+
+from seedlings import images
+from seedlings.io.files import replacing
+
+Image = NDArray[np.uint8]
+
+TILE = 96  # pixels
+BLANK = np.full((1, 1, 3), 255, np.uint8)
+_PAPER, _INK = (255, 255, 255), (30, 30, 30)
+_MARGIN = 4
+_TEXT = 12
+_LINE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A picture (RGB uint8, any size) and the lines that stand under it."""
+
+    image: Image
+    caption: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Tiles that belong together, under a title."""
+
+    title: str
+    tiles: list[Tile] = field(default_factory=list)
+
+
+def draw(rows: Sequence[Row], tile: int = TILE) -> Image:
+    """Return the grid as one RGB uint8 image; every tile is fitted into tile x tile pixels."""
+    columns = max([1, *(len(row.tiles) for row in rows)])
+    width = _MARGIN + columns * (tile + _MARGIN)
+    font = _font()
+    width = max(width, *(2 * _MARGIN + int(font.getlength(row.title)) for row in rows), 1)
+    heights = [_row_height(row, tile) for row in rows]
+    grid = PillowImage.new("RGB", (width, sum(heights) + _MARGIN), _PAPER)
+    pen = ImageDraw.Draw(grid)
+    y = _MARGIN
+    for row, height in zip(rows, heights, strict=True):
+        if row.title:
+            pen.text((_MARGIN, y), row.title, _INK, font)
+        top = y + (_LINE if row.title else 0)
+        for column, cell in enumerate(row.tiles):
+            x = _MARGIN + column * (tile + _MARGIN)
+            grid.paste(PillowImage.fromarray(fit(cell.image, tile)), (x, top))
+            for number, line in enumerate(cell.caption.splitlines()):
+                text = _shorten(line, tile, font)
+                pen.text((x, top + tile + 2 + number * _LINE), text, _INK, font)
+        y += height
+    return np.asarray(grid)
+
+
+def write(grid: Image, path: Path) -> None:
+    """Write a grid as PNG; the same grid gives the same bytes."""
+    with replacing(path) as scratch:
+        scratch.write_bytes(images.encode_png(grid))
+
+
+def fit(image: Image, tile: int = TILE) -> Image:
+    """The image in a square of tile x tile pixels, its proportions kept, the rest white."""
+    scale = tile / max(image.shape[:2])
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    fitted = np.full((tile, tile, 3), _PAPER[0], np.uint8)
+    top, left = (tile - height) // 2, (tile - width) // 2
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
+    small = cv2.resize(image, (width, height), interpolation=method)
+    fitted[top : top + height, left : left + width] = small
+    return fitted
+
+
+def _row_height(row: Row, tile: int) -> int:
+    captions = max([0, *(len(cell.caption.splitlines()) for cell in row.tiles)])
+    picture = tile + _MARGIN if row.tiles else 0
+    return (_LINE if row.title else 0) + picture + captions * _LINE + 2
+
+
+def _shorten(line: str, tile: int, font: ImageFont.FreeTypeFont) -> str:
+    if font.getlength(line) <= tile:
+        return line
+    while line and font.getlength(line + "…") > tile:
+        line = line[:-1]
+    return line + "…"
+
+
+def _font() -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which comes with matplotlib and has the letters of most languages."""
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return ImageFont.truetype(str(path), _TEXT)

@@ -1,0 +1,1 @@
+"""The report: stand-alone HTML pages, summaries and the diagram of the pipeline."""

@@ -1,0 +1,102 @@
+"""The page of the report: the results of all stages."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from seedlings.config import paths, records
+from seedlings.config.records import Record
+from seedlings.report import diagrams, html, summaries
+from seedlings.report.params import Report
+
+STAGES = (
+    "download",
+    "split",
+    "segment",
+    "extract",
+    "baseline",
+    "finetune",
+    "package",
+    "evaluate",
+    "explain",
+)
+_PAIRS = 8
+_MEGABYTES = 4.0  # of pictures: the page is to be mailed
+
+
+def write(path: Path, params: Report) -> None:
+    """Write the page from what the stages before it left among their outputs."""
+    found = {stage: records.read(paths.record(stage)) for stage in STAGES}
+    needs = {stage: set(record.reads) for stage, record in found.items()}
+    metrics = found["evaluate"].metrics
+    pictures = {stage: record.pictures for stage, record in found.items()}
+    values = {
+        "title": params.title,
+        "metrics": metrics,
+        "models": summaries.models(metrics),
+        "lines": summaries.lines(metrics),
+        "comparison": summaries.comparison(metrics),
+        **_without_crossing(metrics),
+        "counts": found["split"].details["counts"],
+        "weights": found["finetune"].metrics,
+        "details": _details(),
+        "pairs": _pairs(),
+        "activations": _activations(found["explain"].metrics),
+        "diagram": diagrams.draw(needs | {"report": set(needs)}),
+        "box": diagrams.BOX,
+        "width": diagrams.WIDTH,
+        "parameters": _parameters(found),
+        "stages": pictures,
+        "pictures": html.embed([Path(p) for own in pictures.values() for p in own], _MEGABYTES),
+    }
+    html.write(html.TEMPLATES / "report.html", values, path)
+
+
+def _without_crossing(metrics: Mapping[str, float]) -> dict[str, Any]:
+    """Return the metrics without crossing duplicates; empty where there are none."""
+    rest = summaries.without_crossing(metrics)
+    return {
+        "without_crossing": rest,
+        "lines_without_crossing": summaries.lines(rest),
+        "comparison_without_crossing": summaries.comparison(rest) if rest else "",
+    }
+
+
+def _details() -> pd.DataFrame:
+    """The fine-tuned model's numbers of each class, tag or range of values, the worst first."""
+    table = pd.read_csv(
+        paths.report("evaluate") / "finetuned_classes.csv",
+        dtype={"label": str, "range": str},
+        keep_default_na=False,
+    )
+    by = next(name for name in ("f2", "f1", "mae") if name in table)
+    return table.sort_values(by, ascending=by != "mae", kind="stable")
+
+
+def _pairs() -> list[tuple[str, str, int]]:
+    """Return the most frequent confusions of the fine-tuned model: true, predicted, count."""
+    table = pd.read_csv(
+        paths.report("evaluate") / "confusion.csv", dtype=str, keep_default_na=False
+    )
+    wrong = table[table["label"] != table["finetuned"]]
+    counts = (
+        wrong.groupby(["label", "finetuned"]).size().sort_values(ascending=False, kind="stable")
+    )
+    return [(true, given, int(count)) for (true, given), count in counts.head(_PAIRS).items()]
+
+
+def _activations(metrics: Mapping[str, float]) -> list[tuple[str, float, float]]:
+    layers = dict.fromkeys(key.rpartition("/")[0] for key in metrics)
+    return [(layer, metrics[f"{layer}/start"], metrics[f"{layer}/end"]) for layer in layers]
+
+
+def _parameters(found: Mapping[str, Record]) -> dict[str, dict[str, Any]]:
+    """Every parameter under its section."""
+    sections: dict[str, dict[str, Any]] = {}
+    for record in found.values():
+        for key, value in record.params.items():
+            section = key.partition(".")[0] if "." in key else "all"
+            sections.setdefault(section, {})[key] = value
+    return sections

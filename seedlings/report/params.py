@@ -1,0 +1,11 @@
+"""Parameters of the section `report`."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from seedlings.config.params import Section
+
+
+class Report(Section):
+    title: Annotated[str, Field(min_length=1)]

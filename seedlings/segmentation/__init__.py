@@ -1,0 +1,1 @@
+"""Foreground masks and the images without their background."""

@@ -1,0 +1,39 @@
+"""Figures of the segmentation: images before and after."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from seedlings import images
+from seedlings.io import store
+from seedlings.plots import image_grid
+from seedlings.plots.image_grid import Row, Tile
+
+if TYPE_CHECKING:
+    from seedlings.tasks import Task
+
+_PER_CLASS = 3
+
+
+def before_and_after(
+    raw: Path,
+    table: pd.DataFrame,
+    task: "Task",
+    *,
+    cutouts: Path,
+    shares: NDArray[np.float64],
+    path: Path,
+) -> None:
+    """Draw some images of every class, each beside its cut-out, with the share of foreground."""
+    rows = []
+    for name, places in task.groups(table["label"]):
+        tiles = []
+        for place in places[np.linspace(0, len(places) - 1, _PER_CLASS).astype(int)]:
+            tiles.append(Tile(image_grid.fit(images.read(raw / table["path"].iloc[place]))))
+            cutout = store.read(cutouts, place, place + 1)[0]
+            tiles.append(Tile(cutout, f"{shares[place]:.1%} plant"))
+        rows.append(Row(name, tiles))
+    image_grid.write(image_grid.draw(rows), path)

@@ -1,0 +1,79 @@
+"""The demo: a page for a browser on which a picture is dropped, and the model's answer seen."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from seedlings import images
+from seedlings.explain import gradients, saliency
+from seedlings.explain.saliency import Explainer
+from seedlings.images import BadImageError
+from seedlings.networks import models
+from seedlings.plots import image_grid
+from seedlings.serving.predictor import Predictor
+
+_SHOWN = 5
+_TILE = 480
+
+
+def show(package: Path) -> None:
+    """Draw the page for the packaged model in a folder; Streamlit calls this for every change."""
+    st.set_page_config(page_title="Seedlings")
+    st.title("Seedlings", anchor=False)
+    predictor, explainer = _loaded(str(package))
+    file = st.file_uploader("A picture")
+    if file is None:
+        return
+    try:
+        image = images.decode(file.getvalue())
+    except BadImageError as error:
+        st.error(_plain(f"{file.name}: {error}"))
+        return
+    row = predictor.answer([image]).iloc[0]
+    _answer(row)
+    _pictures(image, predictor, explainer)
+    _probabilities(row.get("probabilities", {}))
+
+
+@st.cache_resource(show_spinner="Loading the model ...")
+def _loaded(package: str) -> tuple[Predictor, Explainer]:
+    predictor = Predictor(Path(package))
+    network = gradients.differentiable(models.load(Path(package)))
+    directions = predictor.task.directions(predictor.contents.outputs)
+    return predictor, Explainer(network, directions)
+
+
+def _answer(row: pd.Series) -> None:
+    said = row["prediction"]
+    text = f"{said:.4g}" if isinstance(said, float) else said or "none of the tags"
+    st.header(_plain(text), anchor=False)
+    if row["out_of_distribution"]:
+        st.warning(_plain(f"Out-of-distribution: {row['unlike']}"))
+
+
+def _probabilities(probabilities: Mapping[str, float]) -> None:
+    ranked = sorted(probabilities.items(), key=lambda entry: -entry[1])
+    for name, value in ranked[:_SHOWN]:
+        st.progress(min(value, 1.0), text=_plain(f"{name}: {value:.1%}"))
+    if len(ranked) > _SHOWN:
+        st.caption(f"and {len(ranked) - _SHOWN} that are less likely")
+
+
+def _pictures(image: images.Image, predictor: Predictor, explainer: Explainer) -> None:
+    cut_out = predictor.cut_out(image)
+    heat = saliency.overlay(cut_out, explainer.grad_cam(cut_out))
+    shown = [
+        ("The picture", image_grid.fit(image, _TILE)),
+        ("What the model sees of it", cut_out),
+        ("Where the answer comes from (Grad-CAM)", heat),
+    ]
+    for column, (caption, picture) in zip(st.columns(len(shown)), shown, strict=True):
+        column.image(picture, caption=caption, width="stretch", output_format="PNG")
+
+
+def _plain(text: str) -> str:
+    """A text that Streamlit shows as it is, though it reads Markdown."""
+    return re.sub(r"([^\w\s]|_)", r"\\\1", text)

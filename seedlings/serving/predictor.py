@@ -1,0 +1,73 @@
+"""The predictor: answers of a packaged model for decoded images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from seedlings.networks import models
+from seedlings.packaging import bundle
+from seedlings.segmentation import cutouts
+from seedlings.segmentation.params import Segment
+from seedlings.tasks import TASKS
+
+_BATCH = 32
+
+Image = NDArray[np.uint8]
+Outputs = NDArray[np.float32]
+
+
+class Predictor:
+    """Returns for images the answers of the bundle in a folder.
+
+    Raises SeedlingsError where there is no bundle in the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.contents = bundle.read(path)
+        self.task = TASKS[self.contents.task]
+        self._segment = Segment(**self.contents.segment)
+        self._network = models.compiled(models.load(path))
+
+    def answer(self, images: Sequence[Image]) -> pd.DataFrame:
+        """Return a row for each image (RGB uint8, any size).
+
+        Columns: `prediction`, a class, tags with a space between them, or a number; for a class
+        `probability`; for classes and tags `probabilities` by name; `out_of_distribution`, the
+        reason why the image is out-of-distribution, or "".
+        """
+        cut_out, shares = zip(*(cutouts.with_share(i, self._segment) for i in images), strict=True)
+        outputs = self.run(np.stack(cut_out))
+        reasons = [
+            self._out_of_distribution(share, value)
+            for share, value in zip(shares, self.task.confidence(outputs), strict=True)
+        ]
+        names, threshold = self.contents.outputs, self.contents.tag_threshold
+        answers = self.task.answers(outputs, names, threshold)
+        return pd.DataFrame({**answers, "out_of_distribution": reasons})
+
+    def cut_out(self, image: Image) -> Image:
+        """Return the input of the network for an image (RGB uint8, any size)."""
+        return cutouts.one(image, self._segment)
+
+    def run(self, batch: NDArray[np.uint8]) -> Outputs:
+        """Return the network's outputs for cut-outs: N x height x width x 3 to N x units."""
+        parts = (batch[start : start + _BATCH] for start in range(0, len(batch), _BATCH))
+        return np.concatenate([self._network(part) for part in parts])
+
+    def _out_of_distribution(self, share: float, value: float) -> str:
+        low, high = self.contents.in_distribution
+        what = "confidence" if self.task.has_probabilities else "value"
+        if share < self._segment.empty_below:
+            return f"no plant: {share:.2%} of the image is foreground"
+        if value < low:
+            return (
+                f"{what} {value:.3g} is below {low:.3g}, the low end of the in-distribution range"
+            )
+        if value > high:
+            return (
+                f"{what} {value:.3g} is above {high:.3g}, the high end of the in-distribution range"
+            )
+        return ""

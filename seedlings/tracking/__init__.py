@@ -1,0 +1,1 @@
+"""MLflow as a view of DVC: runs, revisions, comparisons, the registry, sharing, verification."""

@@ -1,0 +1,30 @@
+"""Git: what the repository says of the project's revisions."""
+
+import subprocess
+
+from seedlings.tracking.tags import COMMIT, DIRTY
+
+_EXPERIMENTS = "refs/exps/"
+_INNER = ("refs/exps/exec/", "refs/exps/celery/", "refs/exps/temp/")  # DVC's own
+
+
+def ask(*arguments: str) -> str:
+    """What a git command prints, or "" where it fails, as it does outside a repository."""
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def tags() -> dict[str, str]:
+    """For a run: the commit that is checked out, and whether tracked files differ from it."""
+    commit = ask("rev-parse", "HEAD")
+    if not commit:
+        return {}
+    dirty = bool(ask("status", "--porcelain", "--untracked-files=no"))
+    return {COMMIT: commit, DIRTY: str(dirty).lower()}
+
+
+def experiments() -> dict[str, str]:
+    """The commits of DVC's experiments, and their names."""
+    lines = ask("for-each-ref", "--format=%(objectname) %(refname)", _EXPERIMENTS).splitlines()
+    pairs = [line.split(" ", 1) for line in lines]
+    return {commit: ref.rsplit("/", 1)[1] for commit, ref in pairs if not ref.startswith(_INNER)}

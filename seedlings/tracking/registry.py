@@ -1,0 +1,75 @@
+"""Champions: which revision's model is the one to use, in MLflow's registry."""
+
+import getpass
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from seedlings.errors import SeedlingsError
+from seedlings.tracking import client, comparisons, git
+from seedlings.tracking.tags import CHAMPION, EXPERIMENT
+
+ADDRESS = f"models:/{EXPERIMENT}@{CHAMPION}"
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """A version of the model that has the alias `champion` now, and why."""
+
+    version: str
+    reason: str
+
+
+def promote(name: str, confidence: float, *, force: bool = False) -> Promotion:
+    """Make the model of a revision the champion where it beats the present one on the same images.
+
+    `name` is as in comparisons.side. By McNemar's test for classes, else by Wilcoxon's. Raises
+    SeedlingsError where it does not, unless forced.
+    """
+    challenger = comparisons.side(name)
+    with client.reachable():
+        tracker = client.Tracker()
+        run = next((r for r in tracker.runs(lock=challenger.revision.digest)), None)
+        if run is None:
+            raise SeedlingsError(f"{name} is not in MLflow yet: run `seedlings sync` first")
+        try:
+            reason = _reason(tracker.champion(), challenger, confidence)
+        except SeedlingsError as error:
+            reason = _Reason(False, f"it cannot be compared with the champion ({error})")
+        if not reason.holds and not force:
+            raise SeedlingsError(
+                f"{name} does not become the champion: {reason.text}; --force makes it so anyway"
+            )
+        text = reason.text if reason.holds else f"forced, although {reason.text}"
+        tags = {
+            "seedlings.promoted_by": git.ask("config", "user.email") or getpass.getuser(),
+            "seedlings.promoted_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seedlings.promoted_because": text,
+        }
+        return Promotion(tracker.promote(run.id, tags), text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reason:
+    holds: bool
+    text: str
+
+
+def _reason(
+    champion: tuple[str, str] | None, challenger: comparisons.Side, confidence: float
+) -> _Reason:
+    """Whether the challenger is better than the champion, and how that is known."""
+    if champion is None:
+        return _Reason(True, "there was no champion")
+    version, run_id = champion
+    present = comparisons.side(run_id)
+    if present.revision.digest == challenger.revision.digest:
+        return _Reason(False, f"it is the champion already (version {version})")
+    found = comparisons.changes(present, challenger)
+    if not found.same_images:
+        return _Reason(False, f"version {version} was tested on other images, or with other labels")
+    text = (
+        f"of {found.common} test images {len(found.better)} are answered better and "
+        f"{len(found.worse)} worse than by version {version} (p = {found.p_value:.2g})"
+    )
+    better = len(found.better) > len(found.worse) and found.p_value < 1.0 - confidence
+    return _Reason(better, text)

@@ -1,0 +1,169 @@
+"""States: what the pipeline was at a revision, read from Git and DVC without a checkout."""
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dvc.api import DVCFileSystem
+from dvc.exceptions import DvcException
+from dvc_data.index import DataIndexDirError
+
+from seedlings.config import params, paths, pipeline, records
+from seedlings.config.records import Record
+from seedlings.errors import SeedlingsError
+from seedlings.tracking import git
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One revision of the pipeline: a dvc.lock, and where it comes from.
+
+    `commit` is the commit that holds this dvc.lock, or "" for a workspace that is not committed;
+    `experiment` is the name of DVC's experiment, if it is one.
+    """
+
+    commit: str
+    experiment: str
+    lock: dict[str, Any]
+    tree: dict[str, Any]
+
+    @cached_property
+    def digest(self) -> str:
+        """64 hex digits of dvc.lock: the same revision has the same, wherever it stands."""
+        return hashlib.sha256(json.dumps(self.lock, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Every parameter under its full key."""
+        return params.flatten(self.tree)
+
+    def hashes(self, stage: str) -> dict[str, str]:
+        """DVC's hash of each output of a stage."""
+        return {out["path"]: out["md5"] for out in self.lock[stage].get("outs", [])}
+
+    @property
+    def outputs(self) -> list[str]:
+        """Everything that the stages wrote."""
+        return [path for stage in self.lock for path in self.hashes(stage)]
+
+    def inputs(self, stage: str) -> dict[str, str]:
+        """DVC's hash of everything but code that a stage reads."""
+        deps = self.lock[stage].get("deps", [])
+        return {
+            dep["path"]: dep["md5"] for dep in deps if not dep["path"].startswith(pipeline.CODE)
+        }
+
+    @property
+    def restore(self) -> str:
+        """The command that brings back exactly this revision."""
+        if self.experiment:
+            return f"dvc exp apply {self.experiment}"
+        if self.commit:
+            return f"git checkout {self.commit} && dvc checkout"
+        return "not committed yet: commit dvc.lock and params.yaml, then `seedlings sync`"
+
+    def restore_into(self, target: Path) -> dict[str, Record]:
+        """Copy the reports and the model into `target`; returns the record of each stage.
+
+        Raises SeedlingsError as `get` does.
+        """
+        kept = [
+            p for p in map(Path, self.outputs) if paths.REPORTS in p.parents or p == paths.PACKAGED
+        ]
+        self.get(kept, target)
+        return {stage: records.read(target / paths.record(stage)) for stage in self.lock}
+
+    def get(self, wanted: Iterable[Path], target: Path) -> None:
+        """Copy what stands at some paths, files or folders, into `target`.
+
+        Raises SeedlingsError where DVC has them neither here nor on a remote.
+        """
+        system = DVCFileSystem(rev=self.commit or None)
+        try:
+            for path in wanted:
+                (target / path).parent.mkdir(parents=True, exist_ok=True)
+                _copy(system, path.as_posix(), str(target / path))
+        except (OSError, DataIndexDirError, DvcException) as error:
+            raise SeedlingsError(
+                f"{self.name}: DVC does not have all of its reports and models here; "
+                "`dvc fetch --all-commits` brings those that were shared"
+            ) from error
+
+    @property
+    def name(self) -> str:
+        """What to call the revision: the experiment, the commit, or the workspace."""
+        return self.experiment or self.commit[:7] or "workspace"
+
+
+def _copy(system: DVCFileSystem, source: str, target: str) -> None:
+    """A file or a folder; a file by another way, on which `[` or `*` in a name is no pattern."""
+    if system.isdir(source):
+        system.get(source, target, recursive=True)
+    else:
+        system.get_file(source, target)
+
+
+def current() -> Revision:
+    """The revision of the workspace. Raises SeedlingsError where stages have not run yet."""
+    lock = pipeline.locked()
+    changed = json.loads(_run("dvc", "status", "--json"))
+    if not lock or changed:
+        stale = ", ".join(changed) or "all"
+        raise SeedlingsError(
+            f"the workspace is not what dvc.lock says ({stale}): run `dvc repro` first"
+        )
+    head = git.ask("rev-parse", "HEAD")
+    committed = _lock_at(head) == lock if head else False
+    return Revision(head if committed else "", "", lock, params.read())
+
+
+def at(name: str) -> Revision:
+    """Return the revision of a commit, a branch, a tag, or an experiment of DVC, by its name.
+
+    Raises SeedlingsError where there is none, or it has no dvc.lock.
+    """
+    experiments = {known: commit for commit, known in git.experiments().items()}
+    commit = experiments.get(name) or git.ask("rev-parse", "--verify", f"{name}^{{commit}}")
+    if not commit:
+        raise SeedlingsError(f"expected a revision or an experiment, found {name!r}")
+    revision = _revision(commit, git.experiments().get(commit, ""))
+    if revision is None:
+        raise SeedlingsError(f"{name}: there is no dvc.lock at this revision")
+    return revision
+
+
+def every() -> Iterator[Revision]:
+    """Each distinct revision of all commits and experiments, once; commits come first."""
+    experiments = git.experiments()
+    commits = git.ask("rev-list", "--branches", "--tags", "--remotes").split()
+    seen = set()
+    for commit in [*commits, *experiments]:
+        revision = _revision(commit, experiments.get(commit, ""))
+        if revision and revision.digest not in seen:
+            seen.add(revision.digest)
+            yield revision
+
+
+def _revision(commit: str, experiment: str) -> Revision | None:
+    lock = _lock_at(commit)
+    if not lock:
+        return None
+    return Revision(
+        commit, experiment, lock, pipeline.parse(git.ask("show", f"{commit}:{paths.PARAMS}"))
+    )
+
+
+def _lock_at(commit: str) -> dict[str, Any]:
+    return pipeline.parse_stages(git.ask("show", f"{commit}:{paths.LOCK}"))
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SeedlingsError(f"{' '.join(command)} failed: {done.stderr.strip()}")
+    return done.stdout

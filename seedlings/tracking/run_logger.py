@@ -1,0 +1,147 @@
+"""Run logger: logs a stage in MLflow while it runs.
+
+The launcher starts it as a process of its own, `python -m seedlings.tracking.run_logger`, and sends
+it a JSON object a line: the stage's start, each epoch, and the end. So MLflow is imported while the
+stage begins its work, and nothing of it can reach the stage's result. Where MLflow fails, one warning
+says so; the record among the stage's outputs holds the same, and `seedlings sync` logs it later.
+
+Stages with the same inputs of the pipeline (parameters, code, data) have one parent run.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from seedlings.config import params, paths, pipeline, records
+from seedlings.config.records import Record
+from seedlings.tracking import client, git
+from seedlings.tracking import tags as names
+
+_OWN_SOURCES = ("sample", "digits")  # that need no file of the user's
+
+Message = Mapping[str, Any]
+
+
+def main() -> None:
+    """Log the stage that standard input tells of."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the stage ends first, and standard input with it
+    log(json.loads(line) for line in sys.stdin)
+
+
+def log(messages: Iterable[Message]) -> None:
+    """Log a stage: its start `{stage, params, reads}`, epochs `{epoch, values}`, `{finished}`.
+
+    A stage without the last message leaves a run marked FAILED. Where MLflow fails, one warning is
+    printed, and the other messages are passed over.
+    """
+    waiting = iter(messages)
+    try:
+        _log(waiting)
+    except Exception as error:  # noqa: BLE001 - no failure of MLflow may end the stage
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        print(
+            f"warning: MLflow at {client.uri()} does not answer as it should ({reason}).\n"
+            "The stage goes on; its result is in the record among its outputs, and "
+            "`seedlings sync` logs it later.",
+            file=sys.stderr,
+        )
+        for _ in waiting:  # so that the stage never waits for a reader
+            pass
+
+
+def _log(messages: Iterable[Message]) -> None:
+    run, status = None, "FAILED"
+    for message in messages:
+        if run is None:
+            run = _StageRun(Record(**message), params.read())
+        elif "epoch" in message:
+            run.log_epoch(message["epoch"], message["values"])
+        else:
+            run.log_result()
+            status = "FINISHED"
+    if run:
+        run.end(status)
+
+
+class _StageRun:
+    """One stage's run in MLflow, under the parent of the pipeline's revision."""
+
+    def __init__(self, record: Record, tree: Mapping[str, Any]) -> None:
+        self._record = record
+        self._tracker = client.Tracker()
+        self._parent = self._open_parent(tree)
+        tags = {names.STAGE: record.stage, **git.tags()}
+        self._id = self._tracker.start(
+            record.stage, tags=tags, params=record.params, parent=self._parent
+        )
+        self._tracker.log_inputs(self._id, _inputs(record, tree), record.stage)
+
+    def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
+        """Show one epoch's values."""
+        self._tracker.log_metrics(self._id, values, epoch)
+
+    def log_result(self) -> None:
+        """Log the final numbers and pictures, and what of them belongs to the parent."""
+        file = paths.record(self._record.stage)
+        self._record = records.read(file)
+        self._tracker.log_record(self._id, self._record, file, curves=False)
+        self._tracker.tag(self._id, {names.RECORD: record_digest(file)})
+        self._tracker.log_pictures(self._parent, self._record, Path())
+        if self._record.stage == pipeline.FINAL_STAGE:
+            self._tracker.log_metrics(self._parent, self._record.metrics)
+        if self._record.stage == pipeline.PACKAGE_STAGE:
+            self._tracker.log_model(self._parent, paths.PACKAGED)
+
+    def end(self, status: str) -> None:
+        """Close the run, and the parent with it: other stages open it again."""
+        self._tracker.end(self._id, status)
+        self._tracker.end(self._parent, status)
+
+    def _open_parent(self, tree: Mapping[str, Any]) -> str:
+        digest = input_digest(tree)
+        for run in self._tracker.runs(inputs=digest):
+            self._tracker.resume(run.id)
+            return run.id
+        experiment = os.environ.get("DVC_EXP_NAME", "")
+        tags = {names.INPUTS: digest, **git.tags()}
+        if experiment:
+            tags[names.EXPERIMENT_NAME] = experiment
+        name = experiment or f"{params.preset(tree)}-{digest[:7]}"
+        return self._tracker.start(name, tags=tags, params=params.flatten(tree))
+
+
+def _inputs(record: Record, tree: Mapping[str, Any]) -> dict[str, str]:
+    """What a stage reads: data of earlier stages by DVC's hash, or the source of all data."""
+    if record.stage != pipeline.FIRST_STAGE:
+        return pipeline.input_hashes(record.stage)
+    data = tree["data"]
+    source = data["source"] if data["source"] in _OWN_SOURCES else data["url"] or data["path"]
+    return {source: data["checksum"] or pipeline.fingerprint(record.stage, record.params)}
+
+
+def record_digest(file: Path) -> str:
+    """64 hex digits of a record's bytes: the same result has the same, wherever it was made."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def input_digest(tree: Mapping[str, Any]) -> str:
+    """Return 64 hex digits of the pipeline's inputs: parameters, dvc.yaml, code, source of data."""
+    digest = hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode())
+    for path in (paths.PIPELINE, *pipeline.code()):
+        digest.update(path.as_posix().encode() + b"\0" + path.read_bytes())
+    source = Path(tree["data"]["path"])
+    if tree["data"]["source"] not in _OWN_SOURCES and source.exists():
+        for path in sorted(source.rglob("*")) if source.is_dir() else [source]:
+            status = path.lstat()
+            stamp = f"\0{status.st_size}\0{status.st_mtime_ns}"
+            digest.update(os.fsencode(path) + stamp.encode())
+    return digest.hexdigest()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Tags and names in MLflow, and what MLflow knows of a run."""
+
+from dataclasses import dataclass
+
+EXPERIMENT = "seedlings"
+CHAMPION = "champion"  # the alias of the model that is in use
+
+PARENT = "mlflow.parentRunId"
+COMMIT = "mlflow.source.git.commit"
+NAME = "mlflow.runName"
+STAGE = "seedlings.stage"
+RECORD = "seedlings.record"  # the digest of a stage's record
+INPUTS = "seedlings.inputs"  # the digest of parameters, code and data
+LOCK = "seedlings.lock"  # the digest of dvc.lock, once they have run
+COMPLETE = "seedlings.complete"
+RESTORED = "seedlings.restored"
+RESTORE = "seedlings.restore"
+FIRST_RUN = "seedlings.first_run"
+EXPERIMENT_NAME = "seedlings.experiment"
+DIRTY = "seedlings.dirty"
+OUTPUT = "seedlings.out."  # with the path of an output: DVC's hash of it
+
+# What a served model needs to be installed with.
+SERVED_WITH = (
+    "bcolz-zipline",
+    "filelock",
+    "keras",
+    "mlflow",
+    "numpy",
+    "opencv-python-headless",
+    "pandas",
+    "pillow",
+    "pydantic",
+    "pyyaml",
+    "requests",
+    "sqlalchemy",
+    "tensorflow",
+    "tqdm",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What MLflow knows of a run."""
+
+    id: str
+    name: str
+    status: str
+    tags: dict[str, str]
+    params: dict[str, str]
+    metrics: dict[str, float]
+    has_model: bool

@@ -1,0 +1,69 @@
+"""Verification: does a rebuild from nothing give the bytes that dvc.lock promises?"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from seedlings.config import paths, pipeline
+from seedlings.errors import SeedlingsError
+from seedlings.tracking import git
+
+
+def verify() -> list[str]:
+    """Rebuild HEAD in a clone, every stage anew; returns what differs, in the pipeline's order.
+
+    Each difference names a stage and an output, and the first file in it where the bytes of both
+    are at hand. Raises SeedlingsError where HEAD has no dvc.lock, or the rebuild fails.
+    """
+    commit = git.ask("rev-parse", "HEAD")
+    expected = pipeline.parse_stages(git.ask("show", f"HEAD:{paths.LOCK}"))
+    if not expected:
+        raise SeedlingsError(f"expected a committed {paths.LOCK}, found none: run and commit first")
+    here = Path.cwd()
+    with tempfile.TemporaryDirectory() as name:
+        clone = Path(name) / "clone"
+        _run("git", "clone", "--quiet", str(here), str(clone))
+        _run("git", "-C", str(clone), "checkout", "--quiet", commit)
+        _run("dvc", "repro", "--force", folder=clone)
+        found = pipeline.parse_stages((clone / paths.LOCK).read_text(encoding="utf-8"))
+        return [
+            _name(stage, path, expected_md5, found_md5, (here, clone))
+            for stage in expected
+            for path, expected_md5, found_md5 in _differing(expected[stage], found.get(stage, {}))
+        ]
+
+
+def _differing(expected: dict[str, Any], found: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """The outputs (path, expected hash, found hash) of a stage that differ."""
+    hashes = {out["path"]: out["md5"] for out in found.get("outs", [])}
+    return [
+        (out["path"], out["md5"], hashes.get(out["path"], "nothing"))
+        for out in expected.get("outs", [])
+        if hashes.get(out["path"]) != out["md5"]
+    ]
+
+
+def _name(stage: str, path: str, expected: str, found: str, roots: tuple[Path, Path]) -> str:
+    ours, theirs = _listing(roots[0], expected), _listing(roots[1], found)
+    if ours is not None and theirs is not None:
+        for inner in sorted({*ours, *theirs}):
+            if ours.get(inner) != theirs.get(inner):
+                return f"{stage}: {path}/{inner}"
+    return f"{stage}: {path} (expected {expected}, found {found})"
+
+
+def _listing(root: Path, digest: str) -> dict[str, str] | None:
+    """The files of a folder that DVC's cache holds, with their hashes; None where it does not."""
+    path = root / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]
+    if not digest.endswith(".dir") or not path.is_file():
+        return None
+    return {entry["relpath"]: entry["md5"] for entry in json.loads(path.read_text("utf-8"))}
+
+
+def _run(*command: str, folder: Path | None = None) -> None:
+    done = subprocess.run(command, cwd=folder, stdout=sys.stderr, check=False)
+    if done.returncode:
+        raise SeedlingsError(f"`{' '.join(command)}` failed in a clone; its output is above")

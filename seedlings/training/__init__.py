@@ -1,0 +1,1 @@
+"""Training: batches, augmentation, fitting, calibration, checkpoints."""

@@ -1,0 +1,159 @@
+"""Augmentations: random changes of training images, which prediction never makes.
+
+Every image of every epoch has a generator of its own, so that the same seed gives the same images
+in whatever order, and by however many workers, they are asked for. Keras' layers draw one order
+and one strength of noise for a whole batch, and resample an image once a layer; here all that
+moves pixels is one affine map, and the steps are OpenCV's and NumPy's.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from seedlings.training.params import Augment
+
+Image = NDArray[np.uint8]
+Pixels = NDArray[np.float32]
+
+_BORDERS = {
+    "nearest": cv2.BORDER_REPLICATE,
+    "reflect": cv2.BORDER_REFLECT_101,
+    "black": cv2.BORDER_CONSTANT,
+}
+
+# What leaves an image as it is.
+_NEUTRAL = {
+    "rotation": 0.0,
+    "shift": 0.0,
+    "shear": 0.0,
+    "zoom": 0.0,
+    "flip_horizontal": 0.0,
+    "flip_vertical": 0.0,
+    "crop": 0.0,
+    "blur": 0.0,
+    "contrast": [1.0, 1.0],
+    "noise": 0.0,
+    "multiply": [1.0, 1.0],
+    "random_crop": False,
+}
+_GEOMETRY = ("rotation", "shift", "shear", "zoom", "flip_horizontal", "flip_vertical")
+
+
+class Augmentation:
+    """The changes that the parameters ask for.
+
+    `window` is the height and width of the centre crop inside the model, which `random_crop` moves.
+    """
+
+    def __init__(self, params: Augment, window: tuple[int, int] | None, seed: int) -> None:
+        self._params, self._window, self._seed = params, window, seed
+
+    @property
+    def active(self) -> list[str]:
+        """The names of the parameters that change anything."""
+        return [name for name, value in _NEUTRAL.items() if getattr(self._params, name) != value]
+
+    def alone(self, name: str) -> "Augmentation":
+        """The same with one of its changes alone."""
+        rest = {other: value for other, value in _NEUTRAL.items() if other != name}
+        return Augmentation(self._params.model_copy(update=rest), self._window, self._seed)
+
+    def batch(self, images: NDArray[np.uint8], rows: NDArray[np.int64], epoch: int) -> Image:
+        """Each image (N x H x W x 3, RGB uint8) as an epoch has it; `rows` are their numbers."""
+        return np.stack(
+            [
+                self.one(image, np.random.default_rng([self._seed, epoch, int(row)]))
+                for image, row in zip(images, rows, strict=True)
+            ]
+        )
+
+    def one(self, image: Image, rng: np.random.Generator) -> Image:
+        """The image changed by chance; same shape and dtype."""
+        active = set(self.active)
+        steps = [("geometry", _move), ("crop", _crop), ("blur", _blur)]
+        steps += [("contrast", _contrast), ("noise", _noise), ("multiply", _multiply)]
+        steps = [
+            (name, step)
+            for name, step in steps
+            if name in active or (name == "geometry" and active.intersection(_GEOMETRY))
+        ]
+        if self._params.random_order:
+            steps = [steps[place] for place in rng.permutation(len(steps))]
+        pixels: NDArray = image
+        for name, step in steps:
+            if name not in ("geometry", "crop"):
+                pixels = pixels.astype(np.float32, copy=False)
+            pixels = step(pixels, self._params, rng)
+        changed = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+        if self._window and "random_crop" in active:
+            return _recentre(changed, self._window, rng)
+        return changed
+
+
+def _move(image: NDArray, params: Augment, rng: np.random.Generator) -> NDArray:
+    """Rotation, shear, zoom, shift and flips as one affine map about the centre."""
+    height, width = image.shape[:2]
+    angle = np.deg2rad(rng.uniform(-params.rotation, params.rotation))
+    shear = rng.uniform(-params.shear, params.shear)
+    zoom = rng.uniform(1.0 - params.zoom, 1.0 + params.zoom, 2)
+    flip = np.where(rng.random(2) < (params.flip_horizontal, params.flip_vertical), -1.0, 1.0)
+    shift = rng.uniform(-params.shift, params.shift, 2) * (width, height)
+    cosine, sine = np.cos(angle), np.sin(angle)
+    turn = np.array([[cosine, -sine], [sine, cosine]])
+    matrix = turn @ np.array([[1.0, shear], [0.0, 1.0]]) @ np.diag(zoom * flip)
+    centre = np.array([width - 1.0, height - 1.0]) / 2.0
+    moved = np.column_stack([matrix, centre - matrix @ centre + shift])
+    return cv2.warpAffine(
+        image, moved, (width, height), flags=cv2.INTER_LINEAR, borderMode=_BORDERS[params.fill]
+    )
+
+
+def _crop(image: Pixels, params: Augment, rng: np.random.Generator) -> Pixels:
+    """Up to a share cut off at each side, the rest brought back to size."""
+    height, width = image.shape[:2]
+    top, bottom = (rng.uniform(0.0, params.crop, 2) * height).astype(int)
+    left, right = (rng.uniform(0.0, params.crop, 2) * width).astype(int)
+    inner = image[top : height - bottom, left : width - right]
+    return cv2.resize(inner, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _blur(pixels: Pixels, params: Augment, rng: np.random.Generator) -> Pixels:
+    sigma = rng.uniform(0.0, params.blur)
+    if rng.random() >= params.blur_probability or sigma < 1e-3:
+        return pixels
+    return cv2.GaussianBlur(pixels, (0, 0), sigma)
+
+
+def _contrast(pixels: Pixels, params: Augment, rng: np.random.Generator) -> Pixels:
+    """Distances from middle grey, 128, multiplied."""
+    return (pixels - 128.0) * _between(params.contrast, rng) + 128.0
+
+
+def _noise(pixels: Pixels, params: Augment, rng: np.random.Generator) -> Pixels:
+    """Gaussian noise with a deviation up to `noise` x 255, the same or another in each channel."""
+    channels = pixels.shape[2] if rng.random() < params.noise_per_channel else 1
+    sigma = _between([0.0, params.noise * 255.0], rng)
+    return pixels + sigma * rng.standard_normal((*pixels.shape[:2], channels), np.float32)
+
+
+def _multiply(pixels: Pixels, params: Augment, rng: np.random.Generator) -> Pixels:
+    channels = pixels.shape[2] if rng.random() < params.multiply_per_channel else 1
+    return pixels * _between(params.multiply, rng, channels)
+
+
+def _between(ends: list[float], rng: np.random.Generator, count: int = 1) -> Pixels:
+    low, high = ends
+    return rng.uniform(low, high, count).astype(np.float32)
+
+
+def _recentre(image: Image, window: tuple[int, int], rng: np.random.Generator) -> Image:
+    """A crop from a random place, put where the model's centre crop takes it from."""
+    height, width = image.shape[:2]
+    top = rng.integers(0, height - window[0] + 1)
+    left = rng.integers(0, width - window[1] + 1)
+    y, x = (height - window[0]) // 2, (width - window[1]) // 2
+    centred = np.zeros_like(image)
+    centred[y : y + window[0], x : x + window[1]] = image[
+        top : top + window[0], left : left + window[1]
+    ]
+    return centred

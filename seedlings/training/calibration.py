@@ -1,0 +1,65 @@
+"""Calibration: probabilities that come true as often as they say."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from seedlings.networks.runtime import keras
+from seedlings.tasks import Task
+from seedlings.training.batches import Batches
+
+_SMALLEST = 1e-12
+_LOG_RANGE = (-1.0, 3.0)  # a temperature between 0.37 and 20
+
+
+def calibrate(model: "keras.Model", validation: Batches, task: Task) -> float:
+    """Divide the last layer's weights by the temperature that fits validation best, in place.
+
+    Temperature scaling (Guo et al. 2017, section 4.2): no answer changes, only how sure it is. A
+    number has no probability: its temperature is 1. Returns the temperature.
+    """
+    if task.activation == "linear":
+        return 1.0
+    found = temperature(model.predict(validation, verbose=0), validation.targets)
+    output = _output(model)
+    output.set_weights([weights / found for weights in output.get_weights()])
+    return found
+
+
+def temperature(probabilities: NDArray[np.floating], targets: NDArray) -> float:
+    """The temperature at which the log loss is least.
+
+    `probabilities` (N x units) are those of a softmax if `targets` are N whole numbers of more
+    than two classes, else those of sigmoids. Where every answer is right it is 1: the colder the
+    better, without end, which says nothing of other images.
+    """
+    wide = np.clip(probabilities.astype(np.float64), _SMALLEST, 1.0)
+    is_softmax = targets.ndim == 1 and wide.shape[1] > 1
+    if is_softmax:
+        right = wide.argmax(axis=1) == targets
+    else:
+        right = (wide >= 0.5) == (targets.reshape(wide.shape) > 0)
+    if right.all():
+        return 1.0
+    loss = _softmax_loss if is_softmax else _sigmoid_loss
+    found = minimize_scalar(
+        lambda power: loss(wide, targets, np.exp(power)), bounds=_LOG_RANGE, method="bounded"
+    )
+    return float(np.exp(found.x))
+
+
+def _softmax_loss(wide: NDArray[np.float64], targets: NDArray, heat: float) -> float:
+    scores = np.log(wide) / heat
+    scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    return -float(scores[np.arange(len(targets)), targets].mean())
+
+
+def _sigmoid_loss(wide: NDArray[np.float64], targets: NDArray, heat: float) -> float:
+    scores = (np.log(wide) - np.log(np.maximum(1.0 - wide, _SMALLEST))) / heat
+    signs = 2.0 * targets.reshape(wide.shape) - 1.0
+    return float(np.logaddexp(0.0, -signs * scores).mean())
+
+
+def _output(model: "keras.Model") -> "keras.layers.Layer":
+    names = [layer.name for layer in model.layers]
+    return (model.get_layer("head") if "head" in names else model).get_layer("output")

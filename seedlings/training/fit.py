@@ -1,0 +1,266 @@
+"""Training: optimisers, schedules, and the fit that keeps the best weights."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.class_weight import compute_class_weight
+
+from seedlings.config.records import Record
+from seedlings.errors import SeedlingsError
+from seedlings.io.partial_results import PartialResults
+from seedlings.io.progress import bar
+from seedlings.networks.runtime import keras
+from seedlings.training.batches import Batches
+from seedlings.training.calibration import calibrate
+from seedlings.training.checkpoints import Checkpoint
+from seedlings.training.params import Baseline, Finetune, Schedule
+
+if TYPE_CHECKING:
+    from seedlings.tasks import Targets, Task
+
+
+def train_baseline(
+    model: "keras.Model",
+    train: Batches,
+    validation: Batches,
+    *,
+    record: Record,
+    task: "Task",
+    params: Baseline,
+) -> None:
+    """Train the baseline as the chapter does: plain SGD for a number of epochs."""
+    _compile(model, task, keras.optimizers.SGD(params.learning_rate))
+    fit(model, train, validation, record=record, epochs=params.epochs)
+
+
+def train_head(
+    model: "keras.Model",
+    train: Batches,
+    validation: Batches,
+    *,
+    record: Record,
+    task: "Task",
+    params: Finetune,
+    partial: PartialResults | None = None,
+) -> None:
+    """Train a head on stored features, or the whole model on images; only what is not frozen.
+
+    With `unfreeze.epochs`, a second phase trains the layers after the cut, too; batch normalisation
+    in them keeps its statistics and scales. With partial results, a training that was killed resumes
+    after its last whole epoch; the second phase starts again. At the end the outputs are calibrated
+    on validation.
+    """
+    best_loss, best_weights = math.inf, model.get_weights()
+    for epochs, rate, unfrozen in _phases(params, len(train)):
+        if params.unfreeze.epochs:
+            _set_trainable(_trainable_layers(model), unfrozen)
+        optimizer = make_optimizer(params, rate=rate, epochs=epochs, steps=len(train))
+        _compile(model, task, optimizer, params.label_smoothing)
+        resumable = partial if not unfrozen else None
+        fit(
+            model,
+            train,
+            validation,
+            record=record,
+            epochs=epochs,
+            options=params,
+            partial=resumable,
+        )
+        loss = score(model, validation)["loss"]
+        if params.early_stopping and loss > best_loss:
+            model.set_weights(best_weights)  # the second phase found nothing better
+        else:
+            best_loss, best_weights = loss, model.get_weights()
+    if params.calibrate:
+        record.add_metrics({"temperature": calibrate(model, validation, task)})
+
+
+def _phases(params: Finetune, batches: int) -> list[tuple[int, float, bool]]:
+    """Epochs, learning rate, and whether the layers above the cut learn, for each phase."""
+    epochs = max(1, round(params.steps / batches)) if params.steps else params.epochs
+    phases = [(epochs, params.optimizer.learning_rate, False)]
+    if params.unfreeze.epochs:
+        phases.append((params.unfreeze.epochs, params.unfreeze.learning_rate, True))
+    return phases
+
+
+def make_optimizer(
+    params: Finetune, *, rate: float, epochs: int, steps: int
+) -> "keras.optimizers.Optimizer":
+    """The optimiser, its learning rate going from `rate` to its final share.
+
+    `steps` is the number of batches of an epoch.
+    """
+    scheduled = _schedule(params.schedule, rate, epochs, steps)
+    constants = params.optimizer
+    average = {"use_ema": True, "ema_momentum": constants.average_weights}
+    options = average if constants.average_weights else {}
+    moments = {
+        "beta_1": constants.beta_1,
+        "beta_2": constants.beta_2,
+        "epsilon": constants.epsilon,
+    }
+    match constants.name:
+        case "sgd":
+            return keras.optimizers.SGD(scheduled, momentum=constants.momentum, **options)
+        case "rmsprop":
+            return keras.optimizers.RMSprop(scheduled, momentum=constants.momentum, **options)
+        case "adamw":
+            return keras.optimizers.AdamW(
+                scheduled, weight_decay=constants.weight_decay, **moments, **options
+            )
+        case _:
+            return keras.optimizers.Adam(scheduled, **moments, **options)
+
+
+def fit(
+    model: "keras.Model",
+    train: Batches,
+    validation: Batches,
+    *,
+    record: Record,
+    epochs: int,
+    options: Finetune | None = None,
+    partial: PartialResults | None = None,
+) -> None:
+    """Train a compiled model in place; each epoch's loss and metric go to the record's curves.
+
+    With `options.early_stopping`, training stops after that many epochs without a lower validation
+    loss, and the weights of the best epoch are put back, also where all epochs ran. Where weights
+    are averaged, it is the averages that are validated and kept (Polyak and Juditsky 1992).
+
+    Raises SeedlingsError where the loss is no longer a number.
+    """
+    weights, done = None, 0
+    callbacks: list[Any] = [_Report(record, epochs)]
+    if options and options.optimizer.average_weights:
+        callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    if options and options.early_stopping is not None:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                "val_loss", patience=options.early_stopping, restore_best_weights=True, verbose=0
+            )
+        )
+    if options and options.class_weights == "balanced":
+        weights = balanced_weights(train.targets)
+    if partial:
+        callbacks.append(Checkpoint(partial, model, train, record, callbacks))
+        done = callbacks[-1].restore()
+    model.fit(
+        train,
+        validation_data=validation,
+        initial_epoch=done,
+        epochs=epochs,
+        callbacks=callbacks,
+        class_weight=weights,
+        shuffle=False,  # Batches shuffles, from the seed
+        verbose=0,
+    )
+
+
+def score(model: "keras.Model", batches: Batches) -> dict[str, float]:
+    """Loss and metric of a compiled model; sums count, so a short last batch weighs less."""
+    values = model.evaluate(batches, verbose=0, return_dict=True)
+    return {name: float(value) for name, value in values.items()}
+
+
+def _compile(
+    model: "keras.Model",
+    task: "Task",
+    optimizer: "keras.optimizers.Optimizer",
+    smoothing: float = 0.0,
+) -> None:
+    model.compile(optimizer, _smoothed(task, smoothing), metrics=[task.metric])
+
+
+def _smoothed(task: "Task", smoothing: float) -> Any:
+    """The task's loss, with smoothed labels (Szegedy et al. 2016, section 7) if asked."""
+    if not smoothing:
+        return task.loss
+    if task.loss == "binary_crossentropy":
+        return keras.losses.BinaryCrossentropy(label_smoothing=smoothing)
+    if task.loss == "sparse_categorical_crossentropy":
+
+        def crossentropy(labels: Any, probabilities: Any) -> Any:
+            classes = probabilities.shape[-1]
+            targets = keras.ops.one_hot(keras.ops.reshape(labels, (-1,)), classes)
+            return keras.losses.categorical_crossentropy(
+                targets, probabilities, label_smoothing=smoothing
+            )
+
+        return crossentropy
+    raise SeedlingsError(
+        f"finetune.label_smoothing: expected 0.0, as {task.name} has no classes, found {smoothing}"
+    )
+
+
+def balanced_weights(labels: "Targets") -> dict[int, float]:
+    """A weight for each class that makes all classes count the same."""
+    classes = np.unique(labels)
+    weights = compute_class_weight("balanced", classes=classes, y=labels)
+    return dict(zip(classes.tolist(), weights.tolist(), strict=True))
+
+
+def history(record: Record, task: "Task") -> pd.DataFrame:
+    """The record's curves as a table, one row an epoch.
+
+    The task's own metric (accuracy, absolute error, ...) is called `score` there, so that a plot
+    of that column fits every task.
+    """
+    table = pd.DataFrame(record.curves)
+    table.insert(0, "epoch", np.arange(1, len(table) + 1))
+    return table.rename(columns={task.metric: "score", f"val_{task.metric}": "val_score"})
+
+
+def _trainable_layers(model: "keras.Model") -> "keras.Model":
+    """Return the layers after the cut, of a head or of a whole model."""
+    names = [layer.name for layer in model.layers]
+    return (model.get_layer("head") if "head" in names else model).get_layer("trainable_layers")
+
+
+def _set_trainable(model: "keras.Model", trainable: bool) -> None:
+    model.trainable = trainable
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+
+
+def _schedule(schedule: Schedule, rate: float, epochs: int, steps: int) -> Any:
+    warmup = schedule.warmup_epochs * steps
+    falling = max(1, epochs * steps - warmup)
+    match schedule.name:
+        case "cosine" if warmup:
+            return keras.optimizers.schedules.CosineDecay(
+                0.0, falling, schedule.final_share, warmup_target=rate, warmup_steps=warmup
+            )
+        case "cosine":
+            return keras.optimizers.schedules.CosineDecay(rate, falling, schedule.final_share)
+        case "exponential":
+            return keras.optimizers.schedules.ExponentialDecay(rate, falling, schedule.final_share)
+        case _:
+            return rate
+
+
+class _Report(keras.callbacks.Callback):
+    """Shows each epoch on a progress bar and hands it to the record."""
+
+    def __init__(self, record: Record, epochs: int) -> None:
+        super().__init__()
+        self._record = record
+        self._bar = bar(None, record.stage, unit="epoch", total=epochs)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        values = dict(logs or {})
+        if not all(map(math.isfinite, values.values())):
+            raise SeedlingsError(
+                f"the training diverged in epoch {epoch + 1}: {values}; "
+                f"lower the learning rate (in the section {self._record.stage})"
+            )
+        self._record.add_epoch(values)
+        self._bar.set_postfix({name: f"{x:.3f}" for name, x in values.items()}, refresh=False)
+        self._bar.update()
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        self._bar.close()

@@ -1,0 +1,79 @@
+"""Parameters of the sections `baseline` and `finetune`."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from seedlings.config.params import Count, NotNegative, Probability, Range, Rate, Section, Share
+from seedlings.networks.params import ConvNet, Head, Regularization
+
+
+class Baseline(Section):
+    epochs: Count
+    batch_size: Count
+    learning_rate: Rate
+
+
+class Augment(Section):
+    rotation: Annotated[float, Field(ge=0.0, le=180.0)]
+    shift: Share
+    shear: Share
+    zoom: Share
+    flip_horizontal: Probability
+    flip_vertical: Probability
+    crop: Annotated[float, Field(ge=0.0, lt=0.5)]
+    random_crop: bool
+    blur: NotNegative
+    blur_probability: Probability
+    contrast: Range
+    noise: NotNegative
+    noise_per_channel: Probability
+    multiply: Range
+    multiply_per_channel: Probability
+    random_order: bool
+    fill: Literal["nearest", "reflect", "black"]
+
+
+class Optimizer(Section):
+    name: Literal["sgd", "adam", "rmsprop", "adamw"]
+    learning_rate: Rate
+    momentum: Share
+    beta_1: Share
+    beta_2: Share
+    epsilon: Rate
+    weight_decay: NotNegative
+    average_weights: Share
+
+
+class Schedule(Section):
+    name: Literal["constant", "cosine", "exponential"]
+    warmup_epochs: Annotated[int, Field(ge=0)]
+    final_share: Annotated[float, Field(gt=0.0, le=1.0)]
+
+    @model_validator(mode="after")
+    def _only_cosine_warms_up(self) -> Self:
+        if self.warmup_epochs and self.name != "cosine":
+            raise ValueError(f"no warmup_epochs with the schedule {self.name}")
+        return self
+
+
+class Unfreeze(Section):
+    epochs: Annotated[int, Field(ge=0)]
+    learning_rate: Rate
+
+
+class Finetune(Section):
+    epochs: Count
+    steps: Count | None
+    batch_size: Count
+    augment: Augment
+    convnet: ConvNet
+    head: Head
+    regularization: Regularization
+    optimizer: Optimizer
+    schedule: Schedule
+    label_smoothing: Share
+    early_stopping: Count | None
+    class_weights: Literal["none", "balanced"]
+    calibrate: bool
+    unfreeze: Unfreeze

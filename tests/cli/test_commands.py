@@ -1,0 +1,48 @@
+import importlib.util
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from seedlings import cli
+from seedlings.config.records import Record
+from seedlings.errors import SeedlingsError
+
+METRICS = {
+    "images": 192.0,
+    "majority/accuracy": 0.0833,
+    "baseline/accuracy": 0.1406,
+    "finetuned/accuracy": 0.4323,
+    "mcnemar/only_baseline_right": 11.0,
+    "mcnemar/only_finetuned_right": 67.0,
+    "mcnemar/p_value": 6.1e-11,
+}
+
+
+def test_the_summary_has_both_models_side_by_side_and_the_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    record = Record("evaluate", metrics=METRICS, pictures=["reports/evaluate/confusion.png"])
+    record.write(Path("reports/evaluate/record.json"))
+    output = CliRunner().invoke(cli.cli, ["summary"], catch_exceptions=False).output
+    [accuracy] = [line.split() for line in output.splitlines() if line.startswith("  accuracy")]
+    assert accuracy == ["accuracy", "0.0833", "0.1406", "0.4323"]
+    assert "67 images only the fine-tuned model got right, 11 only the baseline" in output
+    assert "p = 6.1e-11" in output
+    assert "reports/evaluate/confusion.png" in output
+    assert "make ui" in output
+
+
+def test_without_results_the_summary_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SeedlingsError, match="found none; run `make repro`"):
+        CliRunner().invoke(cli.cli, ["summary"], catch_exceptions=False)
+
+
+def test_without_streamlit_the_demo_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SeedlingsError, match="`make demo` installs it"):
+        CliRunner().invoke(cli.cli, ["demo"], catch_exceptions=False)

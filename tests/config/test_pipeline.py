@@ -1,0 +1,156 @@
+"""dvc.yaml is true: deps are the imports, params are what the scripts take."""
+
+import ast
+import inspect
+from importlib import import_module
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+import yaml
+from imports import ROOT, closure, room
+
+from seedlings.config import pipeline
+from seedlings.config.params import Section
+from seedlings.params import Params
+from seedlings.report import page
+from seedlings.tracking import tags
+
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+LIBRARY = ROOT / "seedlings"
+STAGE = LIBRARY / "config" / "stage.py"  # calls every script
+
+
+def script_of(stage: str) -> Path:
+    return ROOT / "stages" / f"{stage}.py"
+
+
+def needed(stage: str) -> set[Path]:
+    """The files of the library that a stage imports."""
+    return closure(script_of(stage), STAGE) | {STAGE}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_deps_are_the_script_the_rooms_of_its_imports_and_the_locked_packages(stage: str) -> None:
+    declared = {dep for dep in STAGES[stage]["deps"] if dep.startswith(pipeline.CODE)}
+    rooms = {room(file) for file in needed(stage)}
+    assert declared == {f"stages/{stage}.py", "requirements.lock"} | rooms
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_stage_imports_what_only_observes(stage: str) -> None:
+    observers = {LIBRARY / "tracking", LIBRARY / "serving", LIBRARY / "cli", LIBRARY / "run.py"}
+    assert not {file for file in needed(stage) if observers & {file, *file.parents}}
+
+
+def test_every_module_of_a_room_that_a_stage_depends_on_is_imported_by_some_stage() -> None:
+    imported = set().union(*(needed(stage) for stage in STAGES))
+    rooms = {room(file) for file in imported}
+    modules = {file for file in LIBRARY.rglob("*.py") if room(file) in rooms}
+    assert modules - imported == set()
+
+
+@pytest.mark.parametrize("stage", ["extract", "baseline", "finetune"])
+def test_a_costly_stage_draws_nothing_and_unpacks_nothing(stage: str) -> None:
+    rooms = {room(file) for file in needed(stage)}
+    assert not rooms & {"seedlings/plots", "seedlings/data", "seedlings/evaluation"}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_params_are_what_the_script_takes(stage: str) -> None:
+    main = import_module(f"stages.{stage}").main
+    declared = {name.split(".")[0] for name in STAGES[stage]["params"]}
+    taken = dict(get_type_hints(main))
+    assert set(taken) - {"record", "return"} == declared <= set(Params.model_fields)
+    kinds = get_type_hints(Params)
+    for name in declared:
+        expected = kinds[name] if isinstance(kinds[name], type) else str
+        assert taken[name] is expected or not issubclass(taken[name], Section)
+    assert list(inspect.signature(main).parameters)[0] == "record"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_script_is_a_short_story(stage: str) -> None:
+    text = script_of(stage).read_text(encoding="utf-8")
+    functions = [n.name for n in ast.parse(text).body if isinstance(n, ast.FunctionDef)]
+    assert functions == ["main"]
+    assert len(text.splitlines()) < 60
+    assert STAGES[stage]["cmd"] == f"python -m seedlings.run {stage}"
+
+
+def test_dvc_yaml_is_short() -> None:
+    assert len((ROOT / "dvc.yaml").read_text(encoding="utf-8").splitlines()) < 220
+
+
+def test_the_report_depends_on_all_that_other_stages_report() -> None:
+    deps = set(STAGES["report"]["deps"])
+    assert {f"reports/{stage}" for stage in STAGES if stage != "report"} <= deps
+    assert list(page.STAGES) == [stage for stage in STAGES if stage != "report"]
+    assert (LIBRARY / "report" / "templates" / "report.html").is_file()  # in a room that is a dep
+
+
+def test_every_script_is_a_stage() -> None:
+    scripts = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__"}
+    assert scripts == set(STAGES)
+
+
+def test_the_closure_follows_imports_of_imports_but_not_those_of_types() -> None:
+    found = {file.relative_to(ROOT).as_posix() for file in closure(script_of("download"))}
+    assert {"seedlings/__init__.py", "seedlings/data/sources.py"} <= found
+    assert {"seedlings/data/archives.py", "seedlings/data/__init__.py"} <= found
+    assert "seedlings/networks/backbones.py" not in found
+    assert "seedlings/tasks.py" not in {f.name for f in closure(script_of("extract"))}
+
+
+def test_the_key_of_a_stage_covers_its_folders_of_code_and_the_locked_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text("utf-8"), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    for name in ("seedlings/networks/features.py", "requirements.lock", "stages/extract.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1")
+    keys = [pipeline.fingerprint("extract", {"seed": 1})]
+    (tmp_path / "seedlings/networks/__pycache__").mkdir()
+    (tmp_path / "seedlings/networks/__pycache__/features.pyc").write_text("1")
+    assert pipeline.fingerprint("extract", {"seed": 1}) == keys[0]
+    for name in ("seedlings/networks/features.py", "requirements.lock", "stages/extract.py"):
+        (tmp_path / name).write_text("2")
+        keys.append(pipeline.fingerprint("extract", {"seed": 1}))
+    (tmp_path / "dvc.lock").write_text(
+        "stages:\n  segment:\n    outs:\n    - path: data/images\n      md5: 0123\n"
+    )
+    keys += [pipeline.fingerprint("extract", {"seed": 1}), pipeline.fingerprint("extract", {})]
+    assert len(set(keys)) == 6
+
+
+def test_what_a_stage_reads_is_known_by_the_stage_that_writes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert pipeline.reads("download") == []
+    assert pipeline.reads("baseline") == ["segment", "split"]
+    assert pipeline.reads("report") == sorted(set(STAGES) - {"report"})
+
+
+def test_a_served_model_needs_what_its_code_imports() -> None:
+    served = LIBRARY / "tracking" / "pyfunc_model.py"
+    modules = {
+        name.split(".")[0]
+        for file in [served, *closure(served)]
+        for node in ast.parse(file.read_text(encoding="utf-8")).body
+        for name in _imported(node)
+    }
+    known = packages_distributions()
+    makers = [{maker.lower() for maker in known[name]} for name in modules & set(known)]
+    pinned = {*tags.SERVED_WITH}
+    own = {"seedlings"}
+    assert all(of_one & (pinned | own) for of_one in makers), makers
+    assert pinned - set().union(*makers) == {"keras", "tensorflow"}  # which are imported in a block
+
+
+def _imported(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) and node.module else []

@@ -1,0 +1,142 @@
+import json
+import shutil
+import sys
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import pytest
+import yaml
+from imports import ROOT
+
+from seedlings.config import stage
+from seedlings.config.records import Record
+from seedlings.data.params import Data, Split
+from seedlings.errors import SeedlingsError
+from seedlings.evaluation.params import Evaluate
+from seedlings.segmentation.params import Segment
+
+Define = Callable[[str, Callable[..., None]], None]
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def define(monkeypatch: pytest.MonkeyPatch) -> Define:
+    """Put a function in the place of the `main` of a stage's script."""
+
+    def replace(name: str, main: Callable[..., None]) -> None:
+        module = types.ModuleType(f"stages.{name}")
+        module.main = main  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, f"stages.{name}", module)
+
+    return replace
+
+
+def run(name: str) -> dict[str, dict[str, object]]:
+    stage.run(name, lambda record: nullcontext())
+    return json.loads(Path(f"reports/{name}/record.json").read_text(encoding="utf-8"))
+
+
+def test_a_stage_gets_its_parameters_and_writes_its_record(define: Define) -> None:
+    def main(record: Record, *, segment: Segment, task: str) -> None:
+        record.add_metrics({"size": segment.size[0]})
+        assert task == "multiclass"
+
+    define("segment", main)
+    written = run("segment")
+    assert written["metrics"] == {"size": 150.0}
+    assert written["params"]["segment.method"] == "excess_green"
+    assert {key.split(".")[0] for key in written["params"]} == {"segment", "task"}
+
+
+def test_a_key_that_dvc_yaml_does_not_declare_is_not_there(define: Define) -> None:
+    found = []
+
+    def main(record: Record, *, data: Data, split: Split, seed: int, task: str) -> None:
+        found.extend([data.on_bad_image, data.annotations.header, split.rule])
+        with pytest.raises(AttributeError, match="source"):
+            _ = data.source
+
+    define("split", main)
+    written = run("split")
+    assert found == ["refuse", True, "per_class"]
+    keys = {key for key in written["params"] if key.startswith("data.")}
+    assert "data.annotations.file" in keys
+    assert {key for key in keys if "annotations" not in key} == {"data.on_bad_image"}
+
+
+def test_an_undeclared_section_has_no_keys_and_an_undeclared_key_no_value(define: Define) -> None:
+    def main(record: Record, *, segment: Segment, evaluate: Evaluate) -> None:
+        _ = evaluate.confidence
+
+    define("segment", main)
+    with pytest.raises(AttributeError, match="confidence"):
+        run("segment")
+
+    def other(record: Record, *, segment: Segment, threads: int) -> None: ...
+
+    define("segment", other)
+    with pytest.raises(TypeError, match="threads"):
+        run("segment")
+
+
+def test_a_value_that_is_not_allowed_is_named_with_its_full_key(define: Define) -> None:
+    tree = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    tree["segment"]["method"] = "green"
+    Path("params.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
+
+    def main(record: Record, *, segment: Segment) -> None: ...
+
+    define("segment", main)
+    with pytest.raises(SeedlingsError, match=r"segment\.method: expected 'excess_green'"):
+        run("segment")
+
+
+def test_the_observer_surrounds_the_stage_and_sees_a_failure(define: Define) -> None:
+    seen = []
+
+    @contextmanager
+    def observe(record: Record) -> Iterator[None]:
+        seen.append(record.stage)
+        try:
+            yield
+            seen.append("finished")
+        except RuntimeError:
+            seen.append("failed")
+            raise
+
+    def main(record: Record) -> None:
+        record.add_metrics({"x": 1.0})
+
+    define("segment", main)
+    stage.run("segment", observe)
+    assert seen == ["segment", "finished"]
+
+    def broken(record: Record) -> None:
+        raise RuntimeError("stop")
+
+    define("segment", broken)
+    with pytest.raises(RuntimeError, match="stop"):
+        stage.run("segment", observe)
+    assert seen[2:] == ["segment", "failed"]
+
+
+def test_two_stages_with_the_same_result_write_the_same_record(define: Define) -> None:
+    def main(record: Record) -> None:
+        record.add_metrics({"x": 0.1 + 0.2})
+        record.add_epoch({"loss": 1 / 3})
+
+    define("segment", main)
+    written = []
+    for _ in range(2):
+        run("segment")
+        written.append(Path("reports/segment/record.json").read_bytes())
+    assert written[0] == written[1]
+    assert str(Path.cwd()).encode() not in written[0]

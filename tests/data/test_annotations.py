@@ -1,0 +1,105 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seedlings.data import annotations, image_folder
+from seedlings.data.params import Annotations
+from seedlings.errors import SeedlingsError
+from seedlings.tasks import TASKS
+
+
+def csv_file(**changes: Any) -> Annotations:
+    values = {
+        "file": "log.csv",
+        "path": 0,
+        "label": 3,
+        "header": False,
+        "images": "IMG",
+        "match": "name",
+        "ending": "",
+        "separator": "",
+    }
+    return Annotations(**{**values, **changes})
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    (tmp_path / "IMG").mkdir()
+    for name in ("c1.jpg", "c2.jpg", "c3.jpg", "rest.jpg"):
+        (tmp_path / "IMG" / name).touch()
+    return tmp_path
+
+
+def test_a_driving_log_is_read_by_the_last_part_of_its_paths(raw: Path) -> None:
+    (raw / "log.csv").write_text(
+        "C:\\Users\\me\\IMG\\c2.jpg, IMG/l.jpg, IMG/r.jpg, -0.25, 1, 0, 30\n"
+        "/home/me/IMG/c1.jpg, IMG/l.jpg, IMG/r.jpg, 0.5, 1, 0, 30\n"
+    )
+    table, bad = annotations.read(raw, csv_file(), TASKS["regression"])
+    assert bad == []
+    assert table["path"].tolist() == ["IMG/c1.jpg", "IMG/c2.jpg"]
+    assert table["label"].tolist() == ["0.5", "-0.25"]
+    assert annotations.unnamed(raw, table, csv_file()) == ["IMG/c3.jpg", "IMG/rest.jpg"]
+
+
+def test_tags_are_split_and_named_columns_and_endings_used(raw: Path) -> None:
+    (raw / "log.csv").write_text("image_name,tags\nc1,partly cloudy|sea\nc2,sea\n")
+    named = csv_file(path="image_name", label="tags", header=True, ending=".jpg", separator="|")
+    table, bad = annotations.read(raw, named, TASKS["multilabel"])
+    assert bad == []
+    assert table["label"].tolist() == ["partly_cloudy sea", "sea"]
+
+
+def test_every_row_that_cannot_be_used_is_told_with_its_line(raw: Path) -> None:
+    (raw / "log.csv").write_text(
+        "c1.jpg,l,r,0.5\nc1.jpg,l,r,0.5\ngone.jpg,l,r,0\nc2.jpg,l,r,left\nc3.jpg,l,r,\n"
+    )
+    table, bad = annotations.read(raw, csv_file(), TASKS["regression"])
+    assert table["path"].tolist() == ["IMG/c1.jpg"]
+    for line, (number, reason) in zip(
+        bad,
+        [(2, "a second time"), (3, "is not there"), (4, "'left'"), (5, "found ''")],
+        strict=True,
+    ):
+        assert f"line {number}: " in line
+        assert reason in line
+
+
+@pytest.mark.parametrize("path", ["../secret.png", "/etc/passwd", "a/../../x"])
+def test_a_row_cannot_leave_the_folder(path: str, raw: Path) -> None:
+    (raw / "log.csv").write_text(f"{path},l,r,0.5\n")
+    _, [reason] = annotations.read(raw, csv_file(match="path"), TASKS["regression"])
+    assert "leaves the folder of images" in reason
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "message"),
+    [
+        (None, {}, r"data\.annotations\.file: expected a CSV file at .*log\.csv, found none"),
+        ("", {}, r"log\.csv is no CSV file"),
+        ("a,b\n", {}, r"data\.annotations\.label: expected a column .*, found 3; there are 0, 1"),
+        ("a,b\n1,2\n", {"path": "x", "header": True}, r"annotations\.path: .*'x'; there are a, b"),
+    ],
+)
+def test_annotations_that_does_not_fit_is_told(
+    text: str | None, changes: dict[str, Any], message: str, raw: Path
+) -> None:
+    if text is not None:
+        (raw / "log.csv").write_text(text)
+    with pytest.raises(SeedlingsError, match=message):
+        annotations.read(raw, csv_file(**changes), TASKS["multiclass"])
+
+
+def test_a_name_that_no_file_can_have_is_told(raw: Path) -> None:
+    (raw / "log.csv").write_text(f"{'x' * 300},l,r,0.5\nc1.jpg,l,r,1\n")
+    table, [reason] = annotations.read(raw, csv_file(), TASKS["regression"])
+    assert table["path"].tolist() == ["IMG/c1.jpg"]
+    assert "line 1" in reason
+    assert "File name too long" in reason
+
+
+def test_one_class_alone_is_refused(raw: Path) -> None:
+    (raw / "log.csv").write_text("c1.jpg,l,r,only\nc2.jpg,l,r,only\n")
+    with pytest.raises(SeedlingsError, match="two classes in the column 3.*found only 'only'"):
+        image_folder.read(raw, csv_file(), "share", TASKS["multiclass"])

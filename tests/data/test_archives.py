@@ -1,0 +1,297 @@
+import io
+import os
+import shutil
+import stat
+import tarfile
+import zipfile
+from pathlib import Path
+
+import nobody
+import pytest
+
+from seedlings.data import archives
+from seedlings.data.archives import ArchiveError, DamagedArchiveError
+
+CONTENT = {"train/Shepherd’s Purse/a b.png": b"one", "train/Maize/1.png": b"two" * 100}
+
+
+def make_zip(path: Path, content: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    return path
+
+
+def make_tar(path: Path, content: dict[str, bytes], mode: str = "w") -> Path:
+    with tarfile.open(path, mode) as archive:
+        for name, data in content.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return path
+
+
+def unpack(
+    archive: Path, folder: str | None = None, max_files: int = 1000, max_bytes: int = 10**6
+) -> dict[str, bytes]:
+    target = archive.parent / "out"
+    archives.unpack(archive, target, folder=folder, max_files=max_files, max_bytes=max_bytes)
+    return {
+        path.relative_to(target).as_posix(): path.read_bytes()
+        for path in target.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_zip_and_tar_are_unpacked(tmp_path: Path) -> None:
+    assert unpack(make_zip(tmp_path / "a.zip", CONTENT)) == CONTENT
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+def test_tar_is_unpacked(mode: str, tmp_path: Path) -> None:
+    assert unpack(make_tar(tmp_path / "a.tar", CONTENT, mode)) == CONTENT
+
+
+def test_a_folder_of_the_archive_is_unpacked_without_its_name(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "a.zip", {**CONTENT, "test/x.png": b"3", "trainer/y.png": b"4"})
+    assert unpack(archive, folder="train") == {
+        name.removeprefix("train/"): data for name, data in CONTENT.items()
+    }
+
+
+def test_what_systems_leave_behind_is_passed_over(tmp_path: Path) -> None:
+    leftovers = [
+        "__MACOSX/train/._1.png",
+        "train/.DS_Store",
+        "train/Maize/Thumbs.db",
+        "._x",
+        ".git/x.png",
+    ]
+    archive = make_zip(tmp_path / "a.zip", CONTENT | dict.fromkeys(leftovers, b"junk"))
+    assert unpack(archive) == CONTENT
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil.png", "a/../../evil.png", "/evil.png", "C:/evil.png", "..\\evil.png"]
+)
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_a_name_that_leads_out_is_refused(make, name: str, tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    archive = make(inner / "a", {name: b"evil"})
+    with pytest.raises(ArchiveError, match=r"leads out of the folder"):
+        unpack(archive)
+    assert not list(tmp_path.rglob("evil.png"))
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+def test_a_link_or_device_in_a_tar_is_refused(kind: bytes, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        entry = tarfile.TarInfo("train/link.png")
+        entry.type = kind
+        entry.linkname = "/etc/passwd"
+        archive.addfile(entry)
+    with pytest.raises(ArchiveError, match="train/link.png is a link or device"):
+        unpack(tmp_path / "a.tar")
+
+
+def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
+    info = zipfile.ZipInfo("link.png")
+    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(info, "/etc/passwd")
+    with pytest.raises(ArchiveError, match="link.png is a link or device"):
+        unpack(tmp_path / "a.zip")
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "a.zip", {"zeros.png": bytes(10**7)})
+    assert archive.stat().st_size < 20_000
+    with pytest.raises(ArchiveError, match=r"at most 1,000,000 bytes.*data\.limits\.bytes"):
+        unpack(archive)
+    written = sum(path.stat().st_size for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert written <= 10**6
+
+
+def test_too_many_files_are_refused(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "a.zip", {f"{n}.png": b"" for n in range(11)})
+    with pytest.raises(ArchiveError, match=r"at most 10 files \(data\.limits\.files\)"):
+        unpack(archive, max_files=10)
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_a_name_that_is_there_twice_is_refused(make, tmp_path: Path) -> None:
+    if make is make_zip:
+        with zipfile.ZipFile(tmp_path / "a", "w") as archive:
+            archive.writestr("x.png", b"1")
+            with pytest.warns(UserWarning, match="Duplicate name"):
+                archive.writestr("x.png", b"2")
+    else:
+        with tarfile.open(tmp_path / "a", "w") as archive:
+            archive.addfile(tarfile.TarInfo("x.png"))
+            archive.addfile(tarfile.TarInfo("x.png"))
+    with pytest.raises(ArchiveError, match="there twice"):
+        unpack(tmp_path / "a")
+
+
+CONTENTS = {f"{n}.png": bytes([n]) * 3000 for n in range(10)}
+
+
+@pytest.mark.parametrize("mode", ["zip", "w", "w:gz", "w:bz2", "w:xz"])
+def test_an_archive_cut_anywhere_is_refused(mode: str, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    if mode == "zip":
+        make_zip(path, CONTENTS)
+    else:
+        make_tar(path, CONTENTS, mode)
+    data = path.read_bytes()
+    end = 10 * (512 + 3072) if mode == "w" else len(data)  # what follows is padding
+    member = 512 + 3072
+    for length in [*range(1, end, end // 40), 5 * member, 5 * member + 100, end - 1]:
+        if length < end:
+            path.write_bytes(data[:length])
+            with pytest.raises(DamagedArchiveError, match="expected a whole zip or tar"):
+                unpack(path)
+            shutil.rmtree(tmp_path / "out", ignore_errors=True)
+
+
+@pytest.mark.parametrize("mode", ["zip", "w:gz", "w:bz2", "w:xz"])
+def test_a_flipped_byte_is_refused_or_harmless(mode: str, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    if mode == "zip":
+        make_zip(path, CONTENTS)
+    else:
+        make_tar(path, CONTENTS, mode)
+    data = path.read_bytes()
+    refused = 0
+    for place in range(0, len(data), max(1, len(data) // 60)):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :])
+        try:
+            found = unpack(path)
+        except ArchiveError:
+            refused += 1
+        else:  # a name or a time stamp: the contents are what they were
+            assert sorted(found.values()) == sorted(CONTENTS.values())
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+    assert refused > 5
+
+
+def test_names_that_are_utf8_without_saying_so_survive(tmp_path: Path) -> None:
+    make_zip(tmp_path / "a.zip", CONTENT)
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    for marker, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = data.find(marker)
+        while place >= 0:
+            data[place + offset + 1] &= ~0x08  # the flag that says UTF-8
+            place = data.find(marker, place + 4)
+    (tmp_path / "a.zip").write_bytes(data)
+    assert unpack(tmp_path / "a.zip") == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a", "a/b.png"], "there twice"),
+        (["x" * 300 + ".png"], "is too long"),
+        (["a\nb.png"], "control character"),
+    ],
+)
+def test_odd_names_are_refused(names: list[str], message: str, tmp_path: Path) -> None:
+    archive = make_tar(tmp_path / "a.tar", dict.fromkeys(names, b"1"))
+    with pytest.raises(ArchiveError, match=message):
+        unpack(archive)
+
+
+def test_folders_count_towards_the_limit(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "a.zip", {f"{n}/": b"" for n in range(11)})
+    with pytest.raises(ArchiveError, match="at most 10 files"):
+        unpack(archive, max_files=10)
+
+
+def test_a_damaged_member_is_refused(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a.zip", {"x.png": bytes(range(256)) * 40})
+    data = bytearray(path.read_bytes())
+    data[60:70] = b"\xff" * 10
+    path.write_bytes(data)
+    with pytest.raises(ArchiveError, match="damaged"):
+        unpack(path)
+
+
+def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_text("<html>Not found</html>")
+    with pytest.raises(ArchiveError, match="found a file that begins with b'<html>No'"):
+        unpack(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize("folder", [None, "validation"])
+def test_an_archive_without_the_files_is_refused(folder: str | None, tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "a.zip", CONTENT if folder else {})
+    with pytest.raises(ArchiveError, match="expected files.*found none"):
+        unpack(archive, folder=folder)
+
+
+def test_copy_folder_copies_files_and_follows_links_to_them(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "a b").mkdir(parents=True)
+    (source / "a b" / "1.png").write_bytes(b"1")
+    (source / "a b" / "2.png").symlink_to(source / "a b" / "1.png")
+    (source / ".DS_Store").write_bytes(b"junk")
+    assert archives.copy_folder(source, tmp_path / "out") == []
+    assert (tmp_path / "out" / "a b" / "2.png").read_bytes() == b"1"
+    assert not (tmp_path / "out" / "a b" / "2.png").is_symlink()
+
+
+def test_copy_folder_lists_every_bad_link(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "dangling.png").symlink_to(source / "nothing")
+    (source / "round").symlink_to(source)
+    found = archives.copy_folder(source, tmp_path / "out")
+    assert found == [
+        f"{source / name}: a dangling link, a linked folder or a device"
+        for name in ("dangling.png", "round")
+    ]
+
+
+def test_copy_folder_lists_names_that_cannot_be_kept(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "line\nbreak.png").touch()
+    (source / os.fsdecode(b"caf\xe9.png")).touch()
+    first, second = archives.copy_folder(source, tmp_path / "out")
+    assert "not UTF-8" in first
+    assert "control character" in second
+    (first + second).encode()  # the messages themselves can be printed
+
+
+def test_copy_folder_lists_what_may_not_be_read() -> None:
+    with nobody.folder() as folder:
+        source, closed = folder / "source", folder / "source" / "closed"
+        closed.mkdir(parents=True)
+        for path in (closed / "inside.png", source / "open.png", source / "secret.png"):
+            path.touch()
+        (source / "secret.png").chmod(0)
+        closed.chmod(0)
+        told = nobody.answer(
+            "from seedlings.data import archives",
+            "archives.copy_folder(Path(given['source']), Path(given['target']))",
+            source=str(source),
+            target=str(folder / "out"),
+        )
+        assert told == [f"{path}: it may not be read" for path in (closed, source / "secret.png")]
+        assert [path.name for path in (folder / "out").iterdir()] == ["open.png"]
+        closed.chmod(0o700)  # so that it can be removed
+
+
+def test_what_a_fuzzer_found_is_damage(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "nameless.zip", "w") as archive:
+        archive.writestr(zipfile.ZipInfo(""), b"")
+    moved = bytearray(make_zip(tmp_path / "moved.zip", {"a": b""}).read_bytes())
+    place = moved.index(b"PK\x05\x06") + 16  # where the index begins
+    moved[place : place + 4] = (10_000).to_bytes(4, "little")
+    (tmp_path / "moved.zip").write_bytes(moved)
+    for name in ("nameless.zip", "moved.zip"):
+        with pytest.raises(ArchiveError, match="expected"):
+            archives.unpack(
+                tmp_path / name, tmp_path / f"from {name}", folder=None, max_files=9, max_bytes=99
+            )

@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from seedlings.data import image_folder
+from seedlings.errors import SeedlingsError
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def test_the_top_folder_is_the_label_and_paths_are_sorted(tmp_path: Path) -> None:
+    raw = touch(tmp_path, "b c/2.png", "b c/1.png", "Shepherd’s Purse/deep/x.JPG", "LICENSE")
+    table, strays = image_folder.scan(raw, "per_class")
+    assert table["path"].tolist() == ["Shepherd’s Purse/deep/x.JPG", "b c/1.png", "b c/2.png"]
+    assert table["label"].tolist() == ["Shepherd’s Purse", "b c", "b c"]
+    assert strays == ["LICENSE"]
+
+
+def test_folders_of_splits_give_the_split(tmp_path: Path) -> None:
+    raw = touch(tmp_path, "Train/a/1.png", "valid/b/2.png", "test/a/3.png", "test/x.png")
+    table, strays = image_folder.scan(raw, "folders")
+    assert dict(zip(table["path"], table["split"], strict=True)) == {
+        "Train/a/1.png": "train",
+        "valid/b/2.png": "validation",
+        "test/a/3.png": "test",
+    }
+    assert strays == ["test/x.png"]
+
+
+def test_an_unknown_split_folder_is_an_error(tmp_path: Path) -> None:
+    raw = touch(tmp_path, "train/a/1.png", "extra/a/1.png")
+    with pytest.raises(SeedlingsError, match="found the folder 'extra'"):
+        image_folder.scan(raw, "folders")
+
+
+def test_folders_of_splits_are_not_classes(tmp_path: Path) -> None:
+    raw = touch(tmp_path, "train/a/1.png", "test/a/1.png")
+    with pytest.raises(SeedlingsError, match=r"set split\.rule to `folders`.*or data\.folder"):
+        image_folder.scan(raw, "per_class")
+
+
+@pytest.mark.parametrize(("names", "found"), [(["a/1.png"], "only 'a'"), (["1.png"], "none")])
+def test_fewer_than_two_classes_are_an_error(names: list[str], found: str, tmp_path: Path) -> None:
+    with pytest.raises(SeedlingsError, match=f"at least two classes.*found {found}"):
+        image_folder.scan(touch(tmp_path, *names), "per_class")
+
+
+def labels(*names: str) -> pd.DataFrame:
+    return pd.DataFrame({"label": names})
+
+
+def test_accept_lists_all_bad_images_or_skips_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    table = labels("a", "b", "a", "b")
+    image_folder.accept(table, table, [], "refuse")
+    reasons = ["a/1.png: damaged", "b/2.png: empty"]
+    with pytest.raises(SeedlingsError, match=r"(?s)2 files.*a/1\.png.*b/2\.png.*on_bad_image"):
+        image_folder.accept(table, table[:2], reasons, "refuse")
+    image_folder.accept(table, table[:2], reasons, "skip")
+    assert "skipped: b/2.png: empty" in capsys.readouterr().err
+
+
+def test_a_class_that_loses_all_its_images_is_an_error() -> None:
+    with pytest.raises(SeedlingsError, match="usable images of every class, found none of: b, c"):
+        image_folder.accept(labels("a", "b", "c"), labels("a"), ["b", "c"], "skip")
+
+
+def test_unlabelled_files_are_named_and_images_among_them_are_errors(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert image_folder.bad_unlabelled(["LICENSE", "top.PNG"], Path("raw")) == [
+        "raw/top.PNG: an image outside every class folder"
+    ]
+    assert capsys.readouterr().err == "unlabelled: raw/LICENSE is outside every class folder\n"

@@ -1,0 +1,136 @@
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from imports import ROOT
+
+from seedlings import images
+from seedlings.data import sample, sources
+from seedlings.data.params import Data
+from seedlings.errors import SeedlingsError
+from seedlings.io import downloads
+from seedlings.params import check
+
+
+@pytest.fixture
+def data(tree: dict[str, Any]) -> Callable[..., Data]:
+    def make(**changes: Any) -> Data:
+        tree["data"].update(changes)
+        return check(tree).data
+
+    return make
+
+
+def zipped(folder: Path) -> Path:
+    return Path(shutil.make_archive(str(folder.parent / "archive"), "zip", folder))
+
+
+def test_the_sample_has_its_number_of_every_species(
+    tmp_path: Path, data: Callable[..., Data]
+) -> None:
+    small = {"images_per_class": 2, "size": 40}
+    found, skipped = sources.collect(data(source="sample", sample=small), tmp_path / "raw", 9)
+    assert found == {species.name: 2 for species in sample.SPECIES}
+    assert skipped == []
+    drawn, _ = sample.draw_numbered(9, 1, seed=9, size=40)
+    read = images.read(tmp_path / "raw" / "Shepherd’s Purse" / "00001.png")
+    assert np.array_equal(read, drawn)
+
+
+def test_a_folder_is_copied(
+    tmp_path: Path, data: Callable[..., Data], image_folder: Callable[..., Path]
+) -> None:
+    folder = image_folder({"a b": 2, "Shepherd’s Purse": 1})
+    found, skipped = sources.collect(data(source="folder", path=str(folder)), tmp_path / "raw", 0)
+    assert found == {"Shepherd’s Purse": 1, "a b": 2}
+    assert skipped == []
+    copy = tmp_path / "raw" / "a b" / "001.png"
+    assert copy.read_bytes() == (folder / "a b" / "001.png").read_bytes()
+
+
+def test_an_archive_is_unpacked_and_its_checksum_held_against_it(
+    tmp_path: Path, data: Callable[..., Data], image_folder: Callable[..., Path]
+) -> None:
+    path = zipped(image_folder({"a": 2, "b": 1}))
+    right = hashlib.sha256(path.read_bytes()).hexdigest()
+    good = data(source="archive", path=str(path), checksum=right)
+    assert sources.collect(good, tmp_path / "raw", 0) == ({"a": 2, "b": 1}, [])
+    bad = data(source="archive", path=str(path), checksum="sha256:" + "0" * 64)
+    with pytest.raises(SeedlingsError, match=f"expected the sha256 checksum 0+, found {right}"):
+        sources.collect(bad, tmp_path / "other", 0)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_bad_download_does_not_stay_in_the_cache(
+    tmp_path: Path, data: Callable[..., Data], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched = tmp_path / "fetched.zip"
+    fetched.write_bytes(b"half a zip")
+    monkeypatch.setattr(downloads, "retrieve", lambda url, checksum: fetched)
+    with pytest.raises(SeedlingsError, match="expected a whole zip or tar"):
+        sources.collect(data(source="archive", url="http://x.invalid/a.zip"), tmp_path / "raw", 0)
+    assert not fetched.exists()
+
+
+def test_a_good_download_stays_in_the_cache_where_a_parameter_is_wrong(
+    tmp_path: Path,
+    data: Callable[..., Data],
+    image_folder: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fetched = zipped(image_folder({"a": 2, "b": 1}))
+    monkeypatch.setattr(downloads, "retrieve", lambda url, checksum: fetched)
+    typo = data(source="archive", url="http://x.invalid/a.zip", folder="trian")
+    with pytest.raises(SeedlingsError, match="in its folder 'trian'"):
+        sources.collect(typo, tmp_path / "raw", 0)
+    assert fetched.exists()
+
+
+def test_an_archive_of_the_user_is_never_removed(tmp_path: Path, data: Callable[..., Data]) -> None:
+    path = tmp_path / "mine.zip"
+    path.write_bytes(b"half a zip")
+    with pytest.raises(SeedlingsError, match="expected a whole zip or tar"):
+        sources.collect(data(source="archive", path=str(path)), tmp_path / "raw", 0)
+    assert path.exists()
+
+
+@pytest.mark.parametrize("source", ["archive", "folder"])
+def test_a_missing_source_names_the_parameter(
+    source: str, tmp_path: Path, data: Callable[..., Data]
+) -> None:
+    with pytest.raises(SeedlingsError, match=r"no/where \(data\.path.*nothing"):
+        sources.collect(data(source=source, path="no/where"), tmp_path / "raw", 0)
+
+
+def test_an_empty_class_folder_is_refused(
+    tmp_path: Path, data: Callable[..., Data], image_folder: Callable[..., Path]
+) -> None:
+    folder = image_folder({"a": 1, "empty one": 0})
+    (folder / "a" / "inner").mkdir()
+    with pytest.raises(SeedlingsError, match="found none in: a/inner, empty one"):
+        sources.collect(data(source="folder", path=str(folder)), tmp_path / "raw", 0)
+
+
+def test_images_without_folders_are_refused(
+    tmp_path: Path, data: Callable[..., Data], image_folder: Callable[..., Path]
+) -> None:
+    folder = image_folder({"a": 1}) / "a"
+    with pytest.raises(SeedlingsError, match="expected one folder a class, found none"):
+        sources.collect(data(source="folder", path=str(folder)), tmp_path / "raw", 0)
+
+
+def test_the_real_archive_gives_120_of_each_species(
+    plants: Path, tmp_path: Path, data: Callable[..., Data]
+) -> None:
+    real = data(source="archive", path=str(plants), folder="train")
+    found, _ = sources.collect(real, tmp_path / "raw", 0)
+    assert set(found.values()) == {120}
+    assert sorted(found) == [species.name for species in sample.SPECIES]
+
+
+def test_the_default_folder_is_there() -> None:
+    assert (ROOT / "data" / "incoming").is_dir()

@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seedlings.evaluation import model_outputs
+from seedlings.io import store
+from seedlings.networks.runtime import keras
+from seedlings.tasks import TASKS
+
+
+def test_numbers_nest_by_model() -> None:
+    assert model_outputs.nest({"images": 3.0, "a/x": 1.0, "a/y": 2.0}) == {
+        "images": 3.0,
+        "a": {"x": 1.0, "y": 2.0},
+    }
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_the_finetuned_model_takes_features_where_there_are_any(
+    stored: bool, tmp_path: Path
+) -> None:
+    inputs = keras.Input((2,))
+    top = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)], name="top")
+    top.set_weights([np.ones((2, 1)), np.zeros(1)])
+    whole = keras.Model(inputs, top(inputs * 10.0))
+    with store.create(tmp_path / "images", (2,), np.float32) as writer:
+        writer.append(np.arange(6, dtype=np.float32).reshape(3, 2))
+    with store.create(tmp_path / "features", (2,), np.float32) as writer:
+        writer.append(np.zeros((3 if stored else 0, 2), np.float32))
+    table = pd.DataFrame({"label": list("aba"), "split": ["train", "test", "test"]})
+    outputs = model_outputs.predict_finetuned(
+        whole, tmp_path / "features", tmp_path / "images", table, TASKS["binary"]
+    )
+    assert outputs[:, 0].tolist() == ([0.0, 0.0] if stored else [50.0, 90.0])

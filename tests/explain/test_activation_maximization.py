@@ -1,0 +1,110 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seedlings.errors import SeedlingsError
+from seedlings.explain import activation_maximization, gradients, peaks
+from seedlings.networks import architectures, backbones
+from seedlings.networks.runtime import keras
+from seedlings.params import Params, check
+from seedlings.tasks import TASKS
+
+
+@pytest.fixture
+def small(tree: dict[str, Any]) -> Params:
+    tree["explain"].update(steps=12, jitter=2)
+    tree["extract"].update(backbone="none")
+    tree["finetune"]["convnet"].update(filters=[6, 8], convolutions=1)
+    return check(tree)
+
+
+def network(params: Params) -> "keras.Model":
+    keras.utils.set_random_seed(1)
+    trunk = backbones.build(params.extract, 32, 32)
+    top = architectures.top(trunk, 3, TASKS["multiclass"], params.finetune)
+    return gradients.differentiable(architectures.assemble(trunk.trunk, top))
+
+
+def test_filters_and_classes_answer_more_at_the_end(small: Params) -> None:
+    model = network(small)
+    found = activation_maximization.of_filters(model, small.explain, seed=5)
+    layers = gradients.convolutions(model)
+    assert [(peak.layer, peak.name) for peak in found[:4]] == [
+        (layers[0], f"filter {number}") for number in (0, 2, 3, 5)
+    ]
+    assert {peak.layer for peak in found} == set(layers)
+    answering = [peak for peak in found if peak.start > 0.0]
+    assert len(answering) >= 3
+    assert all(peak.end > 1.2 * peak.start for peak in answering)
+    assert all(peak.end >= peak.start for peak in found)
+    classes = [("a", 0, 1.0), ("b", 1, 1.0), ("c", 2, 1.0)]
+    of_classes = activation_maximization.of_outputs(model, classes, small.explain, seed=5)
+    assert [peak.name for peak in of_classes] == ["a", "b", "c"]
+    assert all(peak.end > peak.start for peak in of_classes)
+    numbers = peaks.rises(found + of_classes)
+    assert numbers["output/end"] == pytest.approx(np.mean([peak.end for peak in of_classes]))
+
+
+def test_a_random_vgg16_cut_in_its_middle_answers_more_at_the_end(tree: dict[str, Any]) -> None:
+    tree["extract"].update(backbone="VGG16", cut="block4_pool")
+    tree["finetune"]["unfreeze"]["epochs"] = 1
+    tree["explain"].update(filters={"block1_conv1": [0], "block5_conv1": [110]}, steps=8, jitter=0)
+    params = check(tree)
+    found = activation_maximization.of_filters(network(params), params.explain, seed=2)
+    assert [peak.layer for peak in found] == ["block1_conv1", "block5_conv1"]
+    for peak in found:
+        print(f"{peak.layer} {peak.name}: {peak.start:.4g} to {peak.end:.4g}")
+        assert peak.end > 1.5 * max(peak.start, 0.0)
+
+
+def test_the_same_seed_gives_the_same_picture_at_the_chapters_mean_and_deviation(
+    small: Params,
+) -> None:
+    classes = [("a", 0, 1.0), ("down", 1, -1.0)]
+    first, second = (
+        activation_maximization.of_outputs(network(small), classes, small.explain, seed=5)
+        for _ in range(2)
+    )
+    for one, again in zip(first, second, strict=True):
+        assert np.array_equal(one.image, again.image)
+        assert one.image.shape == (32, 32, 3)
+        assert one.image.mean() == pytest.approx(127.5, abs=2.0)
+        assert one.image.std() == pytest.approx(25.5, abs=2.5)
+    other = activation_maximization.of_outputs(network(small), classes, small.explain, seed=6)
+    assert not np.array_equal(other[0].image, first[0].image)
+
+
+def test_no_more_classes_than_asked_for_and_none_without_convolutions(
+    small: Params, tree: dict[str, Any]
+) -> None:
+    tree["explain"]["classes"] = 1
+    tree["finetune"]["convnet"]["filters"] = []
+    tree["finetune"]["head"]["pooling"] = "flatten"
+    params = check(tree)
+    model = network(params)
+    assert (
+        len(
+            activation_maximization.of_outputs(
+                model, [("a", 0, 1.0), ("b", 1, 1.0)], params.explain, 0
+            )
+        )
+        == 1
+    )
+    assert activation_maximization.of_filters(model, params.explain, 0) == []
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        ({"conv9": [0]}, r"explain.filters: expected a layer of the model, found 'conv9'"),
+        ({"block1_conv1": [0, 64]}, r"explain.filters.block1_conv1: .* below 64.* found 64"),
+    ],
+)
+def test_what_the_model_does_not_have_is_named(
+    filters: dict[str, list[int]], message: str, tree: dict[str, Any]
+) -> None:
+    tree["explain"]["filters"] = filters
+    params = check(tree)
+    with pytest.raises(SeedlingsError, match=message):
+        activation_maximization.of_filters(network(params), params.explain, 0)

@@ -1,0 +1,111 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from seedlings.errors import SeedlingsError
+from seedlings.explain import gradients
+from seedlings.networks import architectures, backbones
+from seedlings.networks.runtime import keras
+from seedlings.params import check
+from seedlings.tasks import TASKS
+
+Assembled = Callable[..., "keras.Model"]
+
+
+@pytest.fixture
+def assembled(tree: dict[str, Any]) -> Assembled:
+    """A model for images of 40 x 32 pixels: a ConvNet from scratch, or a cut backbone."""
+
+    def make(units: int = 3, task: str = "multiclass", **extract: Any) -> "keras.Model":
+        keras.utils.set_random_seed(3)
+        tree["finetune"]["convnet"]["filters"] = [] if extract else [4, 6]
+        tree["finetune"]["unfreeze"]["epochs"] = int("cut" in extract)
+        tree["extract"].update(extract or {"backbone": "none"})
+        params = check(tree)
+        trunk = backbones.build(params.extract, 40, 32)
+        top = architectures.top(trunk, units, TASKS[task], params.finetune)
+        return architectures.assemble(trunk.trunk, top)
+
+    return make
+
+
+BACKBONES = [
+    {},
+    {"backbone": "VGG16", "cut": "block4_pool"},
+    {"backbone": "MobileNet", "cut": "conv_pw_6_relu", "cropping": [4, 4, 0, 0]},
+]
+
+
+@pytest.mark.parametrize("extract", BACKBONES)
+def test_the_scores_are_those_of_the_model(
+    extract: dict[str, Any], assembled: Assembled, noise: Callable[..., NDArray[np.uint8]]
+) -> None:
+    model = assembled(**extract)
+    images = np.stack([noise(40, 32) for _ in range(3)])
+    scores = gradients.differentiable(model).predict(images.astype(np.float32), verbose=0)
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    expected = powers / powers.sum(axis=1, keepdims=True)
+    assert model.predict(images, verbose=0) == pytest.approx(expected, abs=1e-6)
+    assert model.get_layer("top").get_layer("output").activation.__name__ == "softmax"
+
+
+@pytest.mark.parametrize("extract", BACKBONES)
+def test_the_last_map_and_the_rest_are_the_whole(
+    extract: dict[str, Any], assembled: Assembled, noise: Callable[..., NDArray[np.uint8]]
+) -> None:
+    network = gradients.differentiable(assembled(**extract))
+    pixels = noise(40, 32)[None].astype(np.float32)
+    before, after = gradients.last_map(network)
+    assert len(before.output_shape) == 4
+    assert np.asarray(after(before(pixels))) == pytest.approx(np.asarray(network(pixels)), abs=1e-5)
+
+
+def test_a_layer_is_found_however_deep_it_lies(assembled: Assembled) -> None:
+    network = gradients.differentiable(assembled(backbone="VGG16", cut="block4_pool"))
+    layers = gradients.convolutions(network)
+    assert layers[0] == "block1_conv1"
+    assert layers[-1] == "block5_conv3"
+    assert len(layers) == 13
+    assert gradients.at(network, "block1_conv1").output_shape == (None, 40, 32, 64)
+    assert gradients.at(network, "block5_conv1").output_shape == (None, 2, 2, 512)
+    with pytest.raises(SeedlingsError, match="found 'block5_con1'.*block5_conv1"):
+        gradients.at(network, "block5_con1")
+
+
+def test_a_probe_gives_what_the_layer_gives(
+    assembled: Assembled, noise: Callable[..., NDArray[np.uint8]]
+) -> None:
+    model = assembled()
+    network = gradients.differentiable(model)
+    first = gradients.convolutions(network)[0]
+    pixels = noise(40, 32)[None].astype(np.float32)
+    kernel, bias = model.get_layer("top").get_layer(first).get_weights()
+    window = pixels[0, 4:7, 10:13] / 255.0
+    expected = np.einsum("yxc,yxcf->f", window, kernel) + bias
+    found = np.asarray(gradients.at(network, first)(pixels))[0, 4, 10]
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_window_is_what_crops_leave_of_an_image(assembled: Assembled) -> None:
+    assert gradients.window(assembled()) == (0, 0, 40, 32)
+    crops = {"cropping": [4, 2, 0, 3], "center_crop": [30, 25]}
+    network = gradients.differentiable(assembled(backbone="none", **crops))
+    assert network.get_layer("trunk").output_shape[1:3] == (30, 25)
+    assert gradients.window(network) == (4 + 2, 0 + 2, 30, 25)
+
+
+def test_the_gradient_is_that_of_small_differences(
+    assembled: Assembled, noise: Callable[..., NDArray[np.uint8]]
+) -> None:
+    network = gradients.differentiable(assembled(units=1, task="binary"))
+    gradient = gradients.gradient(network)
+    pixels = noise(40, 32)[None].astype(np.float32)
+    down = np.array([-1.0], np.float32)
+    values, slopes = gradient(pixels, np.array([0]), down)
+    assert values == pytest.approx(np.asarray(network(pixels))[:, 0], abs=1e-5)
+    step = slopes / np.abs(slopes).max()
+    after, _ = gradient(pixels + step, np.array([0]), down)
+    assert values - after == pytest.approx((slopes * step).sum(), rel=0.05)

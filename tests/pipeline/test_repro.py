@@ -1,0 +1,282 @@
+"""The pipeline as its users run it: `dvc repro`, on a copy of the project."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import drawings
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image as PillowImage
+from project import STAGES, Project
+
+from seedlings import images
+from seedlings.config import paths, records
+from seedlings.data import sample
+from seedlings.io import store
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def small_project(reproduced: Callable[[], Project]) -> Project:
+    return reproduced()
+
+
+@pytest.fixture
+def project(small_project: Project) -> Iterator[Project]:
+    """The small project, whose parameters are put back after the test."""
+    kept = (small_project.root / "params.yaml").read_text(encoding="utf-8")
+    yield small_project
+    (small_project.root / "params.yaml").write_text(kept, encoding="utf-8")
+
+
+@pytest.fixture
+def empty_project(new_project: Callable[[], Project]) -> Project:
+    return new_project()
+
+
+def lock(project: Project) -> dict[str, object]:
+    return yaml.safe_load((project.root / "dvc.lock").read_text(encoding="utf-8"))
+
+
+def test_a_first_repro_runs_every_stage_and_a_second_none(project: Project) -> None:
+    assert project.ran(project.first_output) == STAGES
+    assert project.ran(project.repro()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "stages"),
+    [
+        ({"finetune__epochs": 2}, ["finetune", "package", "evaluate", "explain", "report"]),
+        (
+            {"baseline__epochs": 1, "evaluate__mistakes": 3},
+            ["baseline", "evaluate", "report"],
+        ),
+        (
+            {"segment__method": "color_distance"},
+            STAGES[2:],
+        ),
+        ({"data__on_bad_image": "skip"}, ["download", "split", "report"]),
+    ],
+)
+def test_only_what_depends_on_a_parameter_runs_again(
+    change: dict[str, object], stages: list[str], project: Project
+) -> None:
+    project.repro()
+    project.set(**change)
+    assert project.ran(project.repro()) == stages
+
+
+def test_a_comment_in_the_readme_runs_nothing(project: Project) -> None:
+    project.repro()
+    with (project.root / "README.md").open("a", encoding="utf-8") as readme:
+        readme.write("\n<!-- a comment -->\n")
+    assert project.ran(project.repro()) == []
+
+
+def test_the_commands_of_dvc_work(project: Project) -> None:
+    project.repro()
+    shown = json.loads(project.run("dvc", "metrics", "show", "--json"))
+    [metrics] = shown[""]["data"].values()
+    path = project.root / "reports" / "evaluate" / "metrics.json"
+    assert metrics["data"] == json.loads(path.read_text(encoding="utf-8"))
+    assert set(metrics["data"]) == {"images", "baseline", "finetuned", "majority", "mcnemar"}
+    assert "finetune" in project.run("dvc", "dag")
+    project.run("dvc", "plots", "show")
+    page = (project.root / "dvc_plots" / "index.html").read_text(encoding="utf-8")
+    assert "Shepherd’s Purse" in page or "Shepherd\\u2019s Purse" in page
+    assert "val_loss" in page
+
+
+def test_every_image_is_accounted_for_and_names_survive(project: Project) -> None:
+    project.repro()
+    table = pd.read_csv(project.root / "data" / "split.csv")
+    assert len(table) == 12 * 20
+    assert set(table["label"]) == {species.name for species in sample.SPECIES}
+    assert table.groupby("group")["split"].nunique().max() == 1
+    assert table["group"].nunique() == 12 * 19
+    assert store.shape(project.root / paths.IMAGES) == (240, 64, 64, 3)
+    assert store.shape(project.root / paths.FEATURES)[0] == 240
+    predictions = pd.read_csv(project.root / "reports" / "evaluate" / "predictions.csv")
+    assert sorted(predictions["path"]) == sorted(table.loc[table["split"] == "test", "path"])
+
+
+def test_every_picture_that_a_record_names_is_there(project: Project) -> None:
+    project.repro()
+    named = []
+    for stage in STAGES:
+        text = (project.root / paths.record(stage)).read_text(encoding="utf-8")
+        named += json.loads(text)["pictures"]
+    assert named.pop() == "reports/index.html"
+    assert len(named) == 13
+    for name in named:
+        assert images.read(project.root / name).std() > 5, name
+
+
+def test_the_report_has_every_picture_inside_and_every_class(project: Project) -> None:
+    project.repro()
+    page = project.root / paths.PAGE
+    text = page.read_text(encoding="utf-8")
+    assert page.stat().st_size < 5_000_000
+    sources = re.findall(r'<img[^>]* src="([^"]{20})', text)
+    assert sources == ["data:image/webp;base"] * 13
+    assert "://" not in re.sub(r"data:[^\"]*", "", text)
+    for species in sample.SPECIES:
+        assert species.name in text
+    metrics = records.read(project.root / paths.record("evaluate")).metrics
+    assert f"{metrics['finetuned/accuracy']:.4f}" in text
+    assert "finetune.head.dropout" in text
+
+
+def test_outputs_hold_nothing_of_time_or_place(project: Project) -> None:
+    project.repro()
+    for path in (project.root / "reports").rglob("*"):
+        if path.suffix in (".json", ".csv"):
+            text = path.read_text(encoding="utf-8")
+            assert str(project.root) not in text, path
+            assert not re.search(r"20\d\d-\d\d-\d\d", text), path
+
+
+def test_mlflow_has_the_stages_under_a_parent_with_the_final_numbers(project: Project) -> None:
+    project.repro()
+    client = mlflow.MlflowClient(f"sqlite:///{project.root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("seedlings")
+    runs = client.search_runs([experiment.experiment_id], order_by=["start_time"])
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    first = parents[0]
+    children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == first.info.run_id]
+    assert [run.info.run_name for run in children][: len(STAGES)] == STAGES
+    assert {"baseline/accuracy", "finetuned/accuracy"} <= set(first.data.metrics)
+    assert first.data.params["segment.method"] == "excess_green"
+    commit = project.run("git", "rev-parse", "HEAD~1").strip()  # the last one before the results
+    for run in children:
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["mlflow.source.git.commit"] == commit
+    digest = lock(project)["stages"]["split"]["outs"][0]["md5"]  # type: ignore[index]
+    inputs = {
+        entry.dataset.name: entry.dataset.digest for entry in children[2].inputs.dataset_inputs
+    }
+    assert inputs["data/split.csv"] == digest
+    finetune = client.get_metric_history(children[5].info.run_id, "val_loss")
+    assert [point.step for point in finetune] == [1, 2, 3]
+    assert first.outputs.model_outputs
+
+
+def broken_folder(project: Project, image_folder: Callable[..., Path]) -> Path:
+    folder = image_folder({"Maize": 12, "Sugar beet": 12})
+    shutil.copytree(folder, project.root / "mine")
+    project.set(
+        data__source="folder",
+        data__path="mine",
+        split__validation_per_class=2,
+        split__duplicate_distance=None,
+    )
+    return project.root / "mine"
+
+
+def test_what_a_messy_folder_holds_is_all_listed_and_can_be_skipped(
+    empty_project: Project, image_folder: Callable[..., Path], noise: Callable[..., np.ndarray]
+) -> None:
+    mine = broken_folder(empty_project, image_folder)
+    turned = PillowImage.Exif()
+    turned[0x0112] = 6
+    picture = PillowImage.fromarray(noise(30, 50))
+    good = {
+        "Maize/UPPER.PNG": images.encode_png(noise()),
+        "Maize/really a png.jpg": images.encode_png(noise()),
+        "Maize/tiny.png": images.encode_png(noise(1, 1)),
+    }
+    bad = {
+        "Maize/notes.txt": (b"not an image", "expected an image"),
+        "Maize/zero.png": (b"", "found an empty file"),
+        "Maize/huge.png": (drawings.png_that_claims(20_000, 20_000), "at most 150,000,000 pixels"),
+        "Sugar beet/half.png": (images.encode_png(noise())[:300], "expected a whole image"),
+    }
+    for name, data in {**good, **{name: data for name, (data, _) in bad.items()}}.items():
+        (mine / name).write_bytes(data)
+    picture.save(mine / "Maize" / "turned.jpg", exif=turned)
+    (mine.parent / "outside.png").write_bytes(images.encode_png(noise()))
+    (mine / "Maize" / "linked.png").symlink_to(mine.parent / "outside.png")
+    output = empty_project.repro("split", fails=True)
+    assert "split: 4 files cannot be used as images:" in output
+    for name, (_, reason) in bad.items():
+        assert re.search(rf"data/raw/{name}: .*{reason}", output), name
+    assert "data.on_bad_image" in output
+    assert "Traceback" not in output
+    assert not (empty_project.root / "data" / "split.csv").exists()
+
+    (mine / "Maize" / "line\nbreak.png").write_bytes(images.encode_png(noise()))
+    (mine / "Maize" / "circular").symlink_to(mine)
+    (mine / "Maize" / "dangling.png").symlink_to(mine / "nowhere")
+    assert "dangling.png" in empty_project.repro("split", fails=True)  # which DVC itself refuses
+    (mine / "Maize" / "dangling.png").unlink()
+    output = empty_project.repro("split", fails=True)
+    assert "line\\nbreak.png': its name holds a control character" in output
+    assert "circular: a dangling link, a linked folder or a device" in output
+    assert "Traceback" not in output
+
+    empty_project.set(data__on_bad_image="skip")
+    output = empty_project.repro("split")
+    assert "skipped: data/raw/Maize/notes.txt" in output
+    found = {
+        stage: records.read(empty_project.root / paths.record(stage))
+        for stage in ("download", "split")
+    }
+    assert [found[stage].metrics["skipped"] for stage in found] == [2, 4]
+    assert [len(found[stage].details["skipped"]) for stage in found] == [2, 4]
+    assert found["split"].metrics["images"] == 24 + len(good) + 2
+
+
+def test_bad_archives_and_parameters_stop_with_a_clear_error_and_leave_nothing(
+    empty_project: Project, image_folder: Callable[..., Path]
+) -> None:
+    archive = shutil.make_archive(
+        str(empty_project.root / "mine"), "zip", image_folder({"a": 3, "b": 3})
+    )
+    half = Path(archive).read_bytes()
+    (empty_project.root / "half.zip").write_bytes(half[: len(half) // 2])
+    empty_project.set(data__source="archive", data__path="mine.zip")
+    for change, message in (
+        ({"data__checksum": "sha256:" + "0" * 64}, "expected the sha256 checksum 0000"),
+        ({"data__checksum": None, "data__path": "half.zip"}, "expected a whole zip or tar"),
+        ({"data__path": "README.md"}, "expected a whole zip or tar"),
+        ({"data__path": "mine.zip", "data__folder": "train"}, "in its folder 'train'"),
+        ({"data__folder": None, "data__soruce": "x"}, "data.soruce: no such parameter"),
+    ):
+        empty_project.set(**change)
+        output = empty_project.repro("download", fails=True)
+        assert message in output
+        assert "Traceback" not in output
+        left = [path.name for path in (empty_project.root / "data").iterdir()]
+        assert sorted(left) == [".gitignore", "incoming"]
+
+
+def test_a_layer_that_is_not_there_stops_extract(project: Project) -> None:
+    project.repro()
+    project.set(extract__cut="block6_pool")
+    output = project.repro(fails=True)
+    assert "extract: extract.cut: the backbone has no layer 'block6_pool'" in output
+    assert "Traceback" not in output
+    assert not (project.root / paths.FEATURES).exists()
+    project.set(extract__cut="conv_pw_13_relu")
+    assert project.ran(project.repro()) == []
+
+
+def test_block_5_is_trained_on_features_of_block_4(project: Project) -> None:
+    project.repro()
+    project.set(
+        extract__backbone="VGG16",
+        extract__cut="block4_pool",
+        finetune__epochs=1,
+        finetune__unfreeze__epochs=1,
+    )
+    assert project.ran(project.repro("finetune")) == ["extract", "finetune"]
+    history = pd.read_csv(project.root / "reports" / "finetune" / "history.csv")
+    assert history["epoch"].tolist() == [1, 2]
+    assert store.shape(project.root / paths.FEATURES) == (240, 4, 4, 512)

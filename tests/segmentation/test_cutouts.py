@@ -1,0 +1,100 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seedlings import images
+from seedlings.errors import SeedlingsError
+from seedlings.io import store
+from seedlings.params import Segment, check
+from seedlings.segmentation import cutouts, masks
+
+
+@pytest.fixture
+def segment(tree: dict[str, Any]) -> Callable[..., Segment]:
+    def make(**changes: Any) -> Segment:
+        tree["segment"].update(changes)
+        return check(tree).segment
+
+    return make
+
+
+def table_of(folder: Path) -> pd.DataFrame:
+    paths = sorted(path.relative_to(folder) for path in folder.rglob("*.png"))
+    return pd.DataFrame({"path": map(str, paths), "label": [path.parts[0] for path in paths]})
+
+
+@pytest.mark.parametrize("method", masks.METHODS)
+def test_every_image_is_decoded_resized_and_masked_in_its_place(
+    method: str,
+    tmp_path: Path,
+    segment: Callable[..., Segment],
+    image_folder: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cutouts, "_BATCH", 4)
+    folder = image_folder({"a": 6, "b": 5})
+    table = table_of(folder).sample(frac=1, random_state=0)
+    params = segment(method=method, size=[24, 30])
+    shares = cutouts.make(folder, table, params, tmp_path / "array")
+    found = store.read(tmp_path / "array", 0, 11)
+    assert found.shape == (11, 24, 30, 3)
+    for path, cut, share in zip(table["path"], found, shares, strict=True):
+        small = images.resize(images.read(folder / path), 24, 30)
+        assert np.array_equal(cut, masks.METHODS[method].cut_out(small))
+        assert share == cut.any(axis=2).mean()
+
+
+def test_a_damaged_image_is_named_and_leaves_nothing(
+    tmp_path: Path, segment: Callable[..., Segment], image_folder: Callable[..., Path]
+) -> None:
+    folder = image_folder({"a": 2})
+    (folder / "a" / "001.png").write_bytes(b"broken")
+    with pytest.raises(SeedlingsError, match=r"a/001\.png: expected an image"):
+        cutouts.make(folder, table_of(folder), segment(), tmp_path / "out" / "array")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_empty_masks_are_named(
+    segment: Callable[..., Segment], capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pd.DataFrame({"path": [f"{n}.png" for n in range(30)], "label": "x"})
+    shares = np.full(30, 0.5)
+    assert cutouts.name_empty(table, shares, segment()) == []
+    assert capsys.readouterr().err == ""
+    shares[5:20] = 0.0005
+    assert cutouts.name_empty(table, shares, segment()) == [f"{n}.png" for n in range(5, 20)]
+    printed = capsys.readouterr().err
+    assert "15 of 30 masks are empty" in printed
+    assert "5.png" in printed
+    assert "and 5 more" in printed
+
+
+def test_the_summary_is_by_hand() -> None:
+    assert cutouts.summarize(np.array([0.1, 0.4, 0.2])) == {
+        "foreground_min": 0.1,
+        "foreground_median": 0.2,
+        "foreground_max": 0.4,
+    }
+
+
+def test_excess_green_leaves_next_to_no_real_image_empty(
+    real_images: Path, tmp_path: Path, segment: Callable[..., Segment]
+) -> None:
+    table = table_of(real_images)
+    empty = {}
+    for method in ("excess_green", "color_distance"):
+        params = segment(method=method)
+        shares = cutouts.make(real_images, table, params, tmp_path / method)
+        empty[method] = len(cutouts.name_empty(table, shares, params)) / len(table)
+    assert empty["excess_green"] <= 0.002
+    assert 0.2 < empty["color_distance"] < 0.3
+
+
+def test_masks_that_are_all_empty_are_an_error(segment: Callable[..., Segment]) -> None:
+    table = pd.DataFrame({"path": ["a.png", "b.png"], "label": "x"})
+    with pytest.raises(SeedlingsError, match="finds no plant in any image; .* use `none`"):
+        cutouts.name_empty(table, np.zeros(2), segment())

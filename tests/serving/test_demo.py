@@ -1,0 +1,124 @@
+"""The demo's page, run by Streamlit's own simulation of a browser."""
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from seedlings import images
+from seedlings.networks import architectures, backbones
+from seedlings.packaging import bundle
+from seedlings.packaging.bundle import Predictor
+from seedlings.params import check
+from seedlings.segmentation import cutouts
+from seedlings.tasks import TASKS
+
+testing = pytest.importorskip("streamlit.testing.v1", reason="there is no Streamlit here")
+
+SCRIPT = Path(__file__).parents[1] / "seedlings" / "demo" / "__main__.py"
+NAMES = {
+    "multiclass": [f"kind_{number:02d}*" for number in range(15)],
+    "binary": ["a", "b"],
+    "regression": ["value"],
+}
+Opened = Callable[..., Any]
+
+
+@pytest.fixture
+def opened(tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
+    """The page for a package of a small network for a task."""
+
+    def make(task: str, usual: tuple[float, float] = (0.0, 1.0)) -> Any:
+        tree["extract"]["backbone"] = "none"
+        tree["finetune"]["convnet"]["filters"] = [4]
+        tree["segment"].update(size=[24, 24], method="none")
+        params = check(tree)
+        trunk = backbones.build(params.extract, 24, 24)
+        units = 1 if task != "multiclass" else len(NAMES[task])
+        top = architectures.top(trunk, units, TASKS[task], params.finetune)
+        model = architectures.assemble(trunk.trunk, top)
+        segment = params.segment.model_dump()
+        contents = bundle.Contents(task, NAMES[task], segment, 0.5, usual)
+        bundle.write(model, contents, tmp_path / task)
+        monkeypatch.setattr(sys, "argv", ["demo", str(tmp_path / task)])
+        return testing.AppTest.from_file(str(SCRIPT), default_timeout=600).run()
+
+    return make
+
+
+def dropped(page: Any, data: bytes) -> Any:
+    page.file_uploader[0].upload("leaf.png", data, "image/png")
+    page.run()
+    assert not page.exception
+    return page
+
+
+def plain(markdown: str) -> str:
+    """What Markdown shows of a text of which every mark is escaped."""
+    assert not re.search(r"(?<!\\)[*_:`~\[]", markdown)
+    return re.sub(r"\\(.)", r"\1", markdown)
+
+
+@pytest.fixture
+def picture(noise: Callable[..., NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    return noise(40, 50)
+
+
+def test_the_likeliest_classes_are_shown_with_the_model_s_own_probabilities(
+    opened: Opened, picture: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    page = opened("multiclass")
+    assert [text.value for text in page.title] == ["Seedlings"]
+    assert not page.header
+    page = dropped(page, images.encode_png(picture))
+    row = Predictor(tmp_path / "multiclass").answer([picture]).iloc[0]
+    assert [plain(text.value) for text in page.header] == [row["prediction"]]
+    ranked = sorted(row["probabilities"].items(), key=lambda entry: -entry[1])
+    bars = [bar.proto for bar in page.get("progress")]
+    texts = [plain(bar.text) for bar in bars]
+    assert texts == [f"{name}: {value:.1%}" for name, value in ranked[:5]]
+    assert [text.value for text in page.caption] == ["and 10 that are less likely"]
+    assert not page.warning
+
+
+def test_the_picture_stands_beside_its_cut_out_and_what_the_answer_comes_from(
+    opened: Opened, picture: NDArray[np.uint8]
+) -> None:
+    page = dropped(opened("binary"), images.encode_png(picture))
+    captions = [image.caption for part in page.get("image") for image in part.proto.imgs]
+    assert captions == [
+        "The picture",
+        "What the model sees of it",
+        "Where the answer comes from (Grad-CAM)",
+    ]
+
+
+def test_a_number_stands_alone_and_an_unusual_one_is_told(
+    opened: Opened, picture: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    page = dropped(opened("regression", usual=(1e6, 2e6)), images.encode_png(picture))
+    value = Predictor(tmp_path / "regression").answer([picture])["prediction"][0]
+    assert [plain(text.value) for text in page.header] == [f"{value:.4g}"]
+    [warning] = page.warning
+    assert "is below 1e+06, the least that is usual" in plain(warning.value)
+    assert not page.get("progress")
+
+
+def test_what_is_no_picture_is_told(opened: Opened, picture: NDArray[np.uint8]) -> None:
+    page = dropped(opened("binary"), images.encode_png(picture)[:200])
+    [error] = page.error
+    assert "leaf.png: expected a whole image" in plain(error.value)
+    assert not page.header
+
+
+def test_the_model_sees_the_cut_out_of_the_training(
+    opened: Opened, picture: NDArray[np.uint8], tmp_path: Path, tree: dict[str, Any]
+) -> None:
+    opened("binary")
+    expected = cutouts.one(picture, check(tree).segment)
+    assert np.array_equal(Predictor(tmp_path / "binary").cut_out(picture), expected)

@@ -1,0 +1,100 @@
+"""The model server, asked as the world asks."""
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import drawings
+import numpy as np
+import pytest
+import requests
+import servers
+from project import Project
+
+from seedlings import images
+from seedlings.networks import architectures
+from seedlings.packaging import bundle
+from seedlings.params import Params
+from seedlings.tasks import TASKS
+
+pytestmark = pytest.mark.slow
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture
+def address(tmp_path: Path, params: Params) -> Iterator[str]:
+    """A served package of a small network for two classes."""
+    model = architectures.baseline((32, 32, 3), 1, TASKS["binary"])
+    segment = {**params.segment.model_dump(), "size": [32, 32]}
+    contents = bundle.Contents("binary", ["a", "b"], segment, 0.5, (0.0, 1.0))
+    bundle.write(model, contents, tmp_path / "package")
+    port = servers.free_port()
+    command = ("seedlings", "serve", "--model", str(tmp_path / "package"), "--port", str(port))
+    env = Project(tmp_path).env
+    with servers.running(*command, port=port, folder=tmp_path, env=env):
+        yield f"http://127.0.0.1:{port}/invocations"
+
+
+def encoded(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def body(*cells: Any, column: str = "image") -> bytes:
+    split = {"columns": [column], "data": [[cell] for cell in cells]}
+    return json.dumps({"dataframe_split": split}).encode()
+
+
+PICTURE = images.encode_png(np.random.default_rng(1).integers(0, 256, (40, 50, 3), dtype=np.uint8))
+
+
+def malformed(rng: np.random.Generator) -> tuple[bytes, dict[str, str]]:
+    """A request that nobody can answer."""
+    noise = rng.bytes(int(rng.integers(1, 400)))
+    whole = body(encoded(PICTURE))
+    cut = whole[: int(rng.integers(1, len(whole)))]
+    choices = [
+        (noise, JSON),
+        (b"", JSON),
+        (cut, JSON),
+        (b"[" * int(rng.integers(1, 300)), JSON),
+        (json.dumps({"inputs": {"picture": [1]}}).encode(), JSON),
+        (json.dumps({"dataframe_split": int(rng.integers(9))}).encode(), JSON),
+        (body(encoded(noise)), JSON),
+        (body(encoded(PICTURE), encoded(PICTURE[: len(PICTURE) // 2])), JSON),
+        (body(encoded(drawings.png_that_claims(20_000, 20_000))), JSON),
+        (body(encoded(PICTURE), column="path"), JSON),
+        (body(int(rng.integers(100))), JSON),
+        (body(None), JSON),
+        (body(), JSON),
+        (body("/etc/hostname"), JSON),
+        (PICTURE, {"Content-Type": "image/png"}),
+    ]
+    return choices[int(rng.integers(len(choices)))]
+
+
+def test_a_thousand_bad_requests_are_refused_and_the_next_good_one_answered(address: str) -> None:
+    rng = np.random.default_rng(5)
+    with requests.Session() as session:
+        for _ in range(1000):
+            data, headers = malformed(rng)
+            answer = session.post(address, data=data, headers=headers, timeout=600)
+            assert 400 <= answer.status_code < 500, (data[:200], answer.status_code, answer.text)
+        answer = session.post(address, data=body(encoded(PICTURE[:300])), headers=JSON, timeout=600)
+        assert "image 0: expected a whole image" in answer.text
+        answer = session.post(
+            address,
+            data=body(encoded(drawings.png_that_claims(20_000, 20_000))),
+            headers=JSON,
+            timeout=600,
+        )
+        assert "expected at most 150,000,000 pixels, found more" in answer.text
+    # MLflow's own reader gives up on this one with a 500 and closes the connection, and lives on.
+    assert requests.post(address, data=b"[" * 9999, headers=JSON, timeout=600).status_code >= 400
+    answer = requests.post(address, data=body(encoded(PICTURE)), headers=JSON, timeout=600)
+    assert answer.status_code == 200
+    [row] = answer.json()["predictions"]
+    assert row["prediction"] in ("a", "b")
+    assert sum(row["probabilities"].values()) == pytest.approx(1.0)

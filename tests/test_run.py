@@ -1,0 +1,118 @@
+"""The launcher: what it checks, what it passes on, and that nothing of it reaches a result."""
+
+import json
+import shutil
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from imports import ROOT
+
+from seedlings import run
+from seedlings.config.records import Record
+from seedlings.errors import SeedlingsError
+
+ECHO = "import sys; open('messages', 'w').write(sys.stdin.read())"
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["seedlings.run", "segment"])
+    monkeypatch.setattr(run, "_LOGGER", (sys.executable, "-c", ECHO))
+    monkeypatch.delenv("SEEDLINGS_TRACKING", raising=False)
+
+
+@pytest.fixture
+def define(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Record], None]], None]:
+    def replace(main: Callable[[Record], None]) -> None:
+        module = types.ModuleType("stages.segment")
+        module.main = main  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "stages.segment", module)
+
+    return replace
+
+
+def train(record: Record) -> None:
+    record.add_epoch({"loss": 2.0})
+    record.add_epoch({"loss": 1.0})
+
+
+def fail(record: Record) -> None:
+    raise SeedlingsError("expected this, found that")
+
+
+def fill(record: Record) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def messages() -> list[dict[str, object]]:
+    return [json.loads(line) for line in Path("messages").read_text("utf-8").splitlines()]
+
+
+def test_the_logger_is_told_of_the_start_each_epoch_and_the_end(define: Callable) -> None:
+    define(train)
+    run.main()
+    start, *epochs, end = messages()
+    assert start["stage"] == "segment"
+    assert start["reads"] == ["download", "split"]
+    assert start["params"]["segment.method"] == "excess_green"  # type: ignore[index]
+    assert epochs == [{"epoch": 1, "values": {"loss": 2.0}}, {"epoch": 2, "values": {"loss": 1.0}}]
+    assert end == {"finished": True}
+
+
+def test_an_expected_error_has_no_traceback_and_no_end_is_told(define: Callable) -> None:
+    define(fail)
+    with pytest.raises(SystemExit, match="segment: expected this, found that"):
+        run.main()
+    assert [list(message) for message in messages()] == [["stage", "params", "reads"]]
+    assert not Path("reports/segment/record.json").exists()
+
+
+def test_a_full_disk_is_told_in_a_sentence(define: Callable) -> None:
+    define(fill)
+    with pytest.raises(SystemExit, match="segment: expected room for its outputs, found the disk"):
+        run.main()
+
+
+def test_parameters_are_checked_before_anything_is_done(define: Callable) -> None:
+    tree = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    tree["finetune"]["epohcs"] = 3
+    Path("params.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
+    called: list[Record] = []
+    define(called.append)
+    with pytest.raises(SystemExit, match=r"finetune\.epohcs: no such parameter"):
+        run.main()
+    assert called == []
+    assert not Path("messages").exists()
+
+
+def test_the_result_is_the_same_with_the_logger_on_off_and_failing(
+    define: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    define(train)
+    written = []
+    for logger in (ECHO, "import sys; sys.exit(1)", None):
+        if logger is None:
+            monkeypatch.setenv("SEEDLINGS_TRACKING", "off")
+            Path("messages").unlink()
+        else:
+            monkeypatch.setattr(run, "_LOGGER", (sys.executable, "-c", logger))
+        run.main()
+        written.append(Path("reports/segment/record.json").read_bytes())
+    assert written[0] == written[1] == written[2]
+    assert not Path("messages").exists()
+
+
+def test_a_setting_of_tracking_that_is_neither_on_nor_off_is_refused(
+    define: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    define(train)
+    monkeypatch.setenv("SEEDLINGS_TRACKING", "maybe")
+    with pytest.raises(SystemExit, match="SEEDLINGS_TRACKING: expected `on` or `off`"):
+        run.main()

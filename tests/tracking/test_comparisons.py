@@ -1,0 +1,86 @@
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from seedlings.errors import SeedlingsError
+from seedlings.tracking import comparisons
+from seedlings.tracking.comparisons import Side
+from seedlings.tracking.revisions import Revision
+
+LABELS = ["a", "a", "b", "b"]
+
+
+def make(
+    name: str,
+    answers: list[str],
+    task: str = "multiclass",
+    images: str = "abc",
+    **changes: Any,
+) -> Side:
+    table = pd.DataFrame({"label": LABELS, "finetuned": answers})
+    table["score"] = (table["label"] == table["finetuned"]).astype(float)
+    table.index = pd.Index([f"{n}.png" for n in range(len(table))], name="path")
+    accuracy = table["score"].mean()
+    metrics = {
+        "finetuned/accuracy": accuracy,
+        "finetuned/accuracy_low": accuracy - 0.1,
+        "finetuned/accuracy_high": accuracy + 0.1,
+        "baseline/accuracy": 0.25,
+    }
+    tree = {"task": task, "seed": 1, "finetune": {"epochs": 3, **changes}}
+    lock = {"download": {"outs": [{"path": "data/raw", "md5": images}]}}
+    return Side(name, Revision("", "", lock, tree), metrics, table)
+
+
+def test_what_differs_is_named_with_the_value_of_every_side() -> None:
+    sides = [make("one", list("aabb")), make("two", list("aaba"), epochs=5, rate=0.1)]
+    assert comparisons.differing(sides) == {
+        "finetune.epochs": [3, 5],
+        "finetune.rate": [None, 0.1],
+    }
+    assert comparisons.side_by_side(sides) == {
+        "finetuned accuracy": ["1.0000 (0.9000 to 1.1000)", "0.7500 (0.6500 to 0.8500)"]
+    }
+
+
+def test_images_go_from_wrong_to_right_and_back() -> None:
+    before, after = make("one", list("abba")), make("two", list("bbbb"))
+    found = comparisons.changes(before, after)
+    assert [(c.path, c.before, c.after) for c in found.better] == [("3.png", "a", "b")]
+    assert [(c.path, c.before, c.after) for c in found.worse] == [("0.png", "a", "b")]
+    assert (found.common, found.p_value) == (4, 1.0)
+
+
+def test_only_images_of_both_tests_count() -> None:
+    before, after = make("one", list("bbbb")), make("two", list("aabb"))
+    shorter = Side("two", after.revision, after.metrics, after.predictions.iloc[1:])
+    found = comparisons.changes(before, shorter)
+    assert found.common == 3
+    assert [change.path for change in found.better] == ["1.png"]
+
+
+def test_the_same_images_are_the_same_files_with_the_same_labels() -> None:
+    before, after = make("one", list("aabb")), make("two", list("bbbb"))
+    assert comparisons.changes(before, after).same_images
+    others = make("three", list("bbbb"), images="def")
+    assert not comparisons.changes(before, others).same_images
+    after.predictions.loc["0.png", "label"] = "b"
+    assert not comparisons.changes(before, after).same_images
+    tags = make("four", list("aabb"), task="multilabel")
+    with pytest.raises(SeedlingsError, match=r"of one task, found multiclass \(one\) and multil"):
+        comparisons.changes(before, tags)
+
+
+def test_nothing_differs_between_equal_sides() -> None:
+    sides = [make("one", list("aabb")), make("two", list("aabb"))]
+    assert comparisons.differing(sides) == {}
+    assert comparisons.side_by_side(sides) == {}
+    found = comparisons.changes(*sides)
+    assert (found.better, found.worse, found.p_value) == ([], [], 1.0)
+
+
+def test_a_name_of_nothing_is_an_error(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SeedlingsError, match="run in MLflow or `workspace`, found 'nothing'"):
+        comparisons.side("nothing")

@@ -1,0 +1,204 @@
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from imports import ROOT
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.types import DataType
+
+from seedlings import images
+from seedlings.config.records import Record
+from seedlings.networks import architectures
+from seedlings.packaging import bundle
+from seedlings.params import Params
+from seedlings.serving.predictor import Predictor
+from seedlings.tasks import TASKS
+from seedlings.tracking import client, run_logger
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project's root without code, in which tracking writes."""
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    while mlflow.active_run():
+        mlflow.end_run()
+
+
+def show(record: Record) -> None:
+    """Tell the logger of a stage that has two epochs, and leave its outputs as the stage would."""
+
+    def stage() -> Iterator[dict[str, Any]]:
+        yield {"stage": record.stage, "params": record.params, "reads": record.reads}
+        record.add_metrics({"x": 0.5})
+        for epoch, loss in ((1, 2.0), (2, 1.0)):
+            record.add_epoch({"loss": loss})
+            yield {"epoch": epoch, "values": {"loss": loss}}
+        picture = record.add_picture(Path("reports") / record.stage / "a.png")
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        picture.write_bytes(b"png")
+        record.write(picture.with_name("record.json"))
+        yield {"finished": True}
+
+    run_logger.log(stage())
+
+
+def edit(key: str, value: Any) -> None:
+    """Change a section's parameter in params.yaml."""
+    tree = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    section, _, name = key.partition(".")
+    tree[section][name] = value
+    Path("params.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
+
+
+def runs() -> dict[str, Run]:
+    store = MlflowClient(client.uri())
+    experiment = store.get_experiment_by_name("seedlings").experiment_id
+    found = store.search_runs([experiment])
+    return {run.data.tags.get("seedlings.stage", "parent"): run for run in found}
+
+
+def test_a_stage_stands_under_its_parent_with_all_it_found(here: Path) -> None:
+    (here / "dvc.lock").write_text(
+        "stages:\n  split:\n    outs:\n    - path: data/split.csv\n      md5: 0123456789abcdef\n"
+    )
+    show(Record("segment", params={"segment.method": "none"}))
+    found = runs()
+    child, parent = found["segment"], found["parent"]
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert child.info.status == parent.info.status == "FINISHED"
+    assert child.data.params == {"segment.method": "none"}
+    assert child.data.metrics == {"x": 0.5, "loss": 1.0}
+    assert parent.data.params["finetune.head.dropout"] == "0.3"
+    [dataset] = child.inputs.dataset_inputs
+    assert (dataset.dataset.name, dataset.dataset.digest) == ("data/split.csv", "0123456789abcdef")
+    client = MlflowClient()
+    history = client.get_metric_history(child.info.run_id, "loss")
+    assert [(point.step, point.value) for point in history] == [(1, 2.0), (2, 1.0)]
+    names = [item.path for item in client.list_artifacts(child.info.run_id)]
+    assert sorted(names) == ["pictures", "record.json"]
+    assert (here / "mlflow.db").is_file()
+
+
+def test_the_final_stage_gives_its_numbers_to_the_parent(here: Path) -> None:
+    show(Record("evaluate"))
+    parent = runs()["parent"]
+    assert parent.data.metrics == {"x": 0.5}
+    [pictures] = MlflowClient().list_artifacts(parent.info.run_id)
+    assert pictures.path == "pictures"
+
+
+def test_stages_of_one_state_share_a_parent_and_another_state_has_its_own(
+    here: Path,
+) -> None:
+    show(Record("segment"))
+    show(Record("extract"))
+    edit("finetune.epochs", 2)
+    show(Record("finetune"))
+    found = runs()
+    parent_of = {
+        stage: run.data.tags["mlflow.parentRunId"]
+        for stage, run in found.items()
+        if stage != "parent"
+    }
+    assert parent_of["segment"] == parent_of["extract"] != parent_of["finetune"]
+
+
+def test_a_stage_that_fails_leaves_a_failed_run(here: Path) -> None:
+    run_logger.log([{"stage": "split", "params": {}, "reads": []}])
+    assert runs()["split"].info.status == "FAILED"
+
+
+def test_an_experiment_of_dvc_names_the_parent(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_EXP_NAME", "toned-taw")
+    show(Record("segment"))
+    assert runs()["parent"].info.run_name == "toned-taw"
+
+
+def test_a_server_that_is_down_costs_one_warning(
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    record = Record("segment")
+    show(record)
+    assert capsys.readouterr().err.count("warning: MLflow at http://127.0.0.1:9") == 1
+    assert record.curves == {"loss": [2.0, 1.0]}
+    assert (here / "reports" / "segment" / "record.json").is_file()
+
+
+def test_the_model_that_is_logged_is_the_package(
+    here: Path, params: Params, recwarn: pytest.WarningsRecorder
+) -> None:
+    model = architectures.baseline((20, 20, 3), 2, TASKS["multiclass"])
+    segment = {**params.segment.model_dump(), "size": [20, 20]}
+    contents = bundle.Contents("multiclass", ["a", "b"], segment, 0.5, (0.0, 1.0))
+    bundle.write(model, contents, here / "models/packaged")
+    record = Record("package")
+    show(record)
+    run = runs()["package"]
+    assert not run.outputs or not run.outputs.model_outputs
+    [output] = runs()["parent"].outputs.model_outputs
+    loaded = mlflow.pyfunc.load_model(f"models:/{output.model_id}")
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 31, 17, 3), dtype=np.uint8)
+    files = pd.DataFrame({"image": [images.encode_png(picture) for picture in pictures]})
+    expected = Predictor(here / "models/packaged").answer(list(pictures))
+    pd.testing.assert_frame_equal(loaded.predict(files), expected)
+    assert loaded.metadata.signature.inputs.inputs[0].type == DataType.binary
+    with pytest.raises(MlflowException, match="image 1: expected an image, found 5 bytes"):
+        loaded.predict(pd.DataFrame({"image": [files["image"][0], b"wrong"]}))
+    folder = client.Tracker().download_model(runs()["parent"].info.run_id, here / "down")
+    assert bundle.read(folder) == contents
+    unpickled = [
+        path for path in folder.parents[1].rglob("*") if path.suffix in (".pkl", ".pickle")
+    ]
+    assert unpickled == []
+    assert [str(told.message) for told in recwarn if "type hints" in str(told.message)] == []
+
+
+def test_the_state_changes_with_parameters_code_and_data(here: Path) -> None:
+    tree = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    digests = [run_logger.input_digest(tree)]
+    assert run_logger.input_digest(tree) == digests[0]
+    (here / "stages").mkdir()
+    (here / "stages" / "split.py").write_text("1")
+    (here / "stages" / "of_no_stage.py").write_text("1")
+    digests.append(run_logger.input_digest(tree))
+    (here / "seedlings" / "plots").mkdir(parents=True)
+    (here / "seedlings" / "plots" / "charts.py").write_text("1")
+    digests.append(run_logger.input_digest(tree))
+    (here / "seedlings" / "tracking").mkdir()
+    (here / "seedlings" / "tracking" / "client.py").write_text("1")
+    assert run_logger.input_digest(tree) == digests[-1]
+    (here / "requirements.lock").write_text("keras==3")
+    digests.append(run_logger.input_digest(tree))
+    (here / "mine").mkdir()
+    tree["data"] |= {"source": "folder", "path": "mine"}
+    digests.append(run_logger.input_digest(tree))
+    (here / "mine" / "1.png").touch()
+    digests.append(run_logger.input_digest(tree))
+    assert len(set(digests)) == 6
+
+
+@pytest.mark.parametrize("uri", ["postgresql://127.0.0.1:9/none", "http://[bad", "nonsense://x"])
+def test_no_address_of_a_server_stops_a_stage(
+    uri: str,
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    show(Record("segment"))
+    assert capsys.readouterr().err.count("warning: MLflow at") == 1
+    assert (here / "reports" / "segment" / "record.json").is_file()

@@ -1,0 +1,113 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seedlings.io import store
+from seedlings.networks.runtime import keras
+from seedlings.params import check
+from seedlings.tasks import TASKS
+from seedlings.training import batches
+from seedlings.training.augmentations import Augmentation
+from seedlings.training.batches import Batches
+
+
+def rows_of(data: Batches) -> list[int]:
+    return [int(row) for index in range(len(data)) for row in data[index][0][:, 0]]
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "lengths"), [(10, 4, [4, 4, 2]), (8, 4, [4, 4]), (3, 5, [3])]
+)
+def test_every_example_comes_once_an_epoch(count: int, size: int, lengths: list[int]) -> None:
+    inputs = np.arange(count)[:, None]
+    data = Batches(inputs, np.arange(count), size=size, seed=0)
+    assert [len(data[index][0]) for index in range(len(data))] == lengths
+    first = rows_of(data)
+    data.on_epoch_end()
+    second = rows_of(data)
+    assert sorted(first) == sorted(second) == list(range(count))
+    if count == 10:
+        assert first != second
+
+
+def test_an_epoch_can_be_started_directly() -> None:
+    first, second = (Batches(np.arange(9)[:, None], np.arange(9), size=4, seed=3) for _ in "ab")
+    for _ in range(4):
+        first.on_epoch_end()
+    second.start(4)
+    assert rows_of(first) == rows_of(second)
+
+
+def test_labels_stay_with_their_inputs() -> None:
+    data = Batches(np.arange(10)[:, None], np.arange(10), size=3, seed=0)
+    for index in range(len(data)):
+        inputs, labels = data[index]
+        assert inputs[:, 0].tolist() == labels.tolist()
+
+
+def test_without_a_seed_the_order_stays() -> None:
+    data = Batches(np.arange(5)[:, None], np.arange(5), size=2)
+    data.on_epoch_end()
+    assert rows_of(data) == [0, 1, 2, 3, 4]
+
+
+def test_keras_sees_every_example_of_every_epoch_in_a_new_order() -> None:
+    seen: list[list[int]] = []
+
+    class Recorder(keras.layers.Layer):
+        def call(self, inputs):  # type: ignore[no-untyped-def]
+            seen.append(keras.ops.convert_to_numpy(inputs)[:, 0].astype(int).tolist())
+            return inputs
+
+    model = keras.Sequential([keras.Input((1,)), Recorder(), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", run_eagerly=True)
+    seen.clear()
+    data = Batches(np.arange(7.0)[:, None], np.arange(7), size=3, seed=0)
+    model.fit(data, epochs=2, shuffle=False, verbose=0)
+    order = [row for batch in seen for row in batch]
+    assert [len(batch) for batch in seen] == [3, 3, 1, 3, 3, 1]
+    assert sorted(order[:7]) == sorted(order[7:]) == list(range(7))
+    assert order[:7] != order[7:]
+
+
+def test_training_and_test_rows_come_from_the_split(tmp_path: Path) -> None:
+    with store.create(tmp_path / "a", (1,), np.float32) as writer:
+        writer.append(np.arange(6, dtype=np.float32)[:, None])
+    table = pd.DataFrame(
+        {
+            "label": ["x", "y", "x", "y", "x", "y"],
+            "split": ["train", "test", "validation", "train", "test", "train"],
+        }
+    )
+    task = TASKS["multiclass"]
+    with batches.of_training(tmp_path / "a", table, task, size=2, seed=0) as (train, validation):
+        assert sorted(rows_of(train)) == [0, 3, 5]
+        assert rows_of(validation) == [2]
+        assert train.targets.tolist() == [0, 1, 1]
+    with batches.of_split(tmp_path / "a", table, task, "test", size=2) as test:
+        assert rows_of(test) == [1, 4]
+        assert test.targets.tolist() == [1, 0]
+
+
+def test_an_augmentation_changes_training_images_differently_in_every_epoch(
+    tree: dict[str, Any], rng: np.random.Generator
+) -> None:
+    tree["finetune"]["augment"]["rotation"] = 90.0
+    images = rng.integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+    augmentation = Augmentation(check(tree).finetune.augment, None, seed=0)
+
+    def epochs() -> list[np.ndarray]:
+        data = Batches(images, np.arange(5), size=2, augmentation=augmentation)
+        first = np.concatenate([data[index][0] for index in range(3)])
+        data.on_epoch_end()
+        return [first, np.concatenate([data[index][0] for index in range(3)])]
+
+    first, second = epochs()
+    assert np.array_equal(first, epochs()[0])
+    assert first.shape == images.shape
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(first, images)
+    assert np.array_equal(first, augmentation.batch(images, np.arange(5), 0))

@@ -1,0 +1,84 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from seedlings.networks.runtime import keras
+from seedlings.tasks import TASKS
+from seedlings.training import calibration
+from seedlings.training.batches import Batches
+
+
+def drawn(scores: NDArray, rng: np.random.Generator) -> NDArray[np.int64]:
+    """True classes, as frequent as the softmax of the scores says."""
+    noise = rng.gumbel(size=scores.shape)
+    return (scores + noise).argmax(axis=1)
+
+
+def softmax(scores: NDArray) -> NDArray[np.float64]:
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("heat", [0.5, 1.0, 4.0])
+def test_the_temperature_of_scaled_scores_is_found(heat: float, rng: np.random.Generator) -> None:
+    scores = rng.normal(0.0, 2.0, (20_000, 4))
+    labels = drawn(scores, rng)
+    assert calibration.temperature(softmax(scores * heat), labels) == pytest.approx(heat, rel=0.05)
+
+
+def test_the_temperature_of_sigmoids_is_found_for_classes_and_tags(
+    rng: np.random.Generator,
+) -> None:
+    scores = rng.normal(0.0, 2.0, (20_000, 1))
+    truth = rng.random((20_000, 1)) < 1.0 / (1.0 + np.exp(-scores))
+    overconfident = 1.0 / (1.0 + np.exp(-3.0 * scores))
+    found = calibration.temperature(overconfident, truth[:, 0].astype(int))
+    assert found == pytest.approx(3, rel=0.05)
+    found = calibration.temperature(
+        overconfident.reshape(-1, 2), truth.reshape(-1, 2).astype(float)
+    )
+    assert found == pytest.approx(3, rel=0.05)
+
+
+def model_of(task: str, units: int) -> "keras.Model":
+    features = keras.Input((3,))
+    output = keras.layers.Dense(units, activation=TASKS[task].activation, name="output")
+    return keras.Model(features, output(features))
+
+
+@pytest.mark.parametrize(("task", "units"), [("multiclass", 4), ("binary", 1), ("multilabel", 2)])
+def test_calibration_changes_the_confidence_and_no_answer(
+    task: str, units: int, rng: np.random.Generator
+) -> None:
+    model = model_of(task, units)
+    inputs = rng.normal(0.0, 5.0, (60, 3)).astype(np.float32)
+    targets: Any = rng.integers(0, max(units, 2), 60)
+    if task == "multilabel":
+        targets = rng.integers(0, 2, (60, 2)).astype(np.float32)
+    data = Batches(inputs, targets, size=16)
+    model.compile(loss=TASKS[task].loss)
+    before, loss = model.predict(inputs, verbose=0), model.evaluate(data, verbose=0)
+    found = calibration.calibrate(model, data, TASKS[task])
+    after = model.predict(inputs, verbose=0)
+    assert found > 1.5  # answers of chance are far too confident
+    assert model.evaluate(data, verbose=0) < loss
+    assert np.array_equal(before > 0.5, after > 0.5) or task == "multiclass"
+    assert np.array_equal(before.argmax(axis=1), after.argmax(axis=1))
+    assert np.abs(after - 1 / max(units, 2)).mean() < np.abs(before - 1 / max(units, 2)).mean()
+
+
+def test_a_number_has_no_temperature(rng: np.random.Generator) -> None:
+    model = model_of("regression", 1)
+    weights = model.get_weights()
+    data = Batches(np.ones((4, 3), np.float32), np.ones((4, 1), np.float32), size=2)
+    assert calibration.calibrate(model, data, TASKS["regression"]) == 1.0
+    assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
+
+
+def test_answers_that_are_all_correct_have_the_temperature_one() -> None:
+    probabilities = np.array([[0.7, 0.3], [0.4, 0.6], [0.8, 0.2]])
+    assert calibration.temperature(probabilities, np.array([0, 1, 0])) == 1.0
+    assert calibration.temperature(probabilities[:, :1], np.array([1, 0, 1])) == 1.0
+    assert calibration.temperature(probabilities, np.array([0, 1, 1])) != 1.0

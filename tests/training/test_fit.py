@@ -1,0 +1,299 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seedlings.config.records import Record
+from seedlings.errors import SeedlingsError
+from seedlings.networks.runtime import keras
+from seedlings.params import check
+from seedlings.tasks import TASKS
+from seedlings.training import fit
+from seedlings.training.batches import Batches
+from seedlings.training.params import Finetune
+
+TASK = TASKS["multiclass"]
+
+
+@pytest.fixture(autouse=True)
+def _the_same_first_weights() -> None:
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def finetune(tree: dict[str, Any]) -> Callable[..., Finetune]:
+    def make(**changes: Any) -> Finetune:
+        for key, value in changes.items():
+            *sections, last = key.split("__")
+            branch = tree["finetune"]
+            branch["calibrate"] = False  # weights are looked at as training left them
+            for section in sections:
+                branch = branch[section]
+            branch[last] = value
+        return check(tree).finetune
+
+    return make
+
+
+def clouds(rng: np.random.Generator, count: int = 90) -> tuple[np.ndarray, np.ndarray]:
+    """Three clouds of points that a linear model can tell apart."""
+    labels = np.arange(count) % 3
+    centres = np.array([[4.0, 0.0], [0.0, 4.0], [-4.0, -4.0]])
+    return (centres[labels] + rng.normal(size=(count, 2))).astype(np.float32), labels
+
+
+def linear() -> "keras.Model":
+    return keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, activation="softmax")])
+
+
+def compiled(model: "keras.Model", optimizer: "keras.optimizers.Optimizer") -> None:
+    model.compile(optimizer, TASK.loss, metrics=[TASK.metric])
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop", "adamw"])
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "exponential"])
+def test_every_optimiser_learns_with_every_schedule(
+    name: str, schedule: str, finetune: Callable[..., Finetune], rng: np.random.Generator
+) -> None:
+    params = finetune(optimizer__name=name, schedule__name=schedule, optimizer__momentum=0.5)
+    points, labels = clouds(rng)
+    data = Batches(points, labels, size=16, seed=0)
+    model, record = linear(), Record("finetune")
+    optimizer = fit.make_optimizer(params, rate=0.05, epochs=20, steps=len(data))
+    compiled(model, optimizer)
+    fit.fit(model, data, data, record=record, epochs=20)
+    assert len(record.curves["val_loss"]) == 20
+    assert fit.score(model, data)["accuracy"] > 0.95
+
+
+@pytest.mark.parametrize(("name", "kind"), [("sgd", "SGD"), ("adamw", "AdamW")])
+def test_the_optimiser_has_its_constants(
+    name: str, kind: str, finetune: Callable[..., Finetune]
+) -> None:
+    params = finetune(optimizer__name=name, optimizer__momentum=0.7, optimizer__weight_decay=0.02)
+    optimizer = fit.make_optimizer(params, rate=0.1, epochs=1, steps=10)
+    assert type(optimizer).__name__ == kind
+    if name == "sgd":
+        assert optimizer.momentum == 0.7
+    else:
+        assert optimizer.weight_decay == 0.02
+
+
+@pytest.mark.parametrize(("name", "middle"), [("cosine", 0.505), ("exponential", 0.1)])
+def test_the_schedule_ends_at_its_final_share(
+    name: str, middle: float, finetune: Callable[..., Finetune]
+) -> None:
+    params = finetune(schedule__name=name, schedule__final_share=0.01)
+    rate = fit.make_optimizer(params, rate=2.0, epochs=10, steps=10)._learning_rate
+    assert float(rate(0)) == pytest.approx(2.0)
+    assert float(rate(50)) == pytest.approx(2.0 * middle)
+    assert float(rate(100)) == pytest.approx(0.02, rel=1e-4)
+
+
+@pytest.mark.parametrize(("patience", "epochs"), [(4, 5), (9, 6)])
+def test_the_best_weights_are_restored_whether_it_stops_or_not(
+    patience: int, epochs: int, finetune: Callable[..., Finetune], rng: np.random.Generator
+) -> None:
+    points, labels = clouds(rng)
+    good = Batches(points, labels, size=30)
+    opposite = Batches(points, (labels + 1) % 3, size=30)  # learning only makes it worse
+    model, record = linear(), Record("finetune")
+    compiled(model, keras.optimizers.SGD(0.5))
+    fit.fit(
+        model,
+        good,
+        opposite,
+        record=record,
+        epochs=6,
+        options=finetune(early_stopping=patience),
+    )
+    losses = record.curves["val_loss"]
+    assert len(losses) == epochs
+    assert fit.score(model, opposite)["loss"] == pytest.approx(min(losses), rel=1e-5)
+    assert losses[-1] > losses[0]
+
+
+def test_a_short_last_batch_counts_by_its_examples(rng: np.random.Generator) -> None:
+    points, labels = clouds(rng, 7)
+    model = linear()
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    score = fit.score(model, Batches(points, labels, size=4))
+    probabilities = model.predict(points, verbose=0)
+    picked = probabilities[np.arange(7), labels]
+    assert score["loss"] == pytest.approx(-np.log(picked).mean(), rel=1e-5)
+    assert score["accuracy"] == pytest.approx((probabilities.argmax(1) == labels).mean())
+
+
+def test_balanced_weights_make_classes_count_the_same() -> None:
+    weights = fit.balanced_weights(np.array([0, 0, 0, 1]))
+    assert weights == pytest.approx({0: 4 / 6, 1: 2.0})
+
+
+def two_part_head() -> "keras.Model":
+    inputs = keras.Input((2,))
+    inner = keras.Input((2,))
+    normalized = keras.layers.BatchNormalization()(keras.layers.Dense(8)(inner))
+    trainable = keras.Model(inner, normalized, name="trainable_layers")
+    return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(trainable(inputs)))
+
+
+def test_the_trainable_layers_learn_in_the_second_phase_alone(
+    finetune: Callable[..., Finetune], rng: np.random.Generator
+) -> None:
+    points, labels = clouds(rng)
+    data = Batches(points, labels, size=30)
+    for epochs, moves in ((0, False), (2, True)):
+        head = two_part_head()
+        before = [weight.copy() for weight in head.get_layer("trainable_layers").get_weights()]
+        params = finetune(epochs=2, unfreeze__epochs=epochs, unfreeze__learning_rate=0.01)
+        if not epochs:
+            head.get_layer("trainable_layers").trainable = False
+        record = Record("finetune")
+        fit.train_head(head, data, data, record=record, task=TASK, params=params)
+        after = head.get_layer("trainable_layers").get_weights()
+        assert len(record.curves["loss"]) == 2 + epochs
+        assert (not np.array_equal(before[0], after[0])) == moves
+        for old, new in zip(before[2:], after[2:], strict=True):  # batch normalisation
+            assert np.array_equal(old, new)
+
+
+def test_history_is_a_row_an_epoch() -> None:
+    curves = {
+        "loss": [2.0, 1.0],
+        "accuracy": [0.5, 0.75],
+        "val_loss": [3.0, 2.0],
+        "val_accuracy": [0.4, 0.6],
+    }
+    record = Record("baseline", curves=curves)
+    table = fit.history(record, TASK)
+    assert table.columns.tolist() == ["epoch", "loss", "score", "val_loss", "val_score"]
+    assert table.to_numpy().tolist() == [[1, 2.0, 0.5, 3.0, 0.4], [2, 1.0, 0.75, 2.0, 0.6]]
+
+
+def test_a_second_phase_without_improvement_is_undone(
+    finetune: Callable[..., Finetune], rng: np.random.Generator
+) -> None:
+    points, labels = clouds(rng)
+    data = Batches(points, labels, size=30)
+    misleading = Batches(points, (labels + 1) % 3, size=30)  # all that is learnt makes it worse
+    params = finetune(epochs=5, unfreeze__epochs=3, unfreeze__learning_rate=0.1)
+    head, record = two_part_head(), Record("finetune")
+    fit.train_head(head, data, misleading, record=record, task=TASK, params=params)
+    losses = record.curves["val_loss"]
+    assert min(losses[5:]) > min(losses[:5])
+    assert fit.score(head, misleading)["loss"] == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_a_training_that_diverges_names_the_learning_rate(rng: np.random.Generator) -> None:
+    points, labels = clouds(rng)
+    data = Batches(points, labels, size=30)
+    model = linear()
+    compiled(model, keras.optimizers.SGD(1e38))
+    with pytest.raises(SeedlingsError, match=r"diverged in epoch \d.*in the section baseline"):
+        fit.fit(model, data, data, record=Record("baseline"), epochs=9)
+
+
+def test_balanced_class_weights_are_used(
+    finetune: Callable[..., Finetune], rng: np.random.Generator
+) -> None:
+    points = np.zeros((90, 2), np.float32)  # nothing to learn but the frequencies
+    labels = np.array([0] * 70 + [1] * 10 + [2] * 10)
+    data = Batches(points, labels, size=90)
+    shares = {}
+    for weights in ("none", "balanced"):
+        model = linear()
+        compiled(model, keras.optimizers.Adam(0.1))
+        fit.fit(
+            model,
+            data,
+            data,
+            record=Record("finetune"),
+            epochs=60,
+            options=finetune(class_weights=weights, early_stopping=None),
+        )
+        shares[weights] = model.predict(points, verbose=0).mean(axis=0)[0]
+    assert shares["none"] == pytest.approx(70 / 90, abs=0.03)
+    assert shares["balanced"] == pytest.approx(1 / 3, abs=0.05)
+
+
+def test_the_cosine_warms_up(finetune: Callable[..., Finetune]) -> None:
+    params = finetune(schedule__warmup_epochs=2, schedule__final_share=0.01)
+    rate = fit.make_optimizer(params, rate=2.0, epochs=10, steps=10)._learning_rate
+    assert [float(rate(step)) for step in (0, 10, 20)] == pytest.approx([0.0, 1.0, 2.0])
+    assert float(rate(60)) == pytest.approx(2.0 * 0.505)
+    assert float(rate(100)) == pytest.approx(0.02, rel=1e-4)
+
+
+def test_adam_has_its_constants(finetune: Callable[..., Finetune]) -> None:
+    changes = {"beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-4}
+    params = finetune(**{f"optimizer__{name}": value for name, value in changes.items()})
+    optimizer = fit.make_optimizer(params, rate=0.1, epochs=1, steps=10)
+    assert {name: getattr(optimizer, name) for name in changes} == changes
+
+
+@pytest.mark.parametrize("patience", [None, 9, 1])
+def test_averaged_weights_are_validated_and_kept(
+    patience: int | None, finetune: Callable[..., Finetune], rng: np.random.Generator
+) -> None:
+    points, labels = clouds(rng)
+    data = Batches(points, labels, size=30)
+    params = finetune(
+        epochs=4,
+        early_stopping=patience,
+        optimizer__name="sgd",
+        optimizer__momentum=0.0,
+        optimizer__learning_rate=0.1,
+        optimizer__average_weights=0.9,
+        schedule__name="constant",
+    )
+    model, plain = linear(), linear()
+    plain.set_weights(model.get_weights())
+    seen = [np.concatenate([w.ravel() for w in plain.get_weights()])]
+    record = Record("finetune")
+    fit.train_head(model, data, data, record=record, task=TASK, params=params)
+    compiled(plain, keras.optimizers.SGD(0.1))
+    for _ in range(len(record.curves["loss"])):
+        for index in range(len(data)):
+            plain.train_on_batch(*data[index])
+            seen.append(np.concatenate([w.ravel() for w in plain.get_weights()]))
+    average = seen[1]  # as Keras begins it
+    for weights in seen[2:]:
+        average = 0.9 * average + 0.1 * weights
+    found = np.concatenate([w.ravel() for w in model.get_weights()])
+    np.testing.assert_allclose(found, average, rtol=1e-4, atol=1e-5)
+    assert fit.score(model, data)["loss"] == pytest.approx(record.curves["val_loss"][-1])
+
+
+@pytest.mark.parametrize(("task", "units"), [("multiclass", 3), ("binary", 1), ("multilabel", 2)])
+def test_smoothing_spreads_a_share_of_each_label_evenly(
+    task: str, units: int, rng: np.random.Generator
+) -> None:
+    loss = fit._smoothed(TASKS[task], 0.1)
+    outputs = rng.dirichlet(np.ones(units + 1), 5)[:, :units].astype(np.float32)
+    if task == "multiclass":
+        outputs /= outputs.sum(axis=1, keepdims=True)
+        labels = np.array([0, 2, 1, 1, 0])
+        smooth = np.eye(3)[labels] * 0.9 + 0.1 / 3
+        expected = -(smooth * np.log(outputs)).sum(axis=1).mean()
+    else:
+        labels = rng.integers(0, 2, (5, units)).astype(np.float32)
+        smooth = labels * 0.9 + 0.05
+        expected = -(smooth * np.log(outputs) + (1 - smooth) * np.log(1 - outputs)).mean()
+    assert float(np.mean(loss(labels, outputs))) == pytest.approx(expected, rel=1e-4)
+
+
+def test_smoothing_numbers_is_an_error() -> None:
+    with pytest.raises(SeedlingsError, match=r"finetune\.label_smoothing: expected 0\.0"):
+        fit._smoothed(TASKS["regression"], 0.1)
+
+
+def test_steps_are_rounded_to_whole_epochs(
+    finetune: Callable[..., Finetune], rng: np.random.Generator
+) -> None:
+    points, labels = clouds(rng)
+    data = Batches(points, labels, size=30)
+    record = Record("finetune")
+    params = finetune(epochs=99, steps=14)
+    fit.train_head(linear(), data, data, record=record, task=TASK, params=params)
+    assert len(record.curves["loss"]) == 5  # of three batches each
