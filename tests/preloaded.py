@@ -10,10 +10,10 @@ Why it is safe to fork:
 - The server imports libraries of others and runs none of their operations. TensorFlow starts its
   threads with its first operation; the server ends if it has a context by then, or a module of the
   project's.
-- Four threads are there besides the main one after the imports: three pools of OpenBLAS (those
-  of NumPy, SciPy and OpenCV), and the background thread of the jemalloc in PyArrow. Both end or
-  reset them in handlers of fork (pthread_atfork), and start them again in the child at need. The
-  server ends if there are more.
+- The threads that are there after the imports are three pools of OpenBLAS (those of NumPy, SciPy
+  and OpenCV; a thread for each core but one), and the background threads of the jemalloc in
+  PyArrow. Both end or reset them in handlers of fork (pthread_atfork), and start them again in the
+  child at need. The server ends if there are more.
 - `random` takes a new seed by itself in a child, and NumPy's global state is given one.
 
 What is not taken, and runs as an ordinary process: other options of `python`, commands that serve
@@ -53,8 +53,8 @@ from typing import Any, NoReturn
 import preloaded_client
 
 PROGRAMS = ("python", "dvc", "seedlings")
-THREADS = 5
-DEFAULTS = {  # as seedlings/__init__.py and seedlings/tracking.py set them before their imports
+POOLS = 3  # of threads
+DEFAULTS = {  # as seedlings/__init__.py and seedlings/tracking/client.py set them before their imports
     "KERAS_BACKEND": "tensorflow",
     "TF_ENABLE_ONEDNN_OPTS": "1",
     "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
@@ -220,13 +220,11 @@ def _check() -> None:
     from tensorflow.python.eager import context
 
     own = {name for name in sys.modules if name.split(".")[0] in ("seedlings", "stages")}
-    threads = [Path(f"/proc/self/task/{task}/comm").read_text() for task in _tasks()]
-    if own or len(threads) > THREADS or context._context is not None:
-        sys.exit(f"not safe to fork: {own}, {threads}, {context._context}")
-
-
-def _tasks() -> list[str]:
-    return [path.name for path in Path("/proc/self/task").iterdir()]
+    names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
+    threads = [name for name in names if not name.startswith("jemalloc")]
+    most = 1 + POOLS * (len(os.sched_getaffinity(0)) - 1)
+    if own or len(threads) > most or context._context is not None:
+        sys.exit(f"not safe to fork: {own}, {names}, {context._context}")
 
 
 @dataclass

@@ -79,7 +79,8 @@ def started(project: Project, stage: str) -> bool:
 def test_a_stage_that_is_killed_is_done_again_with_the_same_bytes(
     undisturbed: Project, copy: Project, tmp_path: Path
 ) -> None:
-    copy.preloaded, copy.tracking = False, True
+    # Ordinary processes without tracking; the other project was made by forked ones with it.
+    copy.preloaded = False
     log, written = tmp_path / "output.log", copy.root / "dvc.lock"
     for stage in STAGES:
         kill_in(copy, stage, log)
@@ -196,9 +197,10 @@ def test_a_server_that_fails_loses_nothing(
     uri = "http://127.0.0.1:9" if kind == "refused" else silent_server
     copy.tracking = True
     copy.env["MLFLOW_TRACKING_URI"] = uri
-    output = copy.repro("split")
-    assert copy.ran(output) == STAGES[:2]
-    assert output.count("warning: MLflow at") == 2
+    target = STAGES if kind == "refused" else STAGES[:2]
+    output = copy.repro(target[-1])
+    assert copy.ran(output) == target
+    assert output.count("warning: MLflow at") == len(target)
     expected = outputs(undisturbed)
     assert outputs(copy) == {path: expected[path] for path in outputs(copy)}
     undisturbed.env["MLFLOW_TRACKING_URI"] = uri

@@ -128,6 +128,22 @@ def test_a_lost_database_is_rebuilt_from_what_dvc_holds(team: Project) -> None:
     (team.root / "lost.db").replace(team.root / "mlflow.db")
 
 
+def test_all_includes_a_workspace_that_no_commit_has(
+    reproduced: Callable[[], Project],
+) -> None:
+    project = reproduced()
+    project.set(report__title="Not committed")
+    project.repro()
+    (project.root / "mlflow.db").unlink()
+    assert "2 new" in project.run("seedlings", "sync", "--all")
+    tags = [run.data.tags for run in runs_of(project) if "seedlings.lock" in run.data.tags]
+    assert sorted(entry["seedlings.dirty"] for entry in tags) == ["false", "true"]
+    project.set(report__title="Not reproduced")
+    told = project.run("seedlings", "sync", "--all")
+    assert "not logged: the workspace is not what dvc.lock says (report)" in told
+    assert "0 new" in told
+
+
 def test_an_output_names_its_runs(team: Project) -> None:
     lines = team.run("seedlings", "runs", "data/features").splitlines()
     assert [line.split()[1:3] for line in lines] == [["extract", "made"]] + [
