@@ -13,6 +13,7 @@ import pytest
 import yaml
 from filelock import FileLock
 from imports import ROOT
+from mlflow import MlflowClient
 from numpy.typing import NDArray
 from project import OF_THE_DEVELOPER, Project
 
@@ -101,7 +102,26 @@ def real_images(plants: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def new_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Project]:
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all workers of a run share."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
+
+
+@pytest.fixture(scope="session")
+def empty_database(shared: Path) -> Path:
+    """An empty mlflow.db, made once: making one runs all of MLflow's migrations."""
+    path = shared / "empty.db"
+    with FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture(scope="session")
+def new_project(
+    tmp_path_factory: pytest.TempPathFactory, empty_database: Path
+) -> Callable[..., Project]:
     """Make a copy of the working tree: its files and DVC's settings, without results."""
 
     def make(root: Path | None = None) -> Project:
@@ -118,6 +138,7 @@ def new_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Proje
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(ROOT / name, root / name)
         (root / "dvc.lock").unlink(missing_ok=True)  # its outputs are not here
+        shutil.copyfile(empty_database, root / "mlflow.db")
         project = Project(root)
         project.run("git", "init", "--quiet", "--initial-branch", "main")
         project.commit("A copy")
@@ -128,14 +149,13 @@ def new_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Proje
 
 @pytest.fixture(scope="session")
 def reproduced(
-    new_project: Callable[..., Project], tmp_path_factory: pytest.TempPathFactory, worker_id: str
+    new_project: Callable[..., Project], tmp_path_factory: pytest.TempPathFactory, shared: Path
 ) -> Callable[[], Project]:
     """Make a copy of a small project with committed results, which is reproduced once for all.
 
     Its extract is long enough to be killed in the middle.
     """
-    base = tmp_path_factory.getbasetemp()
-    folder = (base if worker_id == "master" else base.parent) / "reproduced"
+    folder = shared / "reproduced"
     printed = folder.with_suffix(".txt")
     with FileLock(folder.with_suffix(".lock")):
         if not printed.exists():

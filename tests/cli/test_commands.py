@@ -34,6 +34,19 @@ def test_the_summary_has_both_models_side_by_side_and_the_pictures(
     assert "make ui" in output
 
 
+def test_the_summary_has_the_metrics_without_crossing_duplicates_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    others = {f"without_crossing/{name}": value / 2 for name, value in METRICS.items()}
+    Record("evaluate", metrics=METRICS | others).write(Path("reports/evaluate/record.json"))
+    output = CliRunner().invoke(cli.cli, ["summary"], catch_exceptions=False).output
+    assert "On 192 test images:" in output
+    assert "On 96 test images without duplicates in training or validation:" in output
+    rows = [line.split()[1:] for line in output.splitlines() if line.startswith("  accuracy")]
+    assert rows == [["0.0833", "0.1406", "0.4323"], ["0.0416", "0.0703", "0.2162"]]
+
+
 def test_without_results_the_summary_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,6 +108,17 @@ def test_given_folders_that_tear_a_group_apart_are_refused(
         splits.choose(table, TASKS["multiclass"], folders_rule(tree), rng)
 
 
+def test_given_folders_that_tear_a_group_apart_are_accepted_if_asked(
+    tree: dict[str, Any], rng: np.random.Generator
+) -> None:
+    table = given([*FULL, ("a", "test", 0)])
+    tree["split"]["crossing_duplicates"] = "accept"
+    chosen = splits.choose(table, TASKS["multiclass"], folders_rule(tree), rng)
+    assert chosen.tolist() == table["split"].tolist()
+    assert splits.crossing_groups(table) == ["0.png = 6.png"]
+    assert splits.crossing_groups(given(FULL)) == []
+
+
 def test_given_folders_have_to_hold_every_class(
     tree: dict[str, Any], rng: np.random.Generator
 ) -> None:

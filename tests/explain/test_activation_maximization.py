@@ -1,11 +1,11 @@
 from typing import Any
 
+import assembly
 import numpy as np
 import pytest
 
 from seedlings.errors import SeedlingsError
-from seedlings.explain import activation_maximization, gradients, peaks
-from seedlings.networks import architectures, backbones
+from seedlings.explain import activation_maximization, gradients
 from seedlings.networks.runtime import keras
 from seedlings.params import Params, check
 from seedlings.tasks import TASKS
@@ -21,41 +21,41 @@ def small(tree: dict[str, Any]) -> Params:
 
 def network(params: Params) -> "keras.Model":
     keras.utils.set_random_seed(1)
-    trunk = backbones.build(params.extract, 32, 32)
-    top = architectures.top(trunk, 3, TASKS["multiclass"], params.finetune)
-    return gradients.differentiable(architectures.assemble(trunk.trunk, top))
+    return gradients.differentiable(assembly.classifier(params, (32, 32), 3, TASKS["multiclass"]))
 
 
-def test_filters_and_classes_answer_more_at_the_end(small: Params) -> None:
+def test_the_activation_of_filters_and_classes_is_higher_at_the_end(small: Params) -> None:
     model = network(small)
     found = activation_maximization.of_filters(model, small.explain, seed=5)
     layers = gradients.convolutions(model)
-    assert [(peak.layer, peak.name) for peak in found[:4]] == [
+    assert [(one.layer, one.name) for one in found[:4]] == [
         (layers[0], f"filter {number}") for number in (0, 2, 3, 5)
     ]
-    assert {peak.layer for peak in found} == set(layers)
-    answering = [peak for peak in found if peak.start > 0.0]
-    assert len(answering) >= 3
-    assert all(peak.end > 1.2 * peak.start for peak in answering)
-    assert all(peak.end >= peak.start for peak in found)
+    assert {one.layer for one in found} == set(layers)
+    active = [one for one in found if one.start > 0.0]
+    assert len(active) >= 3
+    assert all(one.end > 1.2 * one.start for one in active)
+    assert all(one.end >= one.start for one in found)
     classes = [("a", 0, 1.0), ("b", 1, 1.0), ("c", 2, 1.0)]
     of_classes = activation_maximization.of_outputs(model, classes, small.explain, seed=5)
-    assert [peak.name for peak in of_classes] == ["a", "b", "c"]
-    assert all(peak.end > peak.start for peak in of_classes)
-    numbers = peaks.rises(found + of_classes)
-    assert numbers["output/end"] == pytest.approx(np.mean([peak.end for peak in of_classes]))
+    assert [one.name for one in of_classes] == ["a", "b", "c"]
+    assert all(one.end > one.start for one in of_classes)
+    numbers = activation_maximization.summarize(found + of_classes)
+    assert numbers["output/end"] == pytest.approx(np.mean([one.end for one in of_classes]))
 
 
-def test_a_random_vgg16_cut_in_its_middle_answers_more_at_the_end(tree: dict[str, Any]) -> None:
+def test_the_activation_of_a_random_vgg16_cut_in_its_middle_is_higher_at_the_end(
+    tree: dict[str, Any],
+) -> None:
     tree["extract"].update(backbone="VGG16", cut="block4_pool")
     tree["finetune"]["unfreeze"]["epochs"] = 1
     tree["explain"].update(filters={"block1_conv1": [0], "block5_conv1": [110]}, steps=8, jitter=0)
     params = check(tree)
     found = activation_maximization.of_filters(network(params), params.explain, seed=2)
-    assert [peak.layer for peak in found] == ["block1_conv1", "block5_conv1"]
-    for peak in found:
-        print(f"{peak.layer} {peak.name}: {peak.start:.4g} to {peak.end:.4g}")
-        assert peak.end > 1.5 * max(peak.start, 0.0)
+    assert [one.layer for one in found] == ["block1_conv1", "block5_conv1"]
+    for one in found:
+        print(f"{one.layer} {one.name}: {one.start:.4g} to {one.end:.4g}")
+        assert one.end > 1.5 * max(one.start, 0.0)
 
 
 def test_the_same_seed_gives_the_same_picture_at_the_chapters_mean_and_deviation(
@@ -75,7 +75,7 @@ def test_the_same_seed_gives_the_same_picture_at_the_chapters_mean_and_deviation
     assert not np.array_equal(other[0].image, first[0].image)
 
 
-def test_no_more_classes_than_asked_for_and_none_without_convolutions(
+def test_there_are_no_more_classes_than_asked_for_and_no_filters_without_convolutions(
     small: Params, tree: dict[str, Any]
 ) -> None:
     tree["explain"]["classes"] = 1
@@ -83,14 +83,8 @@ def test_no_more_classes_than_asked_for_and_none_without_convolutions(
     tree["finetune"]["head"]["pooling"] = "flatten"
     params = check(tree)
     model = network(params)
-    assert (
-        len(
-            activation_maximization.of_outputs(
-                model, [("a", 0, 1.0), ("b", 1, 1.0)], params.explain, 0
-            )
-        )
-        == 1
-    )
+    classes = [("a", 0, 1.0), ("b", 1, 1.0)]
+    assert len(activation_maximization.of_outputs(model, classes, params.explain, 0)) == 1
     assert activation_maximization.of_filters(model, params.explain, 0) == []
 
 
@@ -101,7 +95,7 @@ def test_no_more_classes_than_asked_for_and_none_without_convolutions(
         ({"block1_conv1": [0, 64]}, r"explain.filters.block1_conv1: .* below 64.* found 64"),
     ],
 )
-def test_what_the_model_does_not_have_is_named(
+def test_an_unknown_layer_or_filter_is_named(
     filters: dict[str, list[int]], message: str, tree: dict[str, Any]
 ) -> None:
     tree["explain"]["filters"] = filters

@@ -1,13 +1,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import assembly
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from seedlings.errors import SeedlingsError
 from seedlings.explain import gradients
-from seedlings.networks import architectures, backbones
 from seedlings.networks.runtime import keras
 from seedlings.params import check
 from seedlings.tasks import TASKS
@@ -24,10 +24,7 @@ def assembled(tree: dict[str, Any]) -> Assembled:
         tree["finetune"]["convnet"]["filters"] = [] if extract else [4, 6]
         tree["finetune"]["unfreeze"]["epochs"] = int("cut" in extract)
         tree["extract"].update(extract or {"backbone": "none"})
-        params = check(tree)
-        trunk = backbones.build(params.extract, 40, 32)
-        top = architectures.top(trunk, units, TASKS[task], params.finetune)
-        return architectures.assemble(trunk.trunk, top)
+        return assembly.classifier(check(tree), (40, 32), units, TASKS[task])
 
     return make
 
@@ -49,11 +46,11 @@ def test_the_scores_are_those_of_the_model(
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     expected = powers / powers.sum(axis=1, keepdims=True)
     assert model.predict(images, verbose=0) == pytest.approx(expected, abs=1e-6)
-    assert model.get_layer("top").get_layer("output").activation.__name__ == "softmax"
+    assert model.get_layer("head").get_layer("output").activation.__name__ == "softmax"
 
 
 @pytest.mark.parametrize("extract", BACKBONES)
-def test_the_last_map_and_the_rest_are_the_whole(
+def test_the_last_map_and_what_follows_it_are_the_whole_model(
     extract: dict[str, Any], assembled: Assembled, noise: Callable[..., NDArray[np.uint8]]
 ) -> None:
     network = gradients.differentiable(assembled(**extract))
@@ -69,23 +66,23 @@ def test_a_layer_is_found_however_deep_it_lies(assembled: Assembled) -> None:
     assert layers[0] == "block1_conv1"
     assert layers[-1] == "block5_conv3"
     assert len(layers) == 13
-    assert gradients.at(network, "block1_conv1").output_shape == (None, 40, 32, 64)
-    assert gradients.at(network, "block5_conv1").output_shape == (None, 2, 2, 512)
+    assert gradients.up_to_layer(network, "block1_conv1").output_shape == (None, 40, 32, 64)
+    assert gradients.up_to_layer(network, "block5_conv1").output_shape == (None, 2, 2, 512)
     with pytest.raises(SeedlingsError, match="found 'block5_con1'.*block5_conv1"):
-        gradients.at(network, "block5_con1")
+        gradients.up_to_layer(network, "block5_con1")
 
 
-def test_a_probe_gives_what_the_layer_gives(
+def test_the_model_up_to_a_layer_returns_the_layers_output(
     assembled: Assembled, noise: Callable[..., NDArray[np.uint8]]
 ) -> None:
     model = assembled()
     network = gradients.differentiable(model)
     first = gradients.convolutions(network)[0]
     pixels = noise(40, 32)[None].astype(np.float32)
-    kernel, bias = model.get_layer("top").get_layer(first).get_weights()
+    kernel, bias = model.get_layer("head").get_layer(first).get_weights()
     window = pixels[0, 4:7, 10:13] / 255.0
     expected = np.einsum("yxc,yxcf->f", window, kernel) + bias
-    found = np.asarray(gradients.at(network, first)(pixels))[0, 4, 10]
+    found = np.asarray(gradients.up_to_layer(network, first)(pixels))[0, 4, 10]
     assert found == pytest.approx(expected, abs=1e-5)
 
 
@@ -93,7 +90,7 @@ def test_the_window_is_what_crops_leave_of_an_image(assembled: Assembled) -> Non
     assert gradients.window(assembled()) == (0, 0, 40, 32)
     crops = {"cropping": [4, 2, 0, 3], "center_crop": [30, 25]}
     network = gradients.differentiable(assembled(backbone="none", **crops))
-    assert network.get_layer("trunk").output_shape[1:3] == (30, 25)
+    assert network.get_layer("feature_extractor").output_shape[1:3] == (30, 25)
     assert gradients.window(network) == (4 + 2, 0 + 2, 30, 25)
 
 

@@ -2,14 +2,14 @@
 
 from typing import Any
 
+import assembly
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from seedlings.data import sample
 from seedlings.explain import gradients, saliency
-from seedlings.explain.saliency import Observer
-from seedlings.networks import architectures, backbones
+from seedlings.explain.saliency import Explainer
 from seedlings.networks.runtime import keras
 from seedlings.params import Params, check
 from seedlings.segmentation import cutouts
@@ -34,9 +34,7 @@ def drawn() -> Drawn:
 
 def assemble(params: Params) -> "keras.Model":
     keras.utils.set_random_seed(2)
-    trunk = backbones.build(params.extract, SIZE, SIZE)
-    top = architectures.top(trunk, 2, TASKS["multiclass"], params.finetune)
-    return architectures.assemble(trunk.trunk, top)
+    return assembly.classifier(params, (SIZE, SIZE), 2, TASKS["multiclass"])
 
 
 def train(model: "keras.Model", pictures: NDArray, labels: NDArray, epochs: int) -> None:
@@ -44,11 +42,13 @@ def train(model: "keras.Model", pictures: NDArray, labels: NDArray, epochs: int)
     model.fit(pictures, labels, epochs=epochs, batch_size=16, verbose=0)
 
 
-def times_the_area(observer: Observer, params: Params, pictures: NDArray, masks: NDArray) -> float:
+def times_the_area(
+    explainer: Explainer, params: Params, pictures: NDArray, masks: NDArray
+) -> float:
     """How many times the share of the area the share of SmoothGrad's mass on the plant is."""
     shares = []
     for picture, mask in zip(pictures, masks, strict=True):
-        heat = observer.smoothgrad(picture, params.explain, seed=0)
+        heat = explainer.smoothgrad(picture, params.explain, seed=0)
         shares.append(saliency.share_inside(heat, mask) / mask.mean())
     return float(np.mean(shares))
 
@@ -66,8 +66,8 @@ def test_a_network_from_scratch_looks_at_the_plant(tree: dict[str, Any], drawn: 
     params = check(tree)
     model = assemble(params)
     train(model, pictures[:200], labels[:200], epochs=20)
-    observer = Observer(gradients.differentiable(model), DIRECTIONS)
-    ratio = times_the_area(observer, params, pictures[200:], masks[200:])
+    explainer = Explainer(gradients.differentiable(model), DIRECTIONS)
+    ratio = times_the_area(explainer, params, pictures[200:], masks[200:])
     print(f"from scratch, whole pictures: {ratio:.2f} times the mask's share of the area")
     assert ratio > 1.5
 
@@ -80,29 +80,29 @@ def test_vgg16_looks_at_the_plant(tree: dict[str, Any], drawn: Drawn) -> None:
     cut_out = np.stack([cutouts.one(picture, params.segment) for picture in pictures])
     model = assemble(params)
     train(model, cut_out[:32], labels[:32], epochs=2)
-    observer = Observer(gradients.differentiable(model), DIRECTIONS)
-    ratio = times_the_area(observer, params, cut_out[200:], masks[200:])
+    explainer = Explainer(gradients.differentiable(model), DIRECTIONS)
+    ratio = times_the_area(explainer, params, cut_out[200:], masks[200:])
     print(f"VGG16, cut out: {ratio:.2f} times the mask's share of the area")
     assert ratio > 1.5
 
 
 @pytest.fixture
-def red_or_green() -> Observer:
-    """An observer of a model whose score is the mean of red less the mean of green."""
+def red_or_green() -> Explainer:
+    """An explainer of a model whose score is the mean of red less the mean of green."""
     features = keras.Input((8, 8, 3))
     pooled = keras.layers.GlobalAveragePooling2D(name="pooling")(features)
     output = keras.layers.Dense(1, use_bias=False, name="output")
-    top = keras.Model(features, output(pooled), name="top")
+    head = keras.Model(features, output(pooled), name="head")
     output.set_weights([np.array([[1.0], [-1.0], [0.0]])])
     pixels, image = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
-    trunk = keras.Model(image, keras.layers.Rescaling(1.0)(image), name="trunk")
+    extractor = keras.Model(image, keras.layers.Rescaling(1.0)(image), name="feature_extractor")
     directions = TASKS["binary"].directions(["green", "red"])
-    return Observer(keras.Model(pixels, top(trunk(pixels))), directions)
+    return Explainer(keras.Model(pixels, head(extractor(pixels))), directions)
 
 
 @pytest.mark.parametrize(("red", "green", "leaning_to_the_left"), [(200, 100, 1), (100, 200, 0)])
 def test_grad_cam_lies_where_the_answer_comes_from(
-    red: int, green: int, leaning_to_the_left: int, red_or_green: Observer, params: Params
+    red: int, green: int, leaning_to_the_left: int, red_or_green: Explainer, params: Params
 ) -> None:
     picture = np.zeros((8, 8, 3), np.uint8)
     picture[:, :4, 0], picture[:, 4:, 1] = red, green
@@ -127,5 +127,5 @@ def test_an_overlay_is_warm_where_the_map_is_high() -> None:
     assert (image == 90).all()
 
 
-def test_a_map_of_nothing_has_nothing_inside() -> None:
+def test_an_empty_map_has_no_share_inside_a_mask() -> None:
     assert saliency.share_inside(np.zeros((2, 2), np.float32), np.ones((2, 2), bool)) == 0.0

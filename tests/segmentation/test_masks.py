@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks import chapter
+from benchmarks import riemersma
 from seedlings import images
 from seedlings.data import sample
 from seedlings.segmentation import masks
@@ -15,7 +15,7 @@ Image = NDArray[np.uint8]
 
 def near_greens(rng: np.random.Generator, height: int, width: int) -> Image:
     """Patches of colours around the four greens, so that both answers are frequent."""
-    colours = np.array(chapter.GREENS)[:, :3]
+    colours = np.array(riemersma.GREENS)[:, :3]
     chosen = colours[rng.integers(0, 4, (height // 6 + 1, width // 6 + 1))]
     patches = chosen.repeat(6, axis=0).repeat(6, axis=1)[:height, :width]
     return np.clip(patches + rng.normal(0, 12, patches.shape), 0, 255).astype(np.uint8)
@@ -27,12 +27,12 @@ def test_color_distance_is_the_published_formula_on_random_images(
 ) -> None:
     method = masks.METHODS["color_distance"]
     for image in (near_greens(rng, *shape), rng.integers(0, 256, (*shape, 3), dtype=np.uint8)):
-        assert np.array_equal(method.mask(image), chapter.mask(image))
-        assert np.array_equal(method.cut_out(image), chapter.cut_out(image))
+        assert np.array_equal(method.mask(image), riemersma.mask(image))
+        assert np.array_equal(method.cut_out(image), riemersma.cut_out(image))
 
 
 def test_random_images_have_both_plant_and_background(rng: np.random.Generator) -> None:
-    mask = chapter.mask(near_greens(rng, 150, 150))
+    mask = riemersma.mask(near_greens(rng, 150, 150))
     assert 0.1 < mask.mean() < 0.9
 
 
@@ -42,12 +42,12 @@ def test_color_distance_is_the_published_formula_on_real_images(real_images: Pat
     assert len(paths) == 1440
     for path in paths:
         image = images.read(path)
-        assert np.array_equal(method.mask(image), chapter.mask(image)), path
-        assert np.array_equal(method.cut_out(image), chapter.cut_out(image)), path
+        assert np.array_equal(method.mask(image), riemersma.mask(image)), path
+        assert np.array_equal(method.cut_out(image), riemersma.cut_out(image)), path
 
 
 def test_color_distance_knows_its_own_greens_and_no_grey() -> None:
-    greens = np.array([[list(green[:3]) for green in chapter.GREENS]], np.uint8)
+    greens = np.array([[list(green[:3]) for green in riemersma.GREENS]], np.uint8)
     assert masks.METHODS["color_distance"].mask(greens).all()
     assert not masks.METHODS["color_distance"].mask(np.full((3, 3, 3), 200, np.uint8)).any()
 

@@ -1,10 +1,12 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from imports import ROOT
+from mlflow import MlflowClient
 
 from seedlings.config.records import Record
 from seedlings.tracking import client
@@ -13,7 +15,8 @@ from seedlings.tracking.tags import PARENT
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copyfile(empty_database, tmp_path / "mlflow.db")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -22,14 +25,16 @@ def test_another_server_is_used_by_the_environment(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert client.uri() == f"sqlite:///{here / 'mlflow.db'}"
+    (here / "mlflow.db").rename(here / "other.db")
     other = f"sqlite:///{here / 'other.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", other)
     Tracker()
-    assert (here / "other.db").is_file()
+    assert MlflowClient(other).get_experiment_by_name("seedlings") is not None
     assert not (here / "mlflow.db").exists()
 
 
 def test_processes_that_start_at_once_make_one_database(here: Path) -> None:
+    (here / "mlflow.db").unlink()
     code = "from seedlings.tracking.client import Tracker; print(Tracker()._experiment)"
     command = [sys.executable, "-c", code]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}

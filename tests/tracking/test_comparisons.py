@@ -1,3 +1,5 @@
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -80,7 +82,10 @@ def test_nothing_differs_between_equal_sides() -> None:
     assert (found.better, found.worse, found.p_value) == ([], [], 1.0)
 
 
-def test_a_name_of_nothing_is_an_error(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_of_nothing_is_an_error(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copyfile(empty_database, tmp_path / "mlflow.db")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SeedlingsError, match="run in MLflow or `workspace`, found 'nothing'"):
         comparisons.side("nothing")
