@@ -1,1 +1,1 @@
-"""Measurements: speed and memory, side by side with what they are compared to."""
+"""Benchmarks: speed, memory and dependencies, each measured beside what it is compared with."""

@@ -1,4 +1,4 @@
-"""All measurements, one after the other: `make bench`, or `python -m benchmarks NAME ...`."""
+"""All benchmarks, one after the other: `make bench`, or `python -m benchmarks NAME ...`."""
 
 import subprocess
 import sys
@@ -10,6 +10,8 @@ NAMES = (
     "memory",
     "serving",
     "overhead",
+    "startup",
+    "dependencies",
     "rebuild",
     "quality",
 )
@@ -19,10 +21,15 @@ def main() -> None:
     names = sys.argv[1:] or NAMES
     unknown = set(names) - set(NAMES)
     if unknown:
-        sys.exit(f"no such measurement: {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
-    for name in names:  # each in a process of its own, so that none warms another up
+        sys.exit(f"expected benchmarks ({', '.join(NAMES)}), found {', '.join(sorted(unknown))}")
+    failed = []
+    for name in names:  # each in its own process, so that no benchmark warms up another
         print(f"\n== {name}", flush=True)
-        subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)
+        command = [sys.executable, "-m", f"benchmarks.{name}"]
+        if subprocess.run(command, check=False).returncode:
+            failed.append(name)
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

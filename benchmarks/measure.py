@@ -1,4 +1,4 @@
-"""What the measurements share: images, a watch, and a way to print a comparison."""
+"""What the benchmarks share: images, a stopwatch, and a comparison with a goal."""
 
 import gc
 import time
@@ -17,7 +17,7 @@ PLANTS = ROOT.parent / "shared" / "plants" / "plants-1440.zip"
 
 
 def seedlings(count: int, size: int = 150) -> list[NDArray[np.uint8]]:
-    """So many images (RGB uint8): real ones where they are at hand, else drawn ones."""
+    """Return `count` images (RGB uint8): real ones if their archive is present, else drawn ones."""
     if PLANTS.is_file():
         with zipfile.ZipFile(PLANTS) as archive:
             names = sorted(name for name in archive.namelist() if name.endswith(".png"))
@@ -32,7 +32,7 @@ def seedlings(count: int, size: int = 150) -> list[NDArray[np.uint8]]:
 
 
 def seconds(action: Callable[[], object], repeats: int = 1) -> float:
-    """The shortest of several runs: what the work takes where nothing else is in the way."""
+    """Return the shortest time of several runs: the one that other processes disturb least."""
     times = []
     for _ in range(repeats):
         gc.collect()
@@ -43,6 +43,12 @@ def seconds(action: Callable[[], object], repeats: int = 1) -> float:
 
 
 def compare(what: str, ratio: float, goal: float) -> None:
-    """Print a ratio beside its goal."""
+    """Print a ratio and its goal, the smallest ratio that is enough."""
     verdict = "reached" if ratio >= goal else "NOT reached"
     print(f"{what}: {ratio:.2f} times (goal: at least {goal:g}, {verdict})", flush=True)
+
+
+def limit(what: str, value: float, goal: float, unit: str) -> None:
+    """Print a value and its goal, the largest value that is allowed."""
+    verdict = "reached" if value <= goal else "NOT reached"
+    print(f"{what}: {value:.2f} {unit} (goal: at most {goal:g} {unit}, {verdict})", flush=True)

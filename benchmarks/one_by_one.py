@@ -1,6 +1,6 @@
-"""The chapter's way to extract: one image at a time through `predict`, one bcolz array each.
+"""Extraction of one image at a time: `predict`, and one bcolz array for each image.
 
-A process of its own, with TensorFlow as it comes. Prints images/s.
+It runs in its own process, with the default threads of TensorFlow. Prints images/s.
 """
 
 import tempfile

@@ -1,14 +1,15 @@
-"""What the surroundings cost: a no-op `dvc repro`, and stages beyond their own work."""
+"""Time that is not the work of a stage: a `dvc repro` without changes, and stages on few images."""
 
 import shutil
 import subprocess
-import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import yaml
 
-from benchmarks.measure import ROOT, seconds
+from benchmarks.measure import limit, seconds
+from benchmarks.project import SMALL, Project, environment
 
 _EMPTY = {
     "stages": {
@@ -16,55 +17,50 @@ _EMPTY = {
         for before, name in (("start.txt", "one"), ("one.txt", "two"), ("two.txt", "three"))
     }
 }
-_QUICK = {"sample": {"images_per_class": 20, "size": 64}}
-_NEED_NO_TENSORFLOW = ("download", "split", "segment")
+_WITHOUT_KERAS = ("download", "split", "segment")
 
 
 def run(*command: str, folder: Path) -> None:
-    """Run a command in a folder, in silence."""
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    """Run a command in a folder, without its output."""
+    subprocess.run(command, cwd=folder, env=environment(), check=True, capture_output=True)
 
 
 def no_op(folder: Path) -> float:
-    """The seconds of a `dvc repro` that has nothing to do."""
-    run("dvc", "repro", folder=folder)
+    """Return the seconds of a `dvc repro` without changes."""
     return seconds(lambda: run("dvc", "repro", folder=folder), 5)
 
 
-def judge(what: str, cost: float, limit: float) -> None:
-    """Print a cost beside its limit."""
-    verdict = "reached" if cost <= limit else "NOT reached"
-    print(f"{what}: {cost:.2f} s (goal: at most {limit:g} s, {verdict})", flush=True)
+def empty_pipeline(folder: Path) -> None:
+    """Make a project of three stages that do nothing, and reproduce it."""
+    folder.mkdir()
+    (folder / "start.txt").write_text("start", encoding="utf-8")
+    (folder / "dvc.yaml").write_text(yaml.safe_dump(_EMPTY), encoding="utf-8")
+    run("git", "init", "-q", folder=folder)
+    run("dvc", "init", "-q", folder=folder)
+    run("dvc", "repro", folder=folder)
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
-        empty, project = Path(name) / "empty", Path(name) / "project"
-        empty.mkdir()
-        (empty / "start.txt").write_text("start", encoding="utf-8")
-        (empty / "dvc.yaml").write_text(yaml.safe_dump(_EMPTY), encoding="utf-8")
-        run("git", "init", "-q", folder=empty)
-        run("dvc", "init", "-q", folder=empty)
-        run("git", "clone", "-q", str(ROOT), str(project), folder=ROOT)
-        tree = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
-        tree["data"] |= _QUICK
-        tree["split"]["validation_per_class"] = 3
-        tree["segment"]["size"] = [48, 48]
-        (project / "params.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
-        ours, bare = no_op(project), no_op(empty)
-        print(f"no-op: {ours:.2f} s here, {bare:.2f} s on an empty three-stage pipeline")
-        judge("no-op beyond DVC's own", ours - bare, 0.5)
-        for stage in _NEED_NO_TENSORFLOW:
-            # A stage on next to no images does next to nothing but start, record and end.
-            shutil.rmtree(project / "reports" / stage)
-            if stage == "download":
-                shutil.rmtree(project / "data" / "raw")
-            command = (sys.executable, "-m", f"stages.{stage}")
-            judge(
-                f"{stage} on 240 small images",
-                seconds(lambda c=command: run(*c, folder=project), 3),
-                3,
-            )
+        empty = Path(name) / "empty"
+        empty_pipeline(empty)
+        project = Project(Path(name) / "project", SMALL, tracking="on")
+        project.repro()
+        ours, other = no_op(project.root), no_op(empty)
+        print(f"no-op: {ours:.2f} s here, {other:.2f} s on an empty three-stage pipeline")
+        limit("no-op, more than DVC's own", ours - other, 0.5, "s")
+        for stage in _WITHOUT_KERAS:
+            for tracking in ("off", "on"):
+                project.env["SEEDLINGS_TRACKING"] = tracking
+                took = seconds(partial(whole, stage, project), 3)
+                what = f"{stage} on 240 small images, MLflow {tracking}"
+                limit(what, took, 3, "s")
+
+
+def whole(stage: str, project: Project) -> None:
+    """Run a stage without DVC, from its start to the end of its process."""
+    shutil.rmtree(project.root / "reports" / stage)
+    project.run("python", "-m", "seedlings.run", stage)
 
 
 if __name__ == "__main__":

@@ -1,26 +1,34 @@
-"""How fast the served model answers, for VGG16 and for a small network, and what that costs."""
+"""Latency of the model server, for VGG16 and for a small network."""
 
 import base64
+import os
+import signal
+import socket
+import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import requests
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-import servers
-
+from benchmarks import networks
+from benchmarks.project import environment
 from seedlings import images, params
 from seedlings.cli import presets
 from seedlings.data import sample
-from seedlings.networks import architectures, backbones
+from seedlings.networks import backbones
 from seedlings.packaging import bundle
+from seedlings.serving.predictor import Predictor
 from seedlings.tasks import TASKS
 
 _REQUESTS = 32
+_START = 300.0  # seconds in which the server has to listen
 _NAMES = [species.name for species in sample.SPECIES]
 
 
@@ -31,31 +39,71 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
             _package(preset, root / "package")
-            predictor = bundle.Predictor(root / "package")
-            port = servers.free_port()
-            command = ["seedlings", "serve", "--model", str(root / "package"), "--port", str(port)]
-            with servers.running(*command, port=port, folder=root):
+            predictor = Predictor(root / "package")
+            with _server(root) as port:
                 for count in (1, 16):
                     for clients in (1, 4, 16):
                         _report(preset, predictor, port, count, clients)
 
 
 def _package(preset: str, path: Path) -> None:
-    """A package of the preset's network with random weights."""
-    settings = params.check(params.parse(presets.compose([f"preset={preset}"])))
+    """Write a package of the preset's network with random weights."""
+    settings = params.check(presets.compose([preset]))
     task = TASKS[settings.task]
-    trunk = backbones.build(settings.extract, *settings.segment.size)
-    top = architectures.top(trunk, len(_NAMES), task, settings.finetune)
+    backbone = backbones.build(settings.extract, *settings.segment.size)
+    model = networks.classifier(backbone, len(_NAMES), task, settings.finetune)
     contents = bundle.Contents(
-        settings.task, _NAMES, settings.segment.model_dump(), 0.5, (0.0, 1.0)
+        task=settings.task,
+        outputs=_NAMES,
+        segment=settings.segment.model_dump(),
+        tag_threshold=settings.evaluate.tag_threshold,
+        in_distribution=(0.0, 1.0),
     )
-    bundle.write(architectures.assemble(trunk.trunk, top), contents, path)
+    bundle.write(model, contents, path)
 
 
-def _report(preset: str, predictor: bundle.Predictor, port: int, count: int, clients: int) -> None:
+@contextmanager
+def _server(folder: Path) -> Iterator[int]:
+    """Serve `package` in a folder; give the port. The server and all that it started end."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
+    command = ("seedlings", "serve", "--model", str(folder / "package"), "--port", str(port))
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment(),
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # a group of its own, which ends as a whole
+        )
+    try:
+        _wait(server, port, log)
+        yield port
+    finally:
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Wait until the server answers; exit with its log where it does not."""
+    end = time.monotonic() + _START
+    while server.poll() is None and time.monotonic() < end:
+        try:
+            if requests.get(f"http://127.0.0.1:{port}/ping", timeout=5).ok:
+                return
+        except requests.RequestException:
+            time.sleep(0.1)
+    sys.exit(f"expected a server on port {port}, found none:\n{log.read_text(encoding='utf-8')}")
+
+
+def _report(preset: str, predictor: Predictor, port: int, count: int, clients: int) -> None:
+    """Send requests of `count` images from some clients at once; print a line."""
     pictures = [sample.draw_numbered(n % 12, n, seed=1, size=150)[0] for n in range(count)]
     cells = [[base64.b64encode(images.encode_png(picture)).decode()] for picture in pictures]
-    body = {"dataframe_split": {"columns": ["image"], "data": cells}}
+    body: dict[str, Any] = {"dataframe_split": {"columns": ["image"], "data": cells}}
     address = f"http://127.0.0.1:{port}/invocations"
     times: list[float] = []
     lost = [0]
@@ -82,8 +130,8 @@ def _report(preset: str, predictor: bundle.Predictor, port: int, count: int, cli
     )
 
 
-def _network(predictor: bundle.Predictor, pictures: list[images.Image]) -> float:
-    """Seconds that the network alone takes for the pictures, once it is warm."""
+def _network(predictor: Predictor, pictures: list[images.Image]) -> float:
+    """Return the median seconds of the network alone for the pictures, after a first run."""
     size = predictor.contents.segment["size"]
     batch = np.stack([images.resize(picture, *size) for picture in pictures])
     times = []

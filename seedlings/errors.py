@@ -1,8 +1,8 @@
-"""The error that a user can act on."""
+"""The base class of errors that a user can correct."""
 
 
 class SeedlingsError(Exception):
-    """Something in the input is wrong, and the message says what, where and what to do.
+    """An error in the input of a user; its message says what is wrong, where, and what to do.
 
-    A stage prints it without a traceback and exits with 1.
+    A stage or command prints it without a traceback, and exits with code 1.
     """

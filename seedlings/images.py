@@ -1,4 +1,4 @@
-"""Images: from the bytes of a file to RGB uint8, and to the one size the network sees."""
+"""Images: decodes files to RGB uint8, resizes images, and encodes them as PNG."""
 
 import io
 import warnings
@@ -12,10 +12,10 @@ from PIL import ImageOps, UnidentifiedImageError
 
 from seedlings.errors import SeedlingsError
 
-# A file that cannot be decoded is reported by `decode`, once and with its name.
+# `read` reports a file that cannot be decoded, with its name; OpenCV need not log it as well.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-# One of 20,000 x 20,000 would take 1.2 GB decoded; the largest real cameras stay below this.
+# An image of 20,000 x 20,000 pixels needs 1.2 GB decoded; the largest cameras are below the limit.
 MAX_PIXELS = 150_000_000
 
 _DAMAGED = "expected a whole image, found a truncated or damaged one"
@@ -24,11 +24,11 @@ Image = NDArray[np.uint8]
 
 
 class BadImageError(SeedlingsError):
-    """A file that is no image, or a damaged or an oversized one."""
+    """A file that is not an image, or an image that is damaged or too large."""
 
 
 def read(path: Path) -> Image:
-    """The image in a file; see `decode`."""
+    """Return the image in a file; see `decode`."""
     try:
         return decode(path.read_bytes())
     except BadImageError as error:
@@ -36,12 +36,12 @@ def read(path: Path) -> Image:
 
 
 def decode(data: bytes) -> Image:
-    """An encoded image (PNG, JPEG, WebP, TIFF, BMP, ...) as H x W x 3, RGB uint8.
+    """Return an encoded image (PNG, JPEG, WebP, TIFF, BMP, ...) as H x W x 3, RGB uint8.
 
-    Grey, palette and CMYK become RGB, 16 bits become 8, a transparent image lies on black (which
-    is what the background becomes later), and the orientation in EXIF is applied.
+    Grey, palette and CMYK images are converted to RGB, 16 bits to 8; transparent pixels are blended
+    with black, like the background in the segmentation; the EXIF orientation is applied.
 
-    Raises BadImageError for what is no image, is truncated, or has more than MAX_PIXELS.
+    Raises BadImageError for data that is not an image, is truncated, or has more than MAX_PIXELS.
     """
     if _check_header(data):
         return _on_black(data)
@@ -55,7 +55,7 @@ def decode(data: bytes) -> Image:
 
 
 def resize(image: Image, height: int, width: int) -> Image:
-    """The image stretched to height x width: by area where it shrinks, else bilinear."""
+    """Return the image resized to height x width: by area if it gets smaller, else bilinear."""
     if image.shape[:2] == (height, width):
         return image
     shrinks = image.shape[0] * image.shape[1] > height * width
@@ -64,18 +64,18 @@ def resize(image: Image, height: int, width: int) -> Image:
 
 
 def encode_png(image: Image) -> bytes:
-    """A PNG of an RGB uint8 image; the same pixels give the same bytes."""
+    """Return an RGB uint8 image as PNG; equal pixels give equal bytes."""
     done, buffer = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not done:
-        raise ValueError(f"an image of shape {image.shape} cannot be written as PNG")
+        raise ValueError(f"expected an image that PNG can encode, found the shape {image.shape}")
     return buffer.tobytes()
 
 
 def _check_header(data: bytes) -> bool:
-    """Whether the image has transparency. Reads the header alone, so a bomb is never unpacked."""
+    """Return whether an image has transparency. Reads only the header, not the pixels of a bomb."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is wrong is told by an error, or is no matter
+            warnings.simplefilter("ignore")  # errors are raised; warnings do not affect the pixels
             with PillowImage.open(io.BytesIO(data)) as header:
                 width, height = header.size
                 transparent = "A" in header.getbands() or "transparency" in header.info
@@ -97,7 +97,7 @@ def _describe(data: bytes) -> str:
 
 
 def _on_black(data: bytes) -> Image:
-    """A transparent image as RGB over black, turned as EXIF says."""
+    """Return a transparent image blended with black, in its EXIF orientation."""
     try:
         with PillowImage.open(io.BytesIO(data)) as image:
             layers = np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))

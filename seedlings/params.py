@@ -1,4 +1,4 @@
-"""All parameters: the sections of params.yaml together, and the rules between them."""
+"""All parameters: the sections of params.yaml, and the rules between them."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -17,7 +17,7 @@ from seedlings.training.params import Baseline, Finetune
 
 
 class Params(Section):
-    """All of params.yaml."""
+    """The parameters in params.yaml."""
 
     composed_from: str
     task: Literal["multiclass", "binary", "multilabel", "regression"]
@@ -38,9 +38,7 @@ class Params(Section):
     def _sections_fit_each_other(self) -> Self:
         if self.task not in ("multiclass", "binary"):
             if self.split.rule == "per_class":
-                raise ValueError(
-                    f"split.rule `share` or `folders`, as {self.task} has no classes to count by"
-                )
+                raise ValueError(f"split.rule `share`, as {self.task} has no classes")
             if self.data.annotations.file is None:
                 raise ValueError(
                     "data.annotations.file to name the labels, as folders cannot have the labels "
@@ -53,19 +51,20 @@ class Params(Section):
         if self.finetune.augment.random_crop and self.extract.center_crop is None:
             raise ValueError(
                 "extract.center_crop to say how large the crop is, as finetune.augment.random_crop "
-                "is set: training sees it at a random place, prediction at the centre"
+                "is set: training crops at a random place, prediction at the centre"
             )
         return self
 
 
 def load() -> Params:
-    """Return all parameters of params.yaml. Raises SeedlingsError as `check` does."""
+    """Return the parameters in params.yaml. Raises SeedlingsError as `check` does."""
     return check(params.read())
 
 
 def check(tree: Any) -> Params:
-    """Return a tree of plain values as Params.
+    """Return validated Params from a tree of plain values.
 
-    Raises SeedlingsError that names each wrong key in full, its value, and what is allowed.
+    Raises SeedlingsError that names the full key of each invalid value, the value, and what is
+    allowed.
     """
     return params.check(tree, Params)

@@ -1,8 +1,7 @@
 """The launcher of a stage: `python -m seedlings.run NAME`.
 
-It is the only place where a stage and MLflow meet. It checks all of params.yaml, runs the stage, and
-passes on what happens to a process of its own that logs it in MLflow. It changes no output, so it is
-no dependency of a stage.
+It validates params.yaml, runs the stage, and sends its start, epochs and end to the run logger, a
+separate process. Stages do not depend on it in dvc.yaml, because it changes no output.
 """
 
 import errno
@@ -24,7 +23,7 @@ _LOGGER = (sys.executable, "-m", "seedlings.tracking.run_logger")
 
 
 def main() -> None:
-    """Run the stage that the command line names; an expected error is shown without a traceback."""
+    """Run the stage in the first argument; print a SeedlingsError without a traceback."""
     name = sys.argv[1]
     try:
         params.load()
@@ -36,12 +35,12 @@ def main() -> None:
             raise
         sys.exit(
             f"\n{name}: expected room for its outputs, found the disk full ({error}); "
-            "make room and run `dvc repro` again: no half-written output is used"
+            "free some space and run `dvc repro` again: incomplete outputs are not used"
         )
 
 
 def _observer() -> stage.Observer:
-    """Return the run logger, or nothing where SEEDLINGS_TRACKING is `off`."""
+    """Return the observer that logs in MLflow, or one that does nothing for SEEDLINGS_TRACKING=off."""
     setting = os.environ.get(_TRACKING, "on")
     if setting not in ("on", "off"):
         raise SeedlingsError(f"{_TRACKING}: expected `on` or `off`, found {setting!r}")
@@ -50,14 +49,14 @@ def _observer() -> stage.Observer:
 
 @contextmanager
 def _logged(record: Record) -> Iterator[None]:
-    """Pass a stage's start, epochs and end on to the run logger, a process of its own.
+    """Send the start, epochs and end of a stage to the run logger, a separate process.
 
-    That process warns where MLflow fails. Where it ends too early, the stage goes on.
+    The run logger prints a warning if MLflow fails; if it ends early, the stage continues.
     """
     logger = subprocess.Popen(_LOGGER, stdin=subprocess.PIPE, text=True)
 
     def send(message: Mapping[str, Any]) -> None:
-        with suppress(BrokenPipeError):  # the logger has ended, and has said why
+        with suppress(BrokenPipeError):  # the run logger has ended with a message
             print(json.dumps(message), file=logger.stdin, flush=True)
 
     send({"stage": record.stage, "params": record.params, "reads": record.reads})
@@ -65,15 +64,15 @@ def _logged(record: Record) -> Iterator[None]:
     try:
         yield
         send({"finished": True})
-    finally:  # without the message above, the run is marked as failed
+    finally:  # without `finished`, the run logger marks the run as failed
         logger.communicate()
 
 
 def _is_full(error: OSError) -> bool:
-    """Return whether the disk, or the share of it that the user may fill, is full."""
+    """Return whether an error says that the disk, or the quota of the user, is full."""
     if error.errno is not None:
         return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    text = str(error)  # HDF5 and NumPy raise it without a number
+    text = str(error)  # HDF5 and NumPy raise OSError without errno
     return os.strerror(errno.ENOSPC) in text or "requested and" in text
 
 

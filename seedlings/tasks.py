@@ -1,7 +1,7 @@
-"""Tasks: what is learnt of an image, and everything that follows from it.
+"""Tasks: what a model predicts for an image, and everything that depends on it.
 
-Targets, outputs, loss, the answer for an image and its confidence, and how two models are compared.
-The table of a split has every label as text: a class, tags with a space between them, or a number.
+A task defines targets, outputs, loss, predictions, confidence, and the test that compares two
+models. Labels in the split table are text: a class, tags separated by spaces, or a number.
 """
 
 import math
@@ -16,63 +16,63 @@ from numpy.typing import NDArray
 from seedlings.errors import SeedlingsError
 
 Targets = NDArray[Any]
-Direction = tuple[str, int, float]  # a name, an output, and 1 or -1
+Direction = tuple[str, int, float]  # name, index of the output, sign (1 or -1)
 
 _BINS = 10
 
 
 class Task(ABC):
-    """What is learnt of an image."""
+    """What a model predicts for an image."""
 
     name: str
-    loss: str  # as Keras names it
+    loss: str  # the name in Keras
     activation: str  # of the last layer
-    metric: str  # as Keras names it, shown epoch by epoch beside the loss
-    has_classes = False  # whether every image is of exactly one class
+    metric: str  # the name in Keras; logged for each epoch
+    has_classes = False  # whether each image has exactly one class
     has_probabilities = True
-    paired_test = "wilcoxon"  # or "mcnemar": how two models are compared on the same images
-    # The columns of an answer: "text", "number", or "numbers" by the names of the outputs.
+    paired_test = "wilcoxon"  # or "mcnemar": the test of two models on the same images
+    # The types of the columns of `answers`; "numbers" is a dictionary by the names of the outputs.
     answer_types: ClassVar[Mapping[str, str]]
 
     @abstractmethod
     def outputs(self, labels: pd.Series) -> list[str]:
-        """The names of what is predicted, sorted; a number of its own has the name `value`."""
+        """Return the names of the outputs, sorted; the only output of regression is `value`."""
 
     @abstractmethod
     def targets(self, labels: pd.Series) -> Targets:
-        """What the model's output is held against, one row a label."""
+        """Return the training targets, one row for each label."""
 
     @abstractmethod
     def strata(self, labels: pd.Series) -> NDArray[np.str_]:
-        """A name for each label: of the same name a split takes the same share."""
+        """Return the stratum of each label; each split draws the same share of every stratum."""
 
     def directions(self, names: Sequence[str]) -> list[Direction]:
-        """What an image can speak for, where `outputs` gave these names.
+        """Return the possible predictions: a name, the number of the output, and a sign.
 
-        A name, the place of the output, and which way (1 or -1).
+        `names` are those of `outputs`. The sign is -1 if a low output predicts the name, else 1.
         """
         return [(name, unit, 1.0) for unit, name in enumerate(names)]
 
     def columns(self, outputs: NDArray[Any]) -> NDArray[Any]:
-        """What the last layer gives (N x units) with a column for each name of `outputs`."""
+        """Return the outputs of the last layer (N x units) as one column for each of `outputs`."""
         return outputs
 
     def groups(self, labels: pd.Series) -> Iterator[tuple[str, NDArray[np.int64]]]:
-        """Return the name and the row numbers of each stratum, sorted by name."""
+        """Yield the name and the row numbers of each stratum, sorted by name."""
         strata = self.strata(labels)
         for name in np.unique(strata):
             yield str(name), np.flatnonzero(strata == name)
 
     def units(self, labels: pd.Series) -> int:
-        """The width of the last layer."""
+        """Return the number of units of the last layer."""
         return len(self.outputs(labels))
 
     def problem(self, label: str) -> str | None:
-        """Why a text is no label of this task; None if it is one."""
+        """Return why a text is not a label of this task, or None."""
         return None if label.strip() else "has no label"
 
     def confidence(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the confidence (0..1) of each of N answers: the maximum probability."""
+        """Return the confidence (0..1) of each of N predictions: the maximum probability."""
         return self.columns(outputs.astype(np.float64)).max(axis=1)
 
     def in_distribution(
@@ -81,8 +81,8 @@ class Task(ABC):
         """Return the range of `confidence` that counts as in-distribution.
 
         `outputs` are those of the validation images, `labels` those of the training images. All but
-        `share` of the validation images are in the range: the maximum softmax probability of
-        Hendrycks and Gimpel (2017).
+        `share` of the validation images are in the range. The score is the maximum softmax
+        probability (Hendrycks and Gimpel 2017).
         """
         return float(np.quantile(self.confidence(outputs), share)), 1.0
 
@@ -90,21 +90,23 @@ class Task(ABC):
     def answers(
         self, outputs: NDArray[Any], names: Sequence[str], threshold: float
     ) -> dict[str, Any]:
-        """Return the columns of `answer_types` for N rows of the last layer's outputs.
+        """Return the columns of `answer_types` for N rows of outputs of the last layer.
 
-        `names` are those of `outputs`; a tag is given from the probability `threshold`.
+        `names` are those of `outputs`; a tag is predicted if its probability is at least
+        `threshold`.
         """
 
     @abstractmethod
     def scores(self, predictions: pd.DataFrame) -> NDArray[np.float64]:
-        """Return a score for each row of evaluate's predictions: the higher, the better.
+        """Return the score of the fine-tuned model for each test image; higher is better.
 
-        Of the fine-tuned model: the columns `label` and `finetuned`, and of tags `finetuned_f2`.
+        `predictions` are those of the stage evaluate, with the columns `label` and `finetuned`, and
+        for tags `finetuned_f2`.
         """
 
 
 class Multiclass(Task):
-    """One of several classes: a softmax. Targets: N int64, the class's place among the sorted."""
+    """One of several classes: a softmax. Targets: N int64, the index of the sorted class."""
 
     name, loss, activation = "multiclass", "sparse_categorical_crossentropy", "softmax"
     metric = "accuracy"
@@ -117,15 +119,15 @@ class Multiclass(Task):
     }
 
     def outputs(self, labels: pd.Series) -> list[str]:
-        """The classes."""
+        """Return the classes, sorted."""
         return sorted(labels.unique())
 
     def targets(self, labels: pd.Series) -> NDArray[np.int64]:
-        """The number of each label's class."""
+        """Return the index of the class of each label."""
         return pd.Categorical(labels, categories=self.outputs(labels)).codes.astype(np.int64)
 
     def strata(self, labels: pd.Series) -> NDArray[np.str_]:
-        """The classes themselves."""
+        """Return the classes as strata."""
         return labels.to_numpy(dtype=str)
 
     def answers(
@@ -145,21 +147,21 @@ class Multiclass(Task):
 
 
 class Binary(Multiclass):
-    """One of two classes: a single sigmoid, the probability of the second by name."""
+    """One of two classes: one sigmoid, the probability of the second class by name."""
 
     name, loss, activation = "binary", "binary_crossentropy", "sigmoid"
 
     def directions(self, names: Sequence[str]) -> list[Direction]:
-        """Down for the first class, up for the second."""
+        """Return the first class with the sign -1, and the second with the sign 1."""
         first, second = names
         return [(first, 0, -1.0), (second, 0, 1.0)]
 
     def columns(self, outputs: NDArray[Any]) -> NDArray[Any]:
-        """The probability of either class."""
+        """Return the probabilities of both classes."""
         return np.hstack([1.0 - outputs, outputs])
 
     def units(self, labels: pd.Series) -> int:
-        """One. Raises SeedlingsError where there are not two classes."""
+        """Return 1. Raises SeedlingsError if there are not two classes."""
         classes = self.outputs(labels)
         if len(classes) != 2:
             raise SeedlingsError(
@@ -170,18 +172,18 @@ class Binary(Multiclass):
 
 
 class Multilabel(Task):
-    """Several tags: a sigmoid each. Targets: N x tags float32, 1 where the tag is there."""
+    """Several tags: a sigmoid for each. Targets: N x tags float32, 1 for a tag of the image."""
 
     name, loss, activation = "multilabel", "binary_crossentropy", "sigmoid"
     metric = "binary_accuracy"
     answer_types: ClassVar = {"prediction": "text", "probabilities": "numbers"}
 
     def outputs(self, labels: pd.Series) -> list[str]:
-        """The tags."""
+        """Return the tags, sorted."""
         return sorted({tag for label in labels for tag in label.split()})
 
     def targets(self, labels: pd.Series) -> NDArray[np.float32]:
-        """1 where an image has the tag."""
+        """Return 1 for each tag of an image, else 0."""
         place = {tag: number for number, tag in enumerate(self.outputs(labels))}
         targets = np.zeros((len(labels), len(place)), np.float32)
         for row, label in enumerate(labels):
@@ -189,14 +191,14 @@ class Multilabel(Task):
         return targets
 
     def strata(self, labels: pd.Series) -> NDArray[np.str_]:
-        """The rarest tag of each image, so that rare tags reach every split if they can."""
+        """Return the rarest tag of each image, so that every split gets rare tags if possible."""
         frequency = pd.Series([tag for label in labels for tag in label.split()]).value_counts()
         return np.array([min(label.split(), key=lambda t: (frequency[t], t)) for label in labels])
 
     def answers(
         self, outputs: NDArray[Any], names: Sequence[str], threshold: float
     ) -> dict[str, Any]:
-        """Return the tags of each row, with a space between them, and all probabilities."""
+        """Return the tags of each row, separated by spaces, and all probabilities."""
         columns = outputs.astype(np.float64)
         given = [" ".join(np.array(names)[row]) for row in columns >= threshold]
         return {"prediction": given, "probabilities": _named(names, columns)}
@@ -207,7 +209,7 @@ class Multilabel(Task):
 
 
 class Regression(Task):
-    """A number: linear, mean squared error. Targets: N x 1 float32."""
+    """A number; a linear output, with the mean squared error. Targets: N x 1 float32."""
 
     name, loss, activation = "regression", "mean_squared_error", "linear"
     metric = "mean_absolute_error"
@@ -215,40 +217,40 @@ class Regression(Task):
     answer_types: ClassVar = {"prediction": "number"}
 
     def outputs(self, labels: pd.Series) -> list[str]:
-        """The one number."""
+        """Return the name of the only output."""
         return ["value"]
 
     def directions(self, names: Sequence[str]) -> list[Direction]:
-        """Up and down."""
+        """Return a high value with the sign 1, and a low value with the sign -1."""
         return [("a high value", 0, 1.0), ("a low value", 0, -1.0)]
 
     def targets(self, labels: pd.Series) -> NDArray[np.float32]:
-        """The numbers."""
+        """Return the numbers."""
         return labels.astype(np.float32).to_numpy()[:, None]
 
     def strata(self, labels: pd.Series) -> NDArray[np.str_]:
-        """Ten bins of about as many images each, fewer where many values are equal."""
+        """Return ten bins with about equal numbers of images; fewer bins if many values are equal."""
         values = labels.astype(float)
-        bins = np.ceil(values.rank(pct=True) * _BINS).astype(int) - 1  # equal values share one
+        bins = np.ceil(values.rank(pct=True) * _BINS).astype(int) - 1  # equal values share a bin
         spans = values.groupby(bins).agg(["min", "max"])
         names = {n: f"{n}: {low:g} to {high:g}" for n, (low, high) in spans.iterrows()}
         return bins.map(names).to_numpy(dtype=str)
 
     def confidence(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the numbers themselves, as they have no probability."""
+        """Return the predicted numbers (N float64), because they have no probability."""
         return outputs[:, 0].astype(np.float64)
 
     def in_distribution(
         self, outputs: NDArray[Any], labels: pd.Series, share: float
     ) -> tuple[float, float]:
-        """Return the range of the training images' numbers."""
+        """Return the lowest and the highest number of the training images."""
         numbers = self.targets(labels)
         return float(numbers.min()), float(numbers.max())
 
     def answers(
         self, outputs: NDArray[Any], names: Sequence[str], threshold: float
     ) -> dict[str, Any]:
-        """Return the number of each row."""
+        """Return the predicted number of each row."""
         return {"prediction": outputs[:, 0].astype(np.float64)}
 
     def scores(self, predictions: pd.DataFrame) -> NDArray[np.float64]:
@@ -257,7 +259,7 @@ class Regression(Task):
         return -(finetuned - label).abs().to_numpy()
 
     def problem(self, label: str) -> str | None:
-        """Why a text is no finite number."""
+        """Return why a text is not a finite number, or None."""
         try:
             finite = math.isfinite(float(label))
         except ValueError:

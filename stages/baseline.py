@@ -1,4 +1,4 @@
-"""Train the baseline on the pixels; every other model has to be better than it."""
+"""Train the baseline on the pixels, with which the fine-tuned model is compared."""
 
 from seedlings.config import paths
 from seedlings.config.records import Record

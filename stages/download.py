@@ -1,4 +1,4 @@
-"""Download the images: draw the sample, unpack an archive, or copy a folder."""
+"""Get the images: download and unpack an archive, copy a folder, or draw the sample."""
 
 from seedlings.config import paths
 from seedlings.config.records import Record

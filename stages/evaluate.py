@@ -1,4 +1,4 @@
-"""Evaluate both models on the test images, each image once, and compare them."""
+"""Evaluate both models on the test images and compare them. Each image is scored once."""
 
 from seedlings.config import paths
 from seedlings.config.records import Record

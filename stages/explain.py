@@ -1,4 +1,4 @@
-"""Explain the fine-tuned model: what maximises its filters, and on which pixels its answers depend."""
+"""Explain the fine-tuned model with activation maximisation and saliency maps."""
 
 from seedlings.config import paths
 from seedlings.config.records import Record

@@ -1,4 +1,4 @@
-"""Extract the features of every image with the frozen part of a backbone, once."""
+"""Extract the features of every image with the frozen feature extractor of a backbone."""
 
 from seedlings.config import paths, pipeline
 from seedlings.config.records import Record

@@ -1,4 +1,4 @@
-"""Train the part that is not frozen: on stored features, or on images where they are augmented."""
+"""Train the layers that are not frozen, on stored features, or on images if they are augmented."""
 
 from seedlings.config import paths, pipeline
 from seedlings.config.records import Record

@@ -1,4 +1,4 @@
-"""Package the fine-tuned model with everything that precedes it, as it is served."""
+"""Package the fine-tuned model with its segmentation and outputs, for serving."""
 
 from seedlings.config import paths
 from seedlings.config.records import Record

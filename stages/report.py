@@ -1,4 +1,4 @@
-"""Report what all stages found on one page, which opens without a network."""
+"""Report the results of all stages on one self-contained HTML page."""
 
 from seedlings.config import paths
 from seedlings.config.records import Record

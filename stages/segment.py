@@ -1,4 +1,4 @@
-"""Segment every image: decode, resize and remove its background, into one array."""
+"""Segment every image: decode, resize and remove the background, into one array."""
 
 from seedlings.config import paths
 from seedlings.config.records import Record

@@ -1,4 +1,4 @@
-"""Split the images into training, validation and test, and keep duplicates together."""
+"""Split the images into training, validation and test, and group duplicates."""
 
 import numpy as np
 

@@ -54,7 +54,7 @@ import preloaded_client
 
 PROGRAMS = ("python", "dvc", "seedlings")
 POOLS = 3  # of threads
-DEFAULTS = {  # as seedlings/__init__.py and seedlings/tracking/client.py set them before their imports
+DEFAULTS = {  # as the library sets them before its imports
     "KERAS_BACKEND": "tensorflow",
     "TF_ENABLE_ONEDNN_OPTS": "1",
     "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
@@ -117,7 +117,7 @@ def _start(folder: Path, address: Path) -> subprocess.Popen[bytes]:
         listener.bind(str(address))
         listener.listen(64)
         return subprocess.Popen(
-            [sys.executable, __file__, str(listener.fileno())],
+            [sys.executable, __file__, str(listener.fileno()), str(folder / "python")],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
@@ -178,9 +178,10 @@ class _Libraries:
     values: list[dict[str, str]]  # the environment before the imports, and after them
     path: list[str]
     around: list[str]
+    python: str  # the program that asks this server
 
     @classmethod
-    def load(cls) -> "_Libraries":
+    def load(cls, python: str) -> "_Libraries":
         del sys.path[0]  # this file's folder
         values = [dict(os.environ)]
         os.environ.update(DEFAULTS)
@@ -192,7 +193,8 @@ class _Libraries:
         _check()
         gc.collect()
         gc.freeze()
-        return cls(read - HARMLESS, values, list(sys.path), preloaded_client.surroundings())
+        around = preloaded_client.surroundings()
+        return cls(read - HARMLESS, values, list(sys.path), around, python)
 
     def differing(self, request: "_Request") -> list[str]:
         """What keeps them from being as the requested process would have imported them."""
@@ -398,6 +400,8 @@ def _take_over(request: _Request, libraries: _Libraries) -> None:
     skipped = 1 if is_module else 0
     sys.argv = [request.program, *request.arguments][skipped:]
     sys.orig_argv = [sys.executable, *([] if is_module else [request.program]), *request.arguments]
+    if request.arguments[:2] == ["-m", "seedlings.run"]:
+        sys.executable = libraries.python  # so that its run logger is forked, too
     importlib.invalidate_caches()
     np.random.seed()  # the state that a new process has
 
@@ -440,12 +444,12 @@ def _exit_code(error: SystemExit) -> int:
     return 1
 
 
-def main(descriptor: int) -> None:
+def main(descriptor: int, python: str) -> None:
     """Be the server that listens on a socket."""
-    libraries = _Libraries.load()
+    libraries = _Libraries.load(python)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     _Server(socket.socket(fileno=descriptor), libraries).serve()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), sys.argv[2])

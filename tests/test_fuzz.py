@@ -1,4 +1,4 @@
-"""What the world may send: bytes, archives, parameters and indexes at random.
+"""What the world may send: bytes, archives, parameters and annotations at random.
 
 FUZZ_EXAMPLES says how many of each; `make fuzz` takes 30,000.
 """
@@ -24,6 +24,7 @@ from imports import ROOT
 from PIL import Image as PillowImage
 
 from seedlings import images, params
+from seedlings.config import params as sections
 from seedlings.config import pipeline
 from seedlings.data import annotations, archives
 from seedlings.data.params import Annotations
@@ -167,7 +168,7 @@ def test_an_archive_stays_in_its_folder_or_is_refused(
 
 
 TREE = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-KEYS = [key.split(".") for key in params.flatten(TREE)]
+KEYS = [key.split(".") for key in sections.flatten(TREE)]
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
@@ -206,13 +207,13 @@ ROWS = st.lists(st.lists(CELLS, max_size=3).map(",".join), max_size=4).map("\n".
 
 @many
 @given(ROWS | st.text(max_size=40), st.sampled_from(["regression", "multilabel"]), st.booleans())
-def test_an_index_gives_images_that_are_there_or_is_refused(
+def test_annotations_name_images_that_are_there_or_are_refused(
     empty: Callable[[], Path], text: str, task: str, header: bool
 ) -> None:
     root = empty()
     (root / "a.png").touch()
     (root / "log.csv").write_bytes(text.encode("utf-8", "surrogatepass"))
-    index = Annotations(
+    layout = Annotations(
         file="log.csv",
         path=0,
         label=1,
@@ -223,7 +224,7 @@ def test_an_index_gives_images_that_are_there_or_is_refused(
         separator=" ",
     )
     try:
-        table, bad = annotations.read(root, index, TASKS[task])
+        table, bad = annotations.read(root, layout, TASKS[task])
     except SeedlingsError:
         return
     assert set(table["path"]) <= {"a.png", "log.csv"}

@@ -29,7 +29,7 @@ def change(tree: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         ("finetune.epochs", "ten", r"finetune\.epochs: expected a valid integer, found 'ten'"),
         ("finetune.epochs", 1.5, r"finetune\.epochs: expected a valid integer, found 1\.5"),
         ("finetune.epochs", True, r"finetune\.epochs: expected a valid integer, found True"),
-        ("baseline.learning_rate", "1e-3", r"found the text '1e-3'; YAML wants a point in it"),
+        ("baseline.learning_rate", "1e-3", r"found the text '1e-3'; write it with a decimal point"),
         ("baseline.learning_rate", 0.0, r"baseline\.learning_rate: expected greater than 0"),
         ("segment.method", "green", r"segment\.method: expected 'excess_green', 'color_distance'"),
         ("segment.size", [150], r"segment\.size: expected List should have at least 2 items"),
@@ -37,7 +37,7 @@ def change(tree: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         ("split.test_share", 1.0, r"split\.test_share: expected less than 1, found 1\.0"),
         ("data.source", "web", r"data\.source: expected 'sample', 'archive', 'folder', 'mnist' or"),
         ("task", "guess", r"task: expected 'multiclass', 'binary', 'multilabel' or 'regression'"),
-        ("task", "regression", r"expected split\.rule `share` or `folders`, as regression has no"),
+        ("task", "regression", r"expected split\.rule `share`, as regression has no"),
         ("finetune.augment.random_crop", True, r"expected extract\.center_crop to say how large"),
         (
             "finetune.augment.contrast",

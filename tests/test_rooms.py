@@ -16,10 +16,33 @@ ORDER = [
     *("report", "params.py", "tracking", "cli", "run.py"),
 ]
 MODULES = sorted(LIBRARY.rglob("*.py"))
-NAMES = """
-judge ascent peak probe sheet gallery catalog index live state champion served usual unlike sure
-came_true trade_off trunk top above set_aside stray snapshot layout fetch
-""".split()
+NAMES = [
+    "judge",
+    "ascent",
+    "peak",
+    "probe",
+    "sheet",
+    "gallery",
+    "catalog",
+    "index",
+    "live",
+    "state",
+    "champion",
+    "served",
+    "usual",
+    "unlike",
+    "sure",
+    "came_true",
+    "trade_off",
+    "trunk",
+    "top",
+    "above",
+    "set_aside",
+    "stray",
+    "snapshot",
+    "layout",
+    "fetch",
+]
 TERMS = {  # names of others, or of geometry, that mean something else
     *("top", "index", "state", "champion", "CHAMPION", "alive", "deliver"),
 }

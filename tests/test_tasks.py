@@ -54,11 +54,13 @@ def test_numbers_are_one_column_and_their_strata_are_ranges() -> None:
         ("regression", "nan", "expected a number, found 'nan'"),
     ],
 )
-def test_a_label_that_does_not_fit_is_told(task: str, label: str, problem: str | None) -> None:
+def test_a_label_that_does_not_fit_has_a_problem(
+    task: str, label: str, problem: str | None
+) -> None:
     assert TASKS[task].problem(label) == problem
 
 
-def test_every_task_has_directions_to_speak_for() -> None:
+def test_every_task_has_its_directions() -> None:
     assert TASKS["multiclass"].directions(["a", "b"]) == [("a", 0, 1.0), ("b", 1, 1.0)]
     assert TASKS["binary"].directions(["a", "b"]) == [("a", 0, -1.0), ("b", 0, 1.0)]
     assert TASKS["multilabel"].directions(["land", "sea"]) == [("land", 0, 1.0), ("sea", 1, 1.0)]
@@ -70,3 +72,60 @@ def test_a_single_sigmoid_is_the_probability_of_the_second_class() -> None:
     given = np.array([[0.25], [1.0]])
     for name in ("multiclass", "multilabel", "regression"):
         assert TASKS[name].columns(given) is given
+
+
+def test_the_confidence_is_the_greatest_probability_and_of_a_number_itself() -> None:
+    outputs = np.array([[0.2, 0.7, 0.1], [0.5, 0.2, 0.3]], np.float32)
+    assert TASKS["multiclass"].confidence(outputs) == pytest.approx([0.7, 0.5])
+    assert TASKS["multilabel"].confidence(outputs) == pytest.approx([0.7, 0.5])
+    assert TASKS["binary"].confidence(outputs[:, :1]) == pytest.approx([0.8, 0.5])
+    assert TASKS["regression"].confidence(-outputs[:, :1]) == pytest.approx([-0.2, -0.5])
+
+
+def test_the_in_distribution_range_is_a_quantile_of_validation_or_the_range_of_training() -> None:
+    confidence = np.linspace(0.5, 1.0, 101, dtype=np.float32)
+    outputs = np.stack([confidence, 1.0 - confidence], axis=1)
+    labels = series(*["a"] * 101)
+    low, high = TASKS["multiclass"].in_distribution(outputs, labels, 0.02)
+    assert (low, high) == (pytest.approx(0.51), 1.0)
+    two = TASKS["binary"].in_distribution(1.0 - outputs[:, :1], labels, 0.02)
+    assert two == (pytest.approx(0.51), 1.0)
+    numbers = TASKS["regression"].in_distribution(outputs, series("3.0", "-1.0"), 0.02)
+    assert numbers == (-1.0, 3.0)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_answers_have_the_columns_of_the_task(name: str) -> None:
+    task = TASKS[name]
+    labels = {"multiclass": ("a", "b", "c"), "binary": ("a", "b"), "multilabel": ("a b", "c")}
+    names = task.outputs(series(*labels.get(name, ("1.5", "2.5"))))
+    outputs = np.array([[0.6, 0.3, 0.9]], np.float32)[:, : {"binary": 1, "regression": 1}.get(name)]
+    answers = task.answers(outputs, names, 0.5)
+    assert list(answers) == list(task.answer_types)
+    expected = {"multiclass": "c", "binary": "b", "multilabel": "a c"}
+    [prediction] = answers["prediction"]
+    assert prediction == (pytest.approx(0.6) if name == "regression" else expected[name])
+    if name == "binary":
+        assert answers["probabilities"] == [pytest.approx({"a": 0.4, "b": 0.6})]
+        assert answers["probability"] == pytest.approx([0.6])
+    elif task.has_probabilities:
+        assert answers["probabilities"] == [pytest.approx({"a": 0.6, "b": 0.3, "c": 0.9})]
+
+
+def test_the_score_of_an_image_is_higher_for_a_better_answer() -> None:
+    classes = pd.DataFrame({"label": ["a", "b"], "finetuned": ["a", "a"]})
+    tags = pd.DataFrame({"label": ["a", "b"], "finetuned": ["a", "a"], "finetuned_f2": [1.0, 0.3]})
+    numbers = pd.DataFrame({"label": ["1.0", "-1.0"], "finetuned": ["1.5", "2.0"]})
+    assert TASKS["multiclass"].scores(classes).tolist() == [1.0, 0.0]
+    assert TASKS["binary"].scores(classes).tolist() == [1.0, 0.0]
+    assert TASKS["multilabel"].scores(tags).tolist() == [1.0, 0.3]
+    assert TASKS["regression"].scores(numbers).tolist() == [-0.5, -3.0]
+
+
+def test_models_of_classes_are_compared_by_mcnemars_test_and_others_by_wilcoxons() -> None:
+    assert {name: task.paired_test for name, task in TASKS.items()} == {
+        "multiclass": "mcnemar",
+        "binary": "mcnemar",
+        "multilabel": "wilcoxon",
+        "regression": "wilcoxon",
+    }

@@ -1,11 +1,11 @@
-"""The command line: `seedlings summary`, `preset`, `compare`, `sync`, `predict`, and so on."""
+"""The command `seedlings` with its subcommands `summary`, `preset`, `compare`, and so on."""
 
 import os
 import sys
 
 import click
 
-# A command waits longer for MLflow than a stage does; read when tracking is imported.
+# A command waits longer for MLflow than a stage does. MLflow reads these when it is imported.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 
@@ -24,7 +24,7 @@ for _module in (configuration, results, runs, sharing, models):
 
 
 def main() -> None:
-    """Run the command `seedlings`; an expected error is shown without a traceback."""
+    """Run the command `seedlings`; print a SeedlingsError without a traceback."""
     try:
         cli(standalone_mode=True)
     except SeedlingsError as error:

@@ -1,4 +1,4 @@
-"""Commands of the configuration: preset."""
+"""The command `preset`."""
 
 import sys
 
@@ -11,12 +11,13 @@ from seedlings.errors import SeedlingsError
 
 @click.command()
 @click.argument("arguments", nargs=-1, metavar="[NAME] [GROUP=FILE ...] [KEY=VALUE ...]")
-@click.option("--keep/--drop", "keep", default=None, help="Keep or drop edits in params.yaml.")
+@click.option("--keep/--drop", "keep", default=None, help="Keep or drop the edits in params.yaml.")
 def preset(arguments: tuple[str, ...], keep: bool | None) -> None:
-    """Write params.yaml from the preset NAME of conf/, with some changes.
+    """Write params.yaml from a preset, or show its preset.
 
-    GROUP=FILE takes another file of a group, KEY=VALUE sets a parameter. Without a NAME: show where
-    params.yaml comes from, and what was edited since.
+    NAME is a preset in conf/preset; GROUP=FILE selects another file of a group, such as
+    model=resnet50; KEY=VALUE sets a parameter. Without arguments, show the arguments that
+    params.yaml was composed from, the names of the presets, and the edits in params.yaml.
     """
     if not arguments:
         _show()
@@ -43,25 +44,25 @@ def _show() -> None:
 
 
 def _edited(*, needed: bool) -> presets.Differences:
-    """Return the edits in params.yaml; none where it is missing, or they are to be dropped anyway."""
+    """Return the edits in params.yaml; none if it is missing, or the edits are not needed."""
     if not needed or not paths.PARAMS.exists():
         return {}
     try:
         return presets.edits()
     except SeedlingsError as error:
         raise SeedlingsError(
-            f"{paths.PARAMS} cannot be compared with what it was composed from ({error}); "
-            "use --drop to replace all of it"
+            f"{paths.PARAMS} cannot be compared with its `composed_from` ({error}); "
+            "use --drop to replace the file"
         ) from error
 
 
 def _ask(edited: presets.Differences) -> bool:
-    """Ask whether edits are kept. Raises SeedlingsError where nobody can answer."""
+    """Ask the user whether to keep edits. Raises SeedlingsError if there is no terminal."""
     lines = [f"  {key}: {here} (composed: {composed})" for key, (here, composed) in edited.items()]
-    told = f"{paths.PARAMS} was edited since it was composed:\n" + "\n".join(lines)
+    message = f"{paths.PARAMS} was edited since it was composed:\n" + "\n".join(lines)
     if not sys.stdin.isatty():
-        raise SeedlingsError(f"{told}\nuse --keep to keep these values, --drop to drop them")
-    click.echo(told)
+        raise SeedlingsError(f"{message}\nuse --keep to keep these values, --drop to drop them")
+    click.echo(message)
     return click.confirm("Keep these values?")
 
 

@@ -1,4 +1,4 @@
-"""Commands for the packaged model: predict, serve, demo, promote."""
+"""The commands `predict`, `serve`, `demo` and `promote`, for the packaged model."""
 
 import importlib.util
 import os
@@ -15,9 +15,9 @@ from seedlings.errors import SeedlingsError
 from seedlings.io.files import remove
 
 _MODEL = "A folder with a model bundle, a run in MLflow, or models:/seedlings@champion."
-_LAST = "  [default: the champion, else the last]"
+_LAST = "  [default: the champion if there is one, else models/packaged]"
 _DEMO = {
-    "browser.gatherUsageStats": "false",  # nothing leaves this machine
+    "browser.gatherUsageStats": "false",  # send no usage data
     "client.toolbarMode": "viewer",
     "server.address": "127.0.0.1",
     "server.fileWatcherType": "none",
@@ -32,9 +32,10 @@ _DEMO = {
 @click.option("--json", "form", flag_value="json", help="Print JSON.")
 @click.option("--csv", "form", flag_value="csv", help="Print CSV.")
 def predict(files: tuple[Path, ...], model: str, form: str | None) -> None:
-    """Predict the classes of images: files, or all files in folders.
+    """Predict the classes, tags or numbers of images.
 
-    Files that are not images are named at the end, and the exit code is 1.
+    FILES are image files, or folders with image files. Files that are not images are listed at the
+    end, and the exit code is 1.
     """
     from seedlings.serving import predictions
     from seedlings.serving.predictor import Predictor
@@ -43,14 +44,17 @@ def predict(files: tuple[Path, ...], model: str, form: str | None) -> None:
         table, bad = predictions.of_files(Predictor(package), files)
     click.echo(predictions.text(table, form), nl=False)
     if bad:
-        raise SeedlingsError(f"no answer for {len(bad)} of the files:\n  " + "\n  ".join(bad))
+        raise SeedlingsError(f"no prediction for {len(bad)} of the files:\n  " + "\n  ".join(bad))
 
 
 @click.command()
 @click.option("--model", default=None, help=_MODEL + _LAST)
 @click.option("--port", default=5001, show_default=True, help="The port on 127.0.0.1.")
 def serve(model: str | None, port: int) -> None:
-    """Serve a model with MLflow, for this machine alone; docs/serving.md has request and answer."""
+    """Serve a model over HTTP with MLflow.
+
+    The server listens on 127.0.0.1 only; docs/serving.md shows a request and its response.
+    """
     from seedlings.packaging import bundle
     from seedlings.tracking import client
 
@@ -60,7 +64,7 @@ def serve(model: str | None, port: int) -> None:
         bundle.read(package)
         client.save_model(package, target)
     command = ["mlflow", "models", "serve", "--model-uri", str(target), "--env-manager", "local"]
-    click.echo(f"{model or 'the model'} on http://127.0.0.1:{port}/invocations (Ctrl-C ends it)")
+    click.echo(f"{model or 'the model'} on http://127.0.0.1:{port}/invocations (stop with Ctrl-C)")
     os.execvp(command[0], [*command, "--port", str(port)])  # noqa: S606 - no shell
 
 
@@ -68,7 +72,10 @@ def serve(model: str | None, port: int) -> None:
 @click.option("--model", default=None, help=_MODEL + _LAST)
 @click.option("--port", default=8501, show_default=True, help="The port on 127.0.0.1.")
 def demo(model: str | None, port: int) -> None:
-    """Open a page to drop a picture on and see the model's answer; for this machine alone."""
+    """Show the predictions for your images in a web page.
+
+    The server listens on 127.0.0.1 only.
+    """
     from seedlings.packaging import bundle
 
     if importlib.util.find_spec("streamlit") is None:
@@ -82,13 +89,13 @@ def demo(model: str | None, port: int) -> None:
     command = ["streamlit", "run", str(script)]
     options = {**_DEMO, "server.port": str(port)}
     command += [f"--{key}={value}" for key, value in options.items()]
-    click.echo(f"{model or 'the model'} on http://127.0.0.1:{port} (Ctrl-C ends it)")
+    click.echo(f"{model or 'the model'} on http://127.0.0.1:{port} (stop with Ctrl-C)")
     os.execvp(command[0], [*command, "--", str(target)])  # noqa: S606 - no shell
 
 
 @click.command()
 @click.argument("name")
-@click.option("--force", is_flag=True, help="Also where it is not better than the champion.")
+@click.option("--force", is_flag=True, help="Promote the model even if it is not better.")
 @click.option(
     "--confidence",
     type=click.FloatRange(0.0, 1.0, min_open=True, max_open=True),
@@ -97,9 +104,10 @@ def demo(model: str | None, port: int) -> None:
     help="The confidence level of the test.",
 )
 def promote(name: str, force: bool, confidence: float) -> None:
-    """Make the model of NAME the champion, where it beats the present one on the same images.
+    """Make a model the champion if it is significantly better.
 
-    NAME is an experiment, a revision, a run in MLflow, or `workspace`.
+    NAME is an experiment, a revision, a run in MLflow, or `workspace`. Its model is compared with
+    the champion on the same test images.
     """
     from seedlings.tracking import registry
 
@@ -109,9 +117,9 @@ def promote(name: str, force: bool, confidence: float) -> None:
 
 @contextmanager
 def _package(model: str) -> Iterator[Path]:
-    """Give the folder of a model: itself, or a copy of a model or a run in MLflow."""
+    """Yield the folder of a model: `model` itself, or a copy of a model in MLflow."""
     if Path(model).is_dir() or ("/" in model and ":/" not in model):
-        yield Path(model)  # where there is none, reading it raises the error
+        yield Path(model)  # bundle.read raises the error for a missing folder
         return
     from seedlings.tracking import client
 

@@ -1,7 +1,7 @@
-"""Presets: params.yaml composed from conf/, with a comment for every key.
+"""Presets: params.yaml composed from conf/, with the comments of conf/base.yaml.
 
-`conf/base.yaml` has every key with its comment and default; a preset chooses a file of each group and
-sets other keys. Hydra composes the values; ruamel.yaml writes them with the comments.
+`conf/base.yaml` has all keys with their defaults; a preset selects one file of each group and sets
+other keys. Hydra composes the values; ruamel.yaml writes them with the comments.
 """
 
 import io
@@ -28,9 +28,9 @@ def names() -> list[str]:
 
 
 def compose(arguments: Sequence[str]) -> dict[str, Any]:
-    """Return the parameters of `NAME [GROUP=FILE ...] [KEY=VALUE ...]` as plain values.
+    """Return the parameters that `NAME [GROUP=FILE ...] [KEY=VALUE ...]` composes, as plain values.
 
-    Raises SeedlingsError for an unknown preset, and for a change that Hydra refuses.
+    Raises SeedlingsError for an unknown preset, and for a change that Hydra rejects.
     """
     from hydra import compose, initialize_config_dir  # slow to import
     from hydra.errors import HydraException
@@ -50,18 +50,18 @@ def compose(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def edits() -> Differences:
-    """Return the edits in params.yaml since it was composed: the value there, the composed value.
+    """Return the edited keys of params.yaml, each with its value and its composed value.
 
-    Raises SeedlingsError where its `composed_from` can not be composed any more.
+    Raises SeedlingsError if its `composed_from` is no longer valid.
     """
     here = params.read()
     return _differences(here, compose(shlex.split(str(here.get(ORIGIN, "")) or "?")))
 
 
 def write(arguments: Sequence[str], kept: Mapping[str, Any] | None = None) -> Differences:
-    """Compose params.yaml anew, with some edits kept; return what differs: before, after.
+    """Compose and write params.yaml, with the edits `kept`; return the changes: before, after.
 
-    Raises SeedlingsError as `compose` does, and where the result is not valid.
+    Raises SeedlingsError as `compose` does, and if the result is not valid.
     """
     values = compose(arguments)
     for key, value in (kept or {}).items():
@@ -75,7 +75,7 @@ def write(arguments: Sequence[str], kept: Mapping[str, Any] | None = None) -> Di
 
 
 def render(values: Mapping[str, Any]) -> str:
-    """Return the text of params.yaml for some values, with the comments of conf/base.yaml."""
+    """Return the text of params.yaml for values, with the comments of conf/base.yaml."""
     yaml = YAML()
     yaml.width = 4096
     yaml.preserve_quotes = True
@@ -100,16 +100,16 @@ def _fill(tree: Any, values: Mapping[str, Any]) -> None:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Return whether two values are equal and both or neither are truth values or floats."""
+    """Return whether two values are equal, with 1, 1.0 and True all different."""
     return one == other and all(isinstance(one, t) == isinstance(other, t) for t in (bool, float))
 
 
-def _null(representer: Any, value: None) -> Any:
+def _null(representer: Any, _value: None) -> Any:
     return representer.represent_scalar("tag:yaml.org,2002:null", "null")
 
 
 def _float(representer: Any, value: float) -> Any:
-    """Write 1e-07 as 1.0e-07, which every reader of YAML takes for a number."""
+    """Write 1e-07 as 1.0e-07, which YAML 1.1 also reads as a number."""
     text = repr(value)
     if "e" in text and "." not in text:
         text = text.replace("e", ".0e")
@@ -117,7 +117,7 @@ def _float(representer: Any, value: float) -> Any:
 
 
 def _flow(value: list[Any]) -> CommentedSeq:
-    """Return a list that is written in one line."""
+    """Return a list that ruamel.yaml writes on one line."""
     found = CommentedSeq(value)
     found.fa.set_flow_style()
     return found
@@ -131,7 +131,7 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
     if not isinstance(branch, dict):
         raise SeedlingsError(
             f"{paths.PARAMS}: the edit {key}: {value} cannot be kept, as the preset has no such "
-            "section; use --drop, and set it again by hand"
+            "section; use --drop, then set the value again"
         )
     branch[last] = value
 

@@ -1,4 +1,4 @@
-"""Commands that show results: summary, compare."""
+"""The commands `summary` and `compare`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ _SHOWN = 5
 
 @click.command()
 def summary() -> None:
-    """Show the models' metrics side by side, and where the pictures are."""
+    """Show the metrics of all models, and the paths of the figures."""
     path = paths.record("evaluate")
     if not path.exists():
         raise SeedlingsError(f"expected {path}, found none; run `make repro` or `dvc pull`")
@@ -38,7 +38,7 @@ def _show(metrics: Mapping[str, float], images: str) -> None:
 
 
 def _side_by_side(metrics: Mapping[str, float]) -> Iterable[str]:
-    """A column for each model, a row for each of its numbers."""
+    """Yield the lines of a table with a column for each model and a row for each metric."""
     yield f"{'':<20}" + "".join(f"{name:>12}" for name in summaries.models(metrics))
     for line in summaries.lines(metrics):
         cells = ["" if value is None else f"{value:.4f}" for value in line.values]
@@ -47,7 +47,7 @@ def _side_by_side(metrics: Mapping[str, float]) -> Iterable[str]:
 
 
 def pictures() -> list[str]:
-    """The pictures of all stages that have a record."""
+    """Return the paths of the pictures of all stages that have a record."""
     found = []
     for path in sorted(paths.REPORTS.glob("*/record.json")):
         found += records.read(path).pictures
@@ -61,12 +61,13 @@ def pictures() -> list[str]:
     type=click.Path(dir_okay=False, path_type=Path),
     default="comparison.html",
     show_default=True,
-    help="Where to write the page with the pictures.",
+    help="The HTML file to write, with the images.",
 )
 def compare(names: tuple[str, ...], page: Path) -> None:
-    """Show what differs between NAMES: experiments, revisions, runs in MLflow, or `workspace`.
+    """Compare the parameters, metrics and predictions of revisions.
 
-    One name alone is compared with the workspace.
+    NAMES are experiments, revisions, runs in MLflow, or `workspace`. A single name is compared with
+    the workspace.
     """
     from seedlings.tracking import comparisons  # pandas and SciPy, slow to import
 
@@ -90,11 +91,11 @@ def compare(names: tuple[str, ...], page: Path) -> None:
             for change in changed[:_SHOWN]:
                 click.echo(f"  {how:<7} {change.path}: {change.before} → {change.after}")
     comparisons.write(sides, found, page)
-    click.echo(f"\nThe images: {page}")
+    click.echo(f"\nPage with the images: {page}")
 
 
 def _columns(rows: Mapping[str, Sequence[object]]) -> Iterable[str]:
-    """Rows of texts under each other, each column as wide as it has to be."""
+    """Yield rows as lines of text with aligned columns."""
     texts = [[title, *map(str, values)] for title, values in rows.items()]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     for text in texts:

@@ -1,4 +1,4 @@
-"""Commands for MLflow's runs: sync, runs, ui."""
+"""The commands `sync`, `runs` and `ui`, for the runs in MLflow."""
 
 import itertools
 import os
@@ -12,13 +12,13 @@ from seedlings.tracking.tags import PARENT, RESTORED
 
 
 @click.command("sync")
-@click.option("--rev", metavar="REV", help="A commit, branch, tag or experiment.")
+@click.option("--rev", metavar="REV", help="Log this commit, branch, tag or experiment.")
 @click.option(
-    "--all", "everything", is_flag=True, help="The workspace, all commits and experiments."
+    "--all", "everything", is_flag=True, help="Log the workspace, all commits and experiments."
 )
-@click.option("--models/--no-models", default=True, help="Log the models, too.")
+@click.option("--models/--no-models", default=True, help="Also log the models.")
 def sync_command(rev: str | None, everything: bool, models: bool) -> None:
-    """Log in MLflow what DVC has: of the workspace, a revision, or all."""
+    """Log results in MLflow, by default those of the workspace."""
     new, missing = sync.publish(_wanted(rev, everything), models=models)
     click.echo(f"MLflow at {client.uri()}: {new} new")
     for reason in missing:
@@ -32,7 +32,7 @@ def _wanted(rev: str | None, everything: bool) -> Iterable[revisions.Revision]:
 
 
 def _workspace() -> Iterator[revisions.Revision]:
-    """Give the workspace's revision, unless stages have to run first."""
+    """Yield the revision of the workspace, unless stages have to run first."""
     try:
         yield revisions.current()
     except SeedlingsError as error:
@@ -42,7 +42,7 @@ def _workspace() -> Iterator[revisions.Revision]:
 @click.command()
 @click.argument("path")
 def runs(path: str) -> None:
-    """List the runs in MLflow that made PATH, or restored it from a cache."""
+    """List the runs in MLflow that made or restored PATH."""
     for run in sync.runs_of(path, revisions.current()):
         how = "restored" if RESTORED in run.tags else "made"
         click.echo(f"{run.id}  {run.name:<10} {how:<9} under {run.tags[PARENT]}")
@@ -51,16 +51,21 @@ def runs(path: str) -> None:
 @click.command()
 @click.option("--port", default=5000, show_default=True, help="The port on 127.0.0.1.")
 def ui(port: int) -> None:
-    """Open MLflow on this project's runs; it serves this machine alone."""
+    """Log the workspace and serve MLflow's web pages.
+
+    The server listens on 127.0.0.1 only.
+    """
     _sync_workspace()
     with client.reachable():
         page = client.Tracker().page
     if client.uri().startswith(("http://", "https://")):
         click.echo(f"MLflow is at {client.uri()}/{page} (MLFLOW_TRACKING_URI)")
         return
-    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # processes for nothing
+    os.environ.setdefault(
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false"
+    )  # jobs would start more processes
     command = ["mlflow", "ui", "--backend-store-uri", client.uri(), "--port", str(port)]
-    click.echo(f"MLflow on http://127.0.0.1:{port}/{page} (Ctrl-C ends it)")
+    click.echo(f"MLflow on http://127.0.0.1:{port}/{page} (stop with Ctrl-C)")
     os.execvp(command[0], command)  # noqa: S606 - replaces this process, no shell
 
 

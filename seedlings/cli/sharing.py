@@ -1,4 +1,4 @@
-"""Commands that share and verify results: push, pull, verify."""
+"""The commands `push`, `pull` and `verify`."""
 
 import click
 
@@ -9,20 +9,30 @@ from seedlings.tracking import sharing, verification
 @click.command()
 @click.option("--remote", default="origin", show_default=True, help="Git's remote.")
 def push(remote: str) -> None:
-    """Push outputs, run cache and experiments for team-mates."""
+    """Push outputs, run cache and experiments.
+
+    Outputs go to the DVC remote, experiments to the Git remote.
+    """
     sharing.push(remote)
 
 
 @click.command()
 @click.option("--remote", default="origin", show_default=True, help="Git's remote.")
 def pull(remote: str) -> None:
-    """Pull what a team-mate pushed; `seedlings sync --all` then logs it in MLflow."""
+    """Pull outputs, run cache and experiments.
+
+    Outputs come from the DVC remote, experiments from the Git remote. Run `seedlings sync --all`
+    afterwards to log them in MLflow.
+    """
     sharing.pull(remote)
 
 
 @click.command()
 def verify() -> None:
-    """Rebuild the last commit in a clone; every byte has to be as dvc.lock says."""
+    """Rebuild the last commit in a clone and compare all outputs.
+
+    Every file must have the bytes that dvc.lock records; otherwise the exit code is 1.
+    """
     differences = verification.verify()
     if differences:
         raise SeedlingsError(

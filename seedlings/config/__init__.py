@@ -1,1 +1,1 @@
-"""What is configured: parameters, paths, the pipeline's declarations, records."""
+"""Configuration: parameters, paths, the stages in dvc.yaml, and records."""

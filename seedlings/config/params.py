@@ -1,6 +1,6 @@
-"""Parameters: reads params.yaml, and checks a part of it against a class.
+"""Parameters: reads params.yaml, and validates its sections.
 
-The class of a section is in the room of its stage; `seedlings.params` puts all of them together.
+The model class of a section is in the package of its stage; `seedlings.params` has all sections.
 """
 
 import difflib
@@ -32,7 +32,7 @@ Checksum = Annotated[str, Field(pattern=r"^((md5|sha1|sha256|sha512):)?[0-9a-fA-
 
 
 class Section(BaseModel):
-    """A part of params.yaml: unknown keys and wrong types are refused, values never change."""
+    """A section of params.yaml: immutable, and invalid with unknown keys or wrong types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -43,16 +43,16 @@ AnySection = TypeVar("AnySection", bound=Section)
 def read() -> Any:
     """Return params.yaml as plain values, unchecked.
 
-    Raises SeedlingsError where the file is missing or not valid YAML.
+    Raises SeedlingsError if the file is missing or not valid YAML.
     """
     return pipeline.read_yaml(paths.PARAMS)
 
 
 def check(tree: Any, model: type[AnySection], prefix: str = "") -> AnySection:
-    """Return a tree of plain values, as YAML gives it, as an object of the class `model`.
+    """Return a validated instance of `model` from a tree of plain values.
 
     `prefix` is the full key of the tree, or "" for all of params.yaml. Raises SeedlingsError that
-    names each wrong key in full, its value, and what is allowed.
+    names the full key of each invalid value, the value, and what is allowed.
     """
     try:
         return model.model_validate(tree)
@@ -62,10 +62,10 @@ def check(tree: Any, model: type[AnySection], prefix: str = "") -> AnySection:
 
 
 def restrict(section: AnySection, keys: Collection[str]) -> AnySection:
-    """Return a copy of a section that has some of its keys; reading another is an AttributeError.
+    """Return a copy of a section with only some keys; access to others raises AttributeError.
 
-    `keys` are relative to the section, such as `head.dropout`; a key of an inner section stands for
-    all of it.
+    `keys` are relative to the section, such as `head.dropout`; the key of an inner section includes
+    all of its keys.
     """
     kept: dict[str, Any] = {}
     for name in type(section).model_fields:
@@ -79,12 +79,12 @@ def restrict(section: AnySection, keys: Collection[str]) -> AnySection:
 
 
 def preset(tree: Mapping[str, Any]) -> str:
-    """Return the name of the preset from which params.yaml was composed; see `composed_from`."""
+    """Return the name of the preset in `composed_from`, or `params` if there is none."""
     return next(iter(str(tree.get("composed_from", "")).split()), "params")
 
 
 def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Return every value of a tree under its full key, such as `finetune.head.dropout`."""
+    """Return the values of a tree by their full keys, such as `finetune.head.dropout`."""
 
     def walk(tree: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         flat: dict[str, Any] = {}
@@ -116,7 +116,7 @@ def _explain(problem: Any, model: type[BaseModel], prefix: str) -> str:
         case "float_type" if _is_number(problem["input"]):
             return (
                 f"{key}: expected a number, found the text {problem['input']!r}; "
-                "YAML wants a point in it: 1.0e-3 or 0.001"
+                "write it with a decimal point: 1.0e-3 or 0.001"
             )
         case _:
             expected = re.sub("^(Input should be|Value error,) ", "", problem["msg"])

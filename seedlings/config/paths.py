@@ -1,4 +1,4 @@
-"""Where things are: every path that a stage reads or writes, relative to the project's root."""
+"""Paths that stages read and write, relative to the project's root."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ CONF = Path("conf")
 
 
 def home() -> Path:
-    """The project's root, also from a temporary folder in which DVC runs an experiment."""
+    """Return the project's root, also inside a temporary folder of a DVC experiment."""
     here = Path.cwd()
     for folder in (here, *here.parents):
         if folder.name == ".dvc" and "tmp" in here.relative_to(folder).parts[:1]:
@@ -29,10 +29,10 @@ def home() -> Path:
 
 
 def report(stage: str) -> Path:
-    """The folder of a stage's record, tables and pictures."""
+    """Return the folder of a stage's record, tables and pictures."""
     return REPORTS / stage
 
 
 def record(stage: str) -> Path:
-    """The file of a stage's record."""
+    """Return the file of a stage's record."""
     return report(stage) / "record.json"

@@ -1,4 +1,4 @@
-"""The pipeline: what dvc.yaml declares of each stage, and what dvc.lock knows of its outputs."""
+"""The pipeline: the stages that dvc.yaml declares, and the hashes in dvc.lock."""
 
 import json
 import re
@@ -15,12 +15,12 @@ from seedlings.errors import SeedlingsError
 FIRST_STAGE = "download"
 FINAL_STAGE = "evaluate"
 PACKAGE_STAGE = "package"
-# What PyYAML raises for a wrong date, number, boolean or tag, and for a tree too deep.
+# What PyYAML raises for an invalid date, number, boolean or tag, and for a tree that is too deep.
 _NO_YAML = (yaml.YAMLError, ValueError, KeyError, AttributeError, TypeError, RecursionError)
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader that reads 1e-3 as a number, as YAML 1.2 and so DVC do."""
+    """A safe loader that reads 1e-3 as a number, like YAML 1.2, which DVC uses."""
 
 
 _Loader.add_implicit_resolver(
@@ -28,12 +28,12 @@ _Loader.add_implicit_resolver(
     re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
     list("-+.0123456789"),
 )
-_FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # for files that no user writes
+_FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # for files that only DVC writes
 CODE = ("stages/", "seedlings/", "requirements.lock")
 
 
 def read_yaml(path: Path) -> Any:
-    """A YAML file as plain values. Raises SeedlingsError where it is missing or not valid."""
+    """Return a YAML file as plain values. Raises SeedlingsError if it is missing or not valid."""
     try:
         return parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -45,13 +45,13 @@ def read_yaml(path: Path) -> Any:
 
 
 def code() -> list[Path]:
-    """Return every file of code that a stage declares, alone or by its folder, sorted."""
+    """Return all files of code that stages depend on, directly or in a folder, sorted."""
     entries = parse_stages(paths.PIPELINE.read_text(encoding="utf-8")).values()
     return _code_files({dep for entry in entries for dep in entry["deps"]})
 
 
 def _code_files(deps: Iterable[str]) -> list[Path]:
-    """Return the scripts, modules, templates and locked packages among some deps, sorted."""
+    """Return the scripts, modules, templates and requirements.lock among `deps`, sorted."""
     found: set[Path] = set()
     for dep in map(Path, filter(lambda dep: dep.startswith(CODE), deps)):
         found |= {path for path in dep.rglob("*") if path.is_file()} if dep.is_dir() else {dep}
@@ -59,39 +59,39 @@ def _code_files(deps: Iterable[str]) -> list[Path]:
 
 
 def parse(text: str) -> Any:
-    """Return YAML as plain values. Raises what PyYAML raises."""
+    """Return YAML text as plain values. Raises the exceptions of PyYAML."""
     return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
 
 
 def locked() -> dict[str, Any]:
-    """The stages of dvc.lock; empty where nothing has run yet."""
+    """Return the stages of dvc.lock; empty if no stage has run yet."""
     return parse_stages(paths.LOCK.read_text(encoding="utf-8")) if paths.LOCK.exists() else {}
 
 
 def parse_stages(text: str) -> dict[str, Any]:
-    """Return the stages of the text of a dvc.lock or dvc.yaml; empty for an empty text."""
+    """Return the stages in the text of a dvc.lock or dvc.yaml; empty for an empty text."""
     return (yaml.load(text, Loader=_FAST) or {}).get("stages", {})  # noqa: S506 - a safe loader
 
 
 def stages() -> list[str]:
-    """The names of the stages, in their order."""
+    """Return the names of the stages, in the order of dvc.yaml."""
     return list(parse_stages(paths.PIPELINE.read_text(encoding="utf-8")))
 
 
 def reads(stage: str) -> list[str]:
-    """The earlier stages whose outputs a stage reads, sorted."""
+    """Return the names of the stages whose outputs a stage reads, sorted."""
     entries = parse_stages(paths.PIPELINE.read_text(encoding="utf-8"))
     makers = {out: name for name, entry in entries.items() for out in entry.get("outs", [])}
     return sorted({makers[dep] for dep in entries[stage]["deps"] if dep in makers})
 
 
 def sections(stage: str) -> set[str]:
-    """The sections of params.yaml of which a stage declares something."""
+    """Return the sections of params.yaml from which a stage declares parameters."""
     return {name.split(".")[0] for name in _declared(stage)}
 
 
 def declared(stage: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Of parameters by their full keys, those that a stage declares."""
+    """Return the parameters, by their full keys, that a stage declares."""
     names = _declared(stage)
     return {
         key: value
@@ -105,9 +105,9 @@ def _declared(stage: str) -> list[str]:
 
 
 def fingerprint(stage: str, params: Mapping[str, Any]) -> str:
-    """Return 64 hex digits of everything that a stage's result depends on.
+    """Return the SHA-256, 64 hex digits, of everything that the result of a stage depends on.
 
-    That is its parameters, its code and the locked packages, and DVC's hashes of its inputs.
+    That is its parameters, its code, requirements.lock, and DVC's hashes of its inputs.
     """
     deps = parse_stages(paths.PIPELINE.read_text(encoding="utf-8"))[stage]["deps"]
     code = {str(file): sha256(file.read_bytes()).hexdigest() for file in _code_files(deps)}
@@ -116,7 +116,7 @@ def fingerprint(stage: str, params: Mapping[str, Any]) -> str:
 
 
 def input_hashes(stage: str) -> dict[str, str]:
-    """DVC's hash of everything that earlier stages wrote and this one reads."""
+    """Return DVC's hashes of the outputs of earlier stages that a stage reads, by path."""
     entries = locked().values()
     hashes = {out["path"]: out["md5"] for entry in entries for out in entry.get("outs", [])}
     deps = parse_stages(paths.PIPELINE.read_text(encoding="utf-8"))[stage]["deps"]

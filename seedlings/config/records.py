@@ -1,7 +1,7 @@
-"""Records: what a stage found, as a file among its outputs.
+"""Records: the results of a stage, in a file among its outputs.
 
-A record holds nothing of time or place, so that the same work writes the same bytes. MLflow shows
-what is in it; whoever restores a stage from a cache has its record, too.
+A record contains no times, host names or absolute paths, so that equal results give equal bytes.
+DVC restores it from the cache with the other outputs, and MLflow logs it.
 """
 
 import json
@@ -16,11 +16,11 @@ from seedlings.io.files import write_json
 
 @dataclass(slots=True)
 class Record:
-    """The result of one stage. Paths are relative to the project's root, with /."""
+    """The results of one stage. Paths are relative to the project's root, with slashes."""
 
     stage: str
     params: dict[str, Any] = field(default_factory=dict)
-    reads: list[str] = field(default_factory=list)  # the stages whose outputs it was given
+    reads: list[str] = field(default_factory=list)  # the stages whose outputs it reads
     metrics: dict[str, float] = field(default_factory=dict)
     curves: dict[str, list[float]] = field(default_factory=dict)
     pictures: list[str] = field(default_factory=list)
@@ -28,14 +28,14 @@ class Record:
     on_epoch: Callable[[int, Mapping[str, float]], None] | None = field(default=None, repr=False)
 
     def add_metrics(self, metrics: Mapping[str, float], prefix: str = "") -> None:
-        """Add final numbers. Raises ValueError for one that is not finite."""
+        """Add final metrics. Raises ValueError for a metric that is not finite."""
         for name, value in metrics.items():
             if not math.isfinite(value):
                 raise ValueError(f"{self.stage}: the metric {prefix}{name} is {value}")
             self.metrics[prefix + name] = float(value)
 
     def add_epoch(self, values: Mapping[str, float]) -> None:
-        """Add one point to each curve, and pass it on to whoever follows the training."""
+        """Add one point to each curve, and call `on_epoch` with the values."""
         for name, value in values.items():
             self.curves.setdefault(name, []).append(float(value))
         if self.on_epoch:
@@ -43,16 +43,16 @@ class Record:
             self.on_epoch(epoch, values)
 
     def add_picture(self, path: Path) -> Path:
-        """Name a picture that the stage writes; returns its path."""
+        """Add the path of a picture that the stage writes, and return it."""
         self.pictures.append(path.as_posix())
         return path
 
     def write(self, path: Path) -> None:
-        """Write the record as JSON, whole or not at all."""
+        """Write the record as JSON, atomically."""
         names = ("stage", "params", "reads", "metrics", "curves", "pictures", "details")
         write_json(path, {name: getattr(self, name) for name in names})
 
 
 def read(path: Path) -> Record:
-    """A record as `Record.write` left it."""
+    """Return the record in a file that `Record.write` wrote."""
     return Record(**json.loads(path.read_text(encoding="utf-8")))

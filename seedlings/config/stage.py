@@ -1,4 +1,4 @@
-"""The stage: a script in stages/, the parameters that it declares, and its record."""
+"""Runs a stage: a script in stages/, with the parameters that dvc.yaml declares for it."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -15,8 +15,8 @@ Observer = Callable[[Record], AbstractContextManager[None]]
 def run(name: str, observe: Observer) -> None:
     """Run the function `main` of stages/<name>.py and write its record.
 
-    The function gets the parameters that dvc.yaml declares for the stage and no others. `observe`
-    surrounds it; it sees the record and changes nothing. Raises what the function raises.
+    The function gets only the parameters that dvc.yaml declares for the stage. It runs inside the
+    context manager `observe(record)`. Raises the exceptions of the function.
     """
     tree = params.read()
     declared = pipeline.declared(name, params.flatten(tree))
@@ -30,10 +30,10 @@ def run(name: str, observe: Observer) -> None:
 def arguments(
     main: Callable[..., None], tree: Mapping[str, Any], declared: list[str]
 ) -> dict[str, Any]:
-    """Return a value for each keyword argument of a stage's function, by its name.
+    """Return the keyword arguments of the `main` of a stage.
 
-    An argument whose type is a section is that section with the declared keys alone; any other is
-    a key at the top of params.yaml. Raises SeedlingsError for a value that is not allowed.
+    An argument with the type of a section is that section with only the declared keys; any other is
+    a top-level key of params.yaml. Raises SeedlingsError for a value that is not allowed.
     """
     found: dict[str, Any] = {}
     for name, kind in get_type_hints(main).items():

@@ -1,1 +1,1 @@
-"""Images and labels: where they come from, which are duplicates, and how they are split."""
+"""Data: sources of images and labels, duplicates, and the split."""

@@ -10,12 +10,12 @@ from seedlings.tasks import Task
 
 
 def read(raw: Path, annotations: Annotations, task: Task) -> tuple[pd.DataFrame, list[str]]:
-    """Return every image in the annotations, sorted by path, and why other rows cannot be used.
+    """Return the images in the annotations, sorted by path, and why other rows cannot be used.
 
-    Columns: path (relative to `raw`, with /), label (text), and split (""). Several tags of one
-    image have one space between them.
+    Columns: path (relative to `raw`, with slashes), label (text), and split (""). The tags of an
+    image are separated by one space.
 
-    Raises SeedlingsError where the file is missing, is not CSV, or has no such column.
+    Raises SeedlingsError if the file is missing, is not CSV, or does not have the columns.
     """
     cells = _cells(annotations.table(raw), annotations)
     rows, reasons, seen = [], [], set()
@@ -42,11 +42,11 @@ def unnamed(raw: Path, table: pd.DataFrame, annotations: Annotations) -> list[st
 
 
 def _cells(path: Path, annotations: Annotations) -> list[tuple[str, str]]:
-    """The cells of the two columns, as text, row by row."""
+    """Return the path and the label of each row, as text."""
     if not path.is_file():
         raise SeedlingsError(
             f"data.annotations.file: expected a CSV file at {path}, found none; "
-            "it is looked for in what data.path (and data.folder) holds"
+            "the path is relative to the downloaded data (data.path and data.folder)"
         )
     try:
         table = pd.read_csv(
@@ -78,9 +78,9 @@ def _column(table: pd.DataFrame, wanted: int | str, path: Path, key: str) -> pd.
 
 
 def _path(name: str, annotations: Annotations) -> PurePosixPath:
-    """Return the path of an image: that of its row, or the last part of that alone."""
+    """Return the path of an image: the path in its row, or only the name at its end."""
     if annotations.match == "name":
-        name = PureWindowsPath(name).name  # knows both kinds of slashes
+        name = PureWindowsPath(name).name  # splits at slashes and backslashes
     return PurePosixPath(annotations.images) / (name + annotations.ending)
 
 
@@ -97,5 +97,5 @@ def _problem(raw: Path, path: PurePosixPath) -> str | None:
     try:
         there = (raw / path).is_file()
     except OSError as error:
-        return f"{raw / path} cannot be looked for ({error.strerror})"
+        return f"{raw / path} cannot be opened ({error.strerror})"
     return None if there else f"{raw / path} is not there"

@@ -1,4 +1,4 @@
-"""Archives: zip and tar, unpacked without trust."""
+"""Archives: unpacks zip and tar files from untrusted sources."""
 
 import errno
 import gzip
@@ -22,16 +22,16 @@ from seedlings.io.path_filters import flaw_of, is_leftover
 
 _BLOCK = 1 << 20
 _TAR_BLOCK = 512
-_ZIP_END_AT_MOST = 22 + 0xFFFF  # bytes: the end of the index, and a comment
-_ZIP64 = 0xFFFF  # stands for a number that is elsewhere
+_ZIP_END_AT_MOST = 22 + 0xFFFF  # bytes: the end record of the zip directory, and a comment
+_ZIP64 = 0xFFFF  # marks a number that is in the Zip64 record
 
 
 class ArchiveError(SeedlingsError):
-    """An archive that is hostile, larger than allowed, or does not hold what it should."""
+    """An archive that is unsafe, exceeds a limit, or does not contain the expected files."""
 
 
 class DamagedArchiveError(ArchiveError):
-    """An archive that is truncated, damaged, encrypted, or no archive at all."""
+    """A file that is a truncated, damaged or encrypted archive, or not an archive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +45,15 @@ class _Member:
 def unpack(
     archive: Path, target: Path, *, folder: str | None, max_files: int, max_bytes: int
 ) -> int:
-    """Unpack a zip or tar (plain, gz, bz2, xz) into the folder `target`; returns the files made.
+    """Unpack a zip or tar (plain, gz, bz2, xz) into the new folder `target`; return the file count.
 
-    With `folder`, only what lies in that folder of the archive is unpacked, without its name.
-    Names, kinds and sizes are checked as the members are read: sizes that an archive declares are
-    not believed. What systems leave behind is passed over.
+    With `folder`, only the members below that folder of the archive are unpacked, without its name.
+    Names, types and sizes are checked while the members are read; sizes that the archive declares
+    are ignored. Files of operating systems and tools are skipped.
 
-    Raises ArchiveError for an absolute name or one with `..`, a link or device, more than
-    `max_files` files and folders or `max_bytes` bytes; DamagedArchiveError for what is damaged.
+    Raises ArchiveError for an absolute name or a name with `..`, a link or device, more than
+    `max_files` files and folders, or more than `max_bytes` bytes; DamagedArchiveError for a damaged
+    archive.
     """
     target.mkdir(parents=True)
     unpacking = _Unpacking(archive, target, max_files, max_bytes)
@@ -72,16 +73,16 @@ _DAMAGE = (
 
 @contextmanager
 def _reading(archive: Path) -> Iterator[None]:
-    """Turn what zipfile and tarfile raise for a damaged archive into DamagedArchiveError.
+    """Raise DamagedArchiveError for the errors of zipfile and tarfile for a damaged archive.
 
-    It surrounds their calls alone, so that an error of this module is never taken for damage.
+    The block contains only calls of these modules, so that other errors pass unchanged.
     """
     try:
         yield
     except _DAMAGE as error:
         raise _damaged(archive, error) from error
     except OSError as error:
-        if error.errno not in (None, errno.EINVAL):  # of the disk, not of the archive
+        if error.errno not in (None, errno.EINVAL):  # an error of the disk
             raise
         raise _damaged(archive, error) from error
 
@@ -94,7 +95,7 @@ def _damaged(archive: Path, reason: object) -> DamagedArchiveError:
 
 
 class _Unpacking:
-    """What has been unpacked so far, held against the limits."""
+    """Unpacks members, and checks their number and size against the limits."""
 
     def __init__(self, archive: Path, target: Path, max_files: int, max_bytes: int) -> None:
         self._archive, self._target = archive, target
@@ -103,7 +104,7 @@ class _Unpacking:
         self.files = 0
 
     def take(self, member: _Member, inside: PurePosixPath) -> None:
-        """Unpack a member, if it lies in the folder `inside`."""
+        """Unpack a member if it is in the folder `inside`."""
         name = _safe_name(self._archive, member.name)
         if is_leftover(name) or not name.is_relative_to(inside):
             return
@@ -129,7 +130,7 @@ class _Unpacking:
     def _write(self, member: _Member, place: Path) -> None:
         if not member.is_file:
             raise ArchiveError(
-                f"{self._archive}: {member.name} is a link or device; only files are taken"
+                f"{self._archive}: {member.name} is a link or device; expected only files"
             )
         place.parent.mkdir(parents=True, exist_ok=True)
         with _reading(self._archive):
@@ -162,8 +163,7 @@ def _members(archive: Path) -> Iterator[_Member]:
             start = file.read(8)
         raise DamagedArchiveError(
             f"{archive}: expected a whole zip or tar (plain, gz, bz2, xz), found a file that "
-            f"begins with {start!r}; a truncated zip looks like this, too, as its index is at "
-            "its end"
+            f"begins with {start!r}; it may be a truncated zip, whose directory is at its end"
         )
 
 
@@ -182,7 +182,7 @@ def _zip_members(archive: Path) -> Iterator[_Member]:
 
 def _tar_members(archive: Path) -> Iterator[_Member]:
     with _reading(archive):
-        container = tarfile.open(archive)
+        container = tarfile.open(archive)  # noqa: SIM115 - closed below
     with container:
         while True:
             with _reading(archive):
@@ -196,18 +196,18 @@ def _tar_members(archive: Path) -> Iterator[_Member]:
 
 
 def _check_count(archive: Path, found: int) -> None:
-    """Compare the number of members that zipfile found with the number at the index's end."""
+    """Compare the number of members that zipfile found with the number in the end record."""
     with archive.open("rb") as file:
         file.seek(-min(archive.stat().st_size, _ZIP_END_AT_MOST), os.SEEK_END)
         tail = file.read()
     end = tail.rfind(b"PK\x05\x06")
     count = int.from_bytes(tail[end + 10 : end + 12], "little")
     if count not in (found, _ZIP64):
-        raise _damaged(archive, f"its index should have {count} entries and has {found}")
+        raise _damaged(archive, f"its directory should have {count} entries, but has {found}")
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
-    """The name of a zip's member. Some tools write UTF-8 and do not say so."""
+    """Return the name of a zip member, also if it is UTF-8 without the UTF-8 flag."""
     if not info.flag_bits & 0x800:
         try:
             return info.filename.encode("cp437").decode()
@@ -217,11 +217,11 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
 
 
 def _check_end(container: tarfile.TarFile) -> None:
-    """Read to the end: tarfile takes a damaged or missing header for it, and checks no checksum."""
+    """Check the end of a tar: tarfile ends silently at a damaged header, and checks no checksum."""
     file: Any = container.fileobj
     file.seek(container.offset)
     if file.read(_TAR_BLOCK) != bytes(_TAR_BLOCK):
-        raise tarfile.ReadError(f"it breaks off at byte {container.offset:,}")
+        raise tarfile.ReadError(f"it is cut off at byte {container.offset:,}")
     while file.read(_BLOCK):
         pass
 
@@ -254,11 +254,11 @@ def _safe_name(archive: Path, name: str) -> PurePosixPath:
 
 
 def copy_folder(folder: Path, target: Path) -> list[str]:
-    """Copy every file below `folder` to `target`; returns what cannot be taken, and why.
+    """Copy all files below `folder` to `target`; return the paths that cannot be copied, and why.
 
-    A link to a file is followed, leftovers are passed over. What cannot be taken: dangling links,
-    linked folders, devices, what may not be read, and names that are not UTF-8 or hold control
-    characters.
+    Links to files are followed; files of operating systems and tools are skipped. Not copied are
+    dangling links, linked folders, devices, files without read permission, and names that are not
+    UTF-8 or contain control characters.
     """
     refused = []
     for source in sorted(folder.rglob("*")):
@@ -281,7 +281,7 @@ _CLOSED = "it may not be read"
 
 
 def _refusal(source: Path, name: str) -> str | None:
-    """Why a file or folder cannot be taken, or None."""
+    """Return why a file or folder cannot be copied, or None."""
     if flaw := flaw_of(name):
         return f"its name {flaw}"
     if source.is_file():

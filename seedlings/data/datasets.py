@@ -1,4 +1,4 @@
-"""Data sets that come as arrays, written as one PNG an image."""
+"""Data sets that are arrays, written as one PNG for each image."""
 
 import zipfile
 from pathlib import Path
@@ -12,9 +12,9 @@ from seedlings.io.progress import bar
 
 
 def write_mnist(file: Path, target: Path) -> None:
-    """MNIST as Keras packs it (`mnist.npz`), in folders train/<digit> and test/<digit>.
+    """Write MNIST, from Keras' `mnist.npz`, into the folders train/<digit> and test/<digit>.
 
-    Raises SeedlingsError where the file does not hold the four arrays.
+    Raises SeedlingsError if the file does not contain the four arrays of Keras.
     """
     try:
         with np.load(file, allow_pickle=False) as arrays:
@@ -29,18 +29,18 @@ def write_mnist(file: Path, target: Path) -> None:
 
 
 def write_digits(target: Path) -> None:
-    """The 1,797 digits of scikit-learn, 8 x 8, in one folder a digit.
+    """Write scikit-learn's 1,797 digits, 8 x 8 pixels, into one folder for each digit.
 
-    They are the test part of Alpaydin and Kaynak (1998), Optical Recognition of Handwritten Digits.
+    They are the test set of Alpaydin and Kaynak (1998), Optical Recognition of Handwritten Digits.
     """
-    from sklearn.datasets import load_digits  # takes a second, and no other source needs it
+    from sklearn.datasets import load_digits  # slow to import
 
     digits = load_digits()
     _write(np.round(digits.images * (255.0 / 16.0)).astype(np.uint8), digits.target, target)
 
 
 def _write(pictures: NDArray[np.uint8], labels: NDArray[np.integer], target: Path) -> None:
-    """Grey pictures (N x H x W) as PNG, in one folder a label, numbered in their order."""
+    """Write grey images (N x H x W) as PNG into a folder for each label, numbered in order."""
     for label in np.unique(labels):
         (target / str(label)).mkdir(parents=True)
     for number, picture in enumerate(bar(pictures, "write", unit="image")):

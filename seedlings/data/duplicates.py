@@ -1,4 +1,4 @@
-"""Duplicates: images that are the same, or nearly, and so must not be torn apart by a split."""
+"""Duplicates: groups of equal or similar images, which must be in the same split."""
 
 import hashlib
 from pathlib import Path
@@ -18,11 +18,11 @@ _BLOCK = 128
 
 
 def fingerprint(root: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """The table with two more columns, and why some of its images cannot be decoded.
+    """Return the table with two columns of hashes, and why some images cannot be decoded.
 
-    `exact` is 64 bits of BLAKE2b over the decoded pixels. `perceptual` is the pHash: the signs of
-    the 64 lowest frequencies of a 32 x 32 cosine transform against their median (Zauner 2010).
-    Rows that cannot be decoded are left out; each has a line, with its path, among the reasons.
+    `exact` is a 64-bit BLAKE2b hash of the decoded pixels. `perceptual` is the pHash: whether each
+    of the 64 lowest frequencies of a 32 x 32 cosine transform is above their median (Zauner 2010).
+    Images that cannot be decoded are not in the table; each has a reason with its path.
     """
     prints: list[tuple[int, int] | None] = []
     reasons = []
@@ -42,14 +42,14 @@ def fingerprint(root: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, list[str
 
 
 def group(table: pd.DataFrame, distance: int | None) -> NDArray[np.int64]:
-    """A group number for each row of a table with fingerprints; duplicates share a group.
+    """Return a group number for each row of a table with hashes; duplicates are in one group.
 
-    Duplicates have the same pixels, or perceptual hashes that differ in at most `distance` of 64
-    bits; with None only the same pixels count. Grouping is transitive.
-    Groups are numbered from 0 in the order in which they first appear.
+    Duplicates have equal pixels, or perceptual hashes that differ in at most `distance` of 64 bits;
+    with None, only equal pixels. Grouping is transitive. Groups are numbered from 0 in the order of
+    their first row.
     """
     exact, perceptual = table["exact"].to_numpy(), table["perceptual"].to_numpy()
-    first = np.arange(len(table))  # of each row's group so far
+    first = np.arange(len(table))  # the first row of each row's group
     for start in range(0, len(table), _BLOCK):
         pairs = _pairs(exact, perceptual, start, distance)
         if len(pairs):
@@ -58,7 +58,7 @@ def group(table: pd.DataFrame, distance: int | None) -> NDArray[np.int64]:
 
 
 def _join(first: NDArray[np.int64], pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The groups, each named by its first row, after these pairs have been joined, too."""
+    """Return the first row of each row's group, after the groups of each pair are merged."""
     count = len(first)
     rows = np.concatenate([np.arange(count), pairs[:, 0]])
     columns = np.concatenate([first, pairs[:, 1]])
@@ -70,7 +70,7 @@ def _join(first: NDArray[np.int64], pairs: NDArray[np.int64]) -> NDArray[np.int6
 def _pairs(
     exact: NDArray[np.uint64], perceptual: NDArray[np.uint64], start: int, distance: int | None
 ) -> NDArray[np.int64]:
-    """The places of duplicates (n x 2) of which one is in the block that begins at `start`."""
+    """Return pairs of duplicates (n x 2 row numbers), one of them in the block at `start`."""
     block = slice(start, start + _BLOCK)
     same = exact[block, None] == exact[None, start:]
     if distance is not None:

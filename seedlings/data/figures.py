@@ -1,4 +1,4 @@
-"""Figures of the data: example images of every class, and groups of duplicates."""
+"""Figures of the data: example images of each class, and groups of duplicates."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ _GROUP_MEMBERS = 6
 
 
 def examples(raw: Path, table: pd.DataFrame, task: "Task", path: Path) -> None:
-    """Draw the first images of every class (rarest tag, range of values), as downloaded."""
+    """Draw the first images of each class (or rarest tag, or range of values), as downloaded."""
     rows = []
     for name, places in task.groups(table["label"]):
         chosen = table["path"].iloc[places[:_PER_CLASS]]
@@ -27,7 +27,7 @@ def examples(raw: Path, table: pd.DataFrame, task: "Task", path: Path) -> None:
 
 
 def duplicates(raw: Path, table: pd.DataFrame, path: Path) -> None:
-    """Draw every group of (near) duplicates, the largest first, or a title where there are none."""
+    """Draw groups of (near) duplicates, the largest first; only a title if there are none."""
     sizes = table["group"].value_counts(sort=False)
     groups = sizes[sizes > 1].sort_values(ascending=False, kind="stable")
     noun = "group" if len(groups) == 1 else "groups"
@@ -43,5 +43,5 @@ def duplicates(raw: Path, table: pd.DataFrame, path: Path) -> None:
 
 
 def _thumbnail(path: Path) -> image_grid.Image:
-    """Return an image in the size of a tile, so that a grid of large images takes little memory."""
+    """Return an image resized to a tile, so that a grid of large images needs little memory."""
     return image_grid.fit(images.read(path))

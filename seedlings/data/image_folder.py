@@ -1,4 +1,4 @@
-"""The image folder: the images in data/raw, with the labels of their folders or annotations."""
+"""The image folder: the images in data/raw, with labels from their folders or annotations."""
 
 import sys
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from seedlings.tasks import Task
 
 _IMAGE_ENDINGS = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
-# What people call the folders of a split data set.
+# Common names of the folders of a data set that is split.
 _SPLITS = {
     "train": "train",
     "training": "train",
@@ -28,11 +28,11 @@ _SPLITS = {
 def read(
     raw: Path, annotations: Annotations, rule: str, task: Task
 ) -> tuple[pd.DataFrame, list[str], list[str]]:
-    """Return every image with its label, the unlabelled files, and why others cannot be used.
+    """Return the images with their labels, the unlabelled files, and why others cannot be used.
 
-    The labels are those of the annotations if there are any (see annotations.read), else those of
-    the folders (see `scan`). Unlabelled files are printed. Raises SeedlingsError where there is
-    nothing to learn from.
+    The labels come from the annotations if there are any (see annotations.read), else from the
+    folders (see `scan`). Unlabelled files are printed. Raises SeedlingsError if there are no
+    images, or fewer than two classes.
     """
     if annotations.file is None:
         table, unlabelled = scan(raw, rule)
@@ -55,13 +55,14 @@ def read(
 
 
 def scan(raw: Path, rule: str) -> tuple[pd.DataFrame, list[str]]:
-    """Return every image with its label, sorted by path, and the files outside class folders.
+    """Return the images with their labels, sorted by path, and the files outside class folders.
 
-    With the rule `per_class` the label is the top folder; with `folders` the top folder is the
-    split and the one below it the label. Columns: path (relative to `raw`, with /), label, and
-    split ("" under `per_class`).
+    With the rule `folders`, the top folder is the split and the folder below it is the label; with
+    the other rules, the top folder is the label. Columns: path (relative to `raw`, with slashes),
+    label, and split ("" without the rule `folders`).
 
-    Raises SeedlingsError where there are fewer than two classes, or the folders do not fit.
+    Raises SeedlingsError if there are fewer than two classes, or if the folders do not match the
+    rule.
     """
     depth = 2 if rule == "folders" else 1
     rows, unlabelled = [], []
@@ -88,7 +89,7 @@ def _split_of(folder: str, raw: Path) -> str:
     if split is None:
         raise SeedlingsError(
             f"split.rule is `folders`: expected train, validation and test in {raw}, "
-            f"found the folder {folder!r}; use the rule `per_class`, or rename it"
+            f"found the folder {folder!r}; rename it, or set split.rule to `per_class`"
         )
     return split
 
@@ -97,14 +98,14 @@ def _check_classes(table: pd.DataFrame, raw: Path, rule: str) -> None:
     labels = sorted(table["label"].unique())
     if rule == "per_class" and labels and all(label.lower() in _SPLITS for label in labels):
         raise SeedlingsError(
-            f"expected one folder a class in {raw}, found {', '.join(labels)}; set split.rule to "
-            f"`folders` to keep that split, or data.folder to one of them"
+            f"expected one folder for each class in {raw}, found {', '.join(labels)}; "
+            "set split.rule to `folders` to keep that split, or data.folder to one of them"
         )
     if len(labels) < 2:
         found = f"only {labels[0]!r}" if labels else "none"
         raise SeedlingsError(
-            f"expected at least two classes, one folder each, in {raw}, found {found}; "
-            "data.path and data.folder say where the class folders are"
+            f"expected at least two classes, one folder for each, in {raw}, found {found}; "
+            "set data.path and data.folder to the folder with the class folders"
         )
 
 
@@ -116,33 +117,33 @@ def accept(
     *,
     has_classes: bool = True,
 ) -> None:
-    """Go on with `kept` of the `scanned` images, if `data.on_bad_image` says so.
+    """Check that training can continue with the images `kept` of `scanned`; print the reasons.
 
-    Raises SeedlingsError that lists all reasons where it says `refuse`, and where a class has lost
-    all of its images, or nothing is left.
+    Raises SeedlingsError with all reasons if `on_bad_image` is `refuse`, and also if a class or the
+    whole table has no images left.
     """
     if reasons and on_bad_image == "refuse":
         raise SeedlingsError(
             f"{len(reasons)} files cannot be used as images:\n  "
             + "\n  ".join(reasons)
-            + "\nmend or remove them, or set data.on_bad_image to `skip` to skip them"
+            + "\nrepair or remove them, or set data.on_bad_image to `skip` to skip them"
         )
     for reason in reasons:
         print(f"skipped: {reason}", file=sys.stderr)
     if kept.empty:
-        raise SeedlingsError("expected usable images, found none; see what was skipped")
+        raise SeedlingsError("expected usable images, found none; see the skipped files above")
     lost = sorted(set(scanned["label"]) - set(kept["label"])) if has_classes else []
     if lost:
         raise SeedlingsError(
             f"expected usable images of every class, found none of: {', '.join(lost)}; "
-            "remove the folder, or mend its images"
+            "repair the images of the class, or remove the class"
         )
 
 
 def bad_unlabelled(unlabelled: list[str], raw: Path) -> list[str]:
-    """Return why some of the files outside class folders are errors; print the others.
+    """Return an error for each image outside the class folders; print the other files there.
 
-    An image outside a class folder is an error, as its label is missing.
+    An image outside the class folders is an error because it has no label.
     """
     bad = []
     for name in unlabelled:

@@ -1,9 +1,9 @@
-"""The embedded sample: seedlings of twelve species, drawn from a seed.
+"""The sample data set: images of seedlings of twelve species, drawn from a seed.
 
-Each species differs from the others in the shape, number, stalks and arrangement of its leaves,
-as the real ones do. Colour, light, ground, place, size and turn say nothing about the species:
-they are drawn from the same distributions for all twelve. As in the real set, a few pictures show
-a plant that was photographed a moment before.
+The species differ in the shape, number, stalks and arrangement of the leaves, like the real
+species. Colour, light, ground, position, size and rotation carry no information about the species:
+they have the same distributions for all twelve. As in the real data set, some images are near
+duplicates: they show the plant of another image again.
 """
 
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.floating]
 
-_SHIFT = 4  # OpenCV's fixed-point bits: outlines are placed to a sixteenth of a pixel
+_SHIFT = 4  # OpenCV's fractional bits: outlines have a precision of 1/16 pixel
 _SUPERSAMPLING = 2
 _AGAIN_EVERY = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Species:
-    """How the seedlings of one species grow. Lengths are shares of the plant's reach."""
+    """The shape of the seedlings of one species. Lengths are relative to the plant's radius."""
 
     name: str
     leaves: tuple[int, int]
     arrangement: str  # "opposite", "rosette", "whorl" or "fan"
     aspect: float  # greatest width over length
     widest: float  # where along the leaf it is widest: 0 base, 1 tip
-    stalk: float = 0.0  # bare stalk, as a share of the leaf's reach
+    stalk: float = 0.0  # bare stalk, as a share of the leaf's length
     lobes: int = 0
     depth: float = 0.0  # how deep the lobes are cut: 0 entire, 1 down to the midrib
     bend: float = 0.1  # sideways bend of the tip, as a share of the length
@@ -54,10 +54,10 @@ SPECIES = (
 
 
 def draw_numbered(species: int, number: int, *, seed: int, size: int) -> tuple[Image, Mask]:
-    """Picture `number` of a species (its place in SPECIES), and its mask; see `draw`.
+    """Return image `number` of a species (its index in SPECIES), and its mask; see `draw`.
 
-    Each depends on its own numbers alone, not on how many are drawn. Every twentieth shows the
-    plant of the one before it again.
+    An image depends only on its arguments, not on the number of images. Every twentieth image is a
+    near duplicate of the image before it.
     """
     again = number % _AGAIN_EVERY == _AGAIN_EVERY - 1
     scene = np.random.default_rng([seed, species, number - again])
@@ -68,12 +68,10 @@ def draw_numbered(species: int, number: int, *, seed: int, size: int) -> tuple[I
 def draw(
     species: Species, scene: np.random.Generator, camera: np.random.Generator, size: int = 150
 ) -> tuple[Image, Mask]:
-    """One seedling on its ground, and where the plant is.
+    """Return an image of one seedling (size x size x 3, RGB uint8), and the mask of the plant.
 
-    `scene` decides all that is in front of the camera, `camera` its sharpness and noise.
-
-    Returns the picture (size x size x 3, RGB uint8) and the mask (size x size, bool; True on the
-    plant). The same generator states give the same bytes.
+    The mask is size x size, bool, True for the plant. `scene` generates the plant, the ground and
+    the light, `camera` the blur and the noise. Equal generator states give equal bytes.
     """
     canvas = size * _SUPERSAMPLING
     ground = _draw_ground(canvas, scene)
@@ -115,7 +113,7 @@ def _draw_plant(
 def _leaf_places(
     arrangement: str, count: int, rng: np.random.Generator
 ) -> list[tuple[float, float]]:
-    """The angle (radians) and the relative length of each leaf."""
+    """Return the angle (radians) and the relative length of each leaf."""
     index = np.arange(count)
     if arrangement == "fan":
         angles = np.pi * index + rng.normal(0.0, 0.55, count)
@@ -126,7 +124,7 @@ def _leaf_places(
     elif arrangement == "whorl":
         angles = 2 * np.pi * index / count + rng.normal(0.0, 0.08, count)
         lengths = np.full(count, 0.72)
-    else:  # a rosette turns by the golden angle
+    else:  # in a rosette, the golden angle separates successive leaves
         angles = 2.399963 * index + rng.normal(0.0, 0.12, count)
         lengths = 1.0 - 0.05 * index
     lengths = np.maximum(lengths, 0.3) * rng.uniform(0.82, 1.0, count)
@@ -143,7 +141,7 @@ def _draw_leaf(
     green: Floats,
     rng: np.random.Generator,
 ) -> None:
-    """Paint one leaf, its stalk and its midrib into the layers of colour and cover, in place."""
+    """Draw a leaf with its stalk and midrib into the layers of colour and cover, in place."""
     bend = shape.bend * rng.normal(0.0, 1.0)
     midrib, blade = _leaf_outline(shape, rng)
     scale = np.array([length, length])
@@ -167,7 +165,7 @@ def _draw_leaf(
 
 
 def _leaf_outline(shape: Species, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """The midrib and the closed outline of a leaf of length 1 that points along x."""
+    """Return the midrib and the closed outline of a leaf of length 1 in the direction of x."""
     along = np.linspace(0.0, 1.0, 60)
     peak = shape.widest
     rise, fall = 2.0 * peak, 2.0 * (1.0 - peak)
@@ -184,7 +182,7 @@ def _leaf_outline(shape: Species, rng: np.random.Generator) -> tuple[Floats, Flo
 
 
 def _leaf_colour(rng: np.random.Generator) -> Floats:
-    """A green, RGB in 0..1: hue from yellowish to bluish, the same range for every species."""
+    """Return a green (RGB, 0..1), from the same distribution for every species."""
     hue, saturation, value = rng.uniform(38, 66), rng.uniform(0.35, 0.75), rng.uniform(0.35, 0.75)
     pixel = np.array([[[hue * 2, saturation, value]]], np.float32)
     return cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0]
@@ -198,7 +196,7 @@ def _shadow_of(cover: NDArray[np.float32], rng: np.random.Generator) -> Floats:
 
 
 def _draw_ground(canvas: int, rng: np.random.Generator) -> Floats:
-    """Soil, gravel or a tray: canvas x canvas x 3, RGB in 0..1."""
+    """Return soil, gravel or a tray: canvas x canvas x 3, RGB, 0..1."""
     kind = rng.integers(3)
     if kind == 0:
         return _draw_soil(canvas, rng)
@@ -226,7 +224,7 @@ def _draw_gravel(canvas: int, rng: np.random.Generator) -> Floats:
 
 
 def _draw_tray(canvas: int, rng: np.random.Generator) -> Floats:
-    """A pot of soil in a tray of dark or light plastic, whose rim may be in the picture."""
+    """Return a pot of soil in a tray of dark or light plastic, whose rim may be visible."""
     ground = _draw_soil(canvas, rng)
     plastic = np.full(3, rng.choice([0.12, 0.75])) + rng.normal(0, 0.03, 3)
     middle = canvas * (0.5 + rng.uniform(-0.08, 0.08, 2))
@@ -240,7 +238,7 @@ def _draw_tray(canvas: int, rng: np.random.Generator) -> Floats:
 
 
 def _clouds(canvas: int, rng: np.random.Generator, *, scales: tuple[int, ...]) -> Floats:
-    """Smooth noise around 0: grids of random values, enlarged and added up."""
+    """Return smooth noise with mean 0: the sum of enlarged grids of random values."""
     total = np.zeros((canvas, canvas), np.float32)
     for scale in scales:
         grid = rng.normal(0.0, 1.0, (scale, scale)).astype(np.float32)
@@ -249,7 +247,7 @@ def _clouds(canvas: int, rng: np.random.Generator, *, scales: tuple[int, ...]) -
 
 
 def _light(view: Floats, rng: np.random.Generator) -> NDArray[np.float32]:
-    """The scene under uneven, slightly tinted light."""
+    """Return the scene under uneven, slightly tinted light."""
     size = view.shape[0]
     slope = rng.normal(0.0, 0.18, 2)
     y, x = np.mgrid[-0.5 : 0.5 : size * 1j, -0.5 : 0.5 : size * 1j]
@@ -259,7 +257,7 @@ def _light(view: Floats, rng: np.random.Generator) -> NDArray[np.float32]:
 
 
 def _photograph(view: NDArray[np.float32], rng: np.random.Generator) -> Image:
-    """What the camera makes of the scene: blur, noise, 8 bits."""
+    """Return the scene with blur and noise, as uint8."""
     seen = cv2.GaussianBlur(view, (0, 0), rng.uniform(0.3, 0.9))
     noisy = seen + rng.normal(0.0, rng.uniform(0.005, 0.02), seen.shape)
     return np.clip(np.round(noisy * 255.0), 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Sources: where the images come from, and one folder for each class."""
+"""Sources: collects the images of a source, with one folder for each class."""
 
 import sys
 from pathlib import Path
@@ -14,11 +14,11 @@ from seedlings.io.progress import bar
 
 
 def collect(data: Data, target: Path, seed: int) -> tuple[dict[str, int], list[str]]:
-    """Bring the images of a source into the new folder `target`.
+    """Collect the images of a source in the new folder `target`.
 
-    Returns the files in each folder, and what of the user's folder was skipped. Raises
-    SeedlingsError where a source is missing, damaged or empty, holds an empty folder, or holds
-    what cannot be taken and data.on_bad_image is `refuse`.
+    Returns the number of files in each top folder, and the skipped files. Raises SeedlingsError if
+    the source is missing, damaged or empty, if it contains an empty folder, and if it contains
+    files that cannot be copied while data.on_bad_image is `refuse`.
     """
     skipped: list[str] = []
     match data.source:
@@ -55,13 +55,13 @@ def _unpack(data: Data, target: Path) -> None:
             max_bytes=data.limits.bytes,
         )
     except archives.DamagedArchiveError:
-        if data.url:  # do not keep a bad download in the cache
+        if data.url:  # a damaged file in the cache would never be downloaded again
             archive.unlink()
         raise
 
 
 def _file(data: Data, kind: str) -> Path:
-    """The file at data.url or data.path, held against data.checksum."""
+    """Return the file at data.url or data.path, verified by data.checksum."""
     file = downloads.retrieve(data.url, data.checksum) if data.url else Path(data.path)
     if not file.is_file():
         raise SeedlingsError(
@@ -83,9 +83,9 @@ def _copy(data: Data, target: Path) -> list[str]:
     refused = archives.copy_folder(folder, target)
     if refused and data.on_bad_image == "refuse":
         raise SeedlingsError(
-            "expected files and folders, found what cannot be taken:\n  "
+            "expected files and folders, found some that cannot be copied:\n  "
             + "\n  ".join(refused)
-            + "\nmend or remove it, or set data.on_bad_image to `skip` to set it aside"
+            + "\nrepair or remove them, or set data.on_bad_image to `skip` to skip them"
         )
     for reason in refused:
         print(f"skipped: {reason}", file=sys.stderr)
@@ -93,7 +93,7 @@ def _copy(data: Data, target: Path) -> list[str]:
 
 
 def _count(target: Path, *, needs_folders: bool) -> dict[str, int]:
-    """Files in each top folder. An empty folder is refused here: DVC does not keep it."""
+    """Return the number of files in each top folder. An empty folder, which DVC drops, raises."""
     folders = sorted(path for path in target.rglob("*") if path.is_dir())
     files = {path: sum(inner.is_file() for inner in path.rglob("*")) for path in folders}
     empty = [str(path.relative_to(target)) for path, count in files.items() if not count]
@@ -104,7 +104,7 @@ def _count(target: Path, *, needs_folders: bool) -> dict[str, int]:
         )
     if needs_folders and not files:
         raise SeedlingsError(
-            "expected one folder a class, found none; "
-            "data.path and data.folder say where the class folders are"
+            "expected one folder for each class, found none; "
+            "set data.path and data.folder to the folder with the class folders"
         )
     return {path.name: count for path, count in files.items() if path.parent == target}

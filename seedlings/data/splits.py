@@ -1,4 +1,4 @@
-"""The split: which images are for training, which for validation, which for testing."""
+"""The split: assigns each image to training, validation or test."""
 
 from collections.abc import Mapping
 
@@ -16,11 +16,11 @@ from seedlings.tasks import Task
 def choose(
     table: pd.DataFrame, task: Task, params: Split, rng: np.random.Generator
 ) -> NDArray[np.str_]:
-    """A split (one of SPLITS) for each row of a table with labels and groups.
+    """Return a split (one of SPLITS) for each row of a table with labels and groups.
 
-    By the rule `folders` it is the one that is there, held against the groups, and what the
-    folders lack of validation and test is drawn from their training images; by the other rules all
-    is drawn, see `assign`. Raises SeedlingsError where the rule cannot be kept.
+    With the rule `folders`, it is the split in the table; if there are no validation or no test
+    images, they are drawn from the training images. With the other rules, all splits are drawn; see
+    `assign`. Raises SeedlingsError if a class is too small, or if duplicates cross the splits.
     """
     given = table["split"].to_numpy(dtype="<U10")
     if params.rule != "folders":
@@ -41,7 +41,7 @@ def _draw(
     names: tuple[str, ...],
     rng: np.random.Generator,
 ) -> NDArray[np.str_]:
-    """The rows shared out to training and these splits, as the parameters say."""
+    """Return a split for each row: `train`, or one of `names` in the sizes of the parameters."""
     sizes = {"test": params.test_share, "validation": params.validation_share}
     if task.has_classes and params.rule == "per_class":
         sizes["validation"] = params.validation_per_class
@@ -62,13 +62,13 @@ def assign(
     all_needed: bool = True,
     rng: np.random.Generator,
 ) -> NDArray[np.str_]:
-    """A drawn split for each image: stratified by label, and no group torn apart.
+    """Return a random split for each image, stratified by label, with each group in one split.
 
-    `sizes` says for each split what every label gives to it: so many images, or a share of them
-    (a float; rounded, and at least one where all are needed); the rest is for training. Where
-    groups are too large to fill a number exactly, a few fewer are taken, never more.
+    `sizes` has for each split the number of images of every label (an int), or their share (a
+    float; rounded, and at least one image if `all_needed`). The remaining images are for training.
+    If groups are too large to match a number exactly, the split has fewer images, never more.
 
-    Raises SeedlingsError that lists every label that is too small, if `all_needed`.
+    Raises SeedlingsError that lists all labels that are too small, if `all_needed`.
     """
     classes, codes = np.unique(labels, return_inverse=True)
     counts = np.bincount(codes)
@@ -96,13 +96,13 @@ def assign(
 
 
 def counts(table: pd.DataFrame, task: Task) -> dict[str, dict[str, int]]:
-    """Images of each class in each split; of tags the rarest an image has, of numbers the bin."""
+    """Return the number of images in each split, by class (rarest tag, or range of values)."""
     crossed = pd.crosstab(task.strata(table["label"]), table["split"].to_numpy())
     return crossed.reindex(columns=list(SPLITS), fill_value=0).to_dict("index")
 
 
 def totals(table: pd.DataFrame, task: Task) -> dict[str, int]:
-    """Images, classes (tags, or 1 for a number) and groups, and the images of each split."""
+    """Return the number of images, classes (tags; 1 for a number), groups, and images per split."""
     sizes = {split: int((table["split"] == split).sum()) for split in SPLITS}
     return {
         "images": len(table),
@@ -132,7 +132,7 @@ def _check_given(table: pd.DataFrame, task: Task, given: list[str], on_crossing:
             f"split.rule is `folders`: {len(crossing)} groups of (near) duplicates cross the "
             "splits:\n  " + "\n  ".join(crossing) + "\nremove one of each, lower "
             "split.duplicate_distance, use another rule, or set split.crossing_duplicates to "
-            "`accept`: every metric is then given with and without these test images"
+            "`accept`: all metrics are then computed with and without these test images"
         )
 
 
@@ -156,10 +156,8 @@ def _check_sizes(
             )
     if small:
         raise SeedlingsError(
-            "these classes are too small for what split.validation_per_class (or "
-            "validation_share) and split.test_share take:\n  "
-            + "\n  ".join(small)
-            + "\nlower them, or add images"
+            "these classes are too small for split.validation_per_class (or validation_share) "
+            "and split.test_share:\n  " + "\n  ".join(small) + "\nlower them, or add images"
         )
 
 
@@ -179,8 +177,8 @@ def _check_filled(
         ]
     if lacking:
         raise SeedlingsError(
-            "groups of near duplicates are too large to fill every split:\n  "
+            "the groups of near duplicates are too large to fill every split:\n  "
             + "\n  ".join(lacking)
-            + "\nraise what split.validation_per_class (or validation_share) and "
-            "split.test_share take, or lower split.duplicate_distance"
+            + "\nraise split.validation_per_class (or validation_share) and split.test_share, "
+            "or lower split.duplicate_distance"
         )

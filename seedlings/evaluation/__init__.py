@@ -1,1 +1,1 @@
-"""Evaluation: model outputs on a split, metrics, and one evaluator for each task."""
+"""Evaluation: model outputs on a split, metrics, and an evaluator for each task."""

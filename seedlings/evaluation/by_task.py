@@ -19,7 +19,7 @@ EVALUATORS: dict[str, type[Evaluator]] = {
 
 
 def evaluator(task: str, table: pd.DataFrame, params: Evaluate, seed: int) -> Evaluator:
-    """Return the evaluator of a task for the test rows of a split's table."""
+    """Return the evaluator of a task for the test rows of a split table."""
     return EVALUATORS[task](TASKS[task], table, params, seed)
 
 
@@ -28,8 +28,8 @@ def score(
 ) -> dict[str, float]:
     """Return the metrics of all models on the test images, as `name/metric`.
 
-    Where groups of duplicates cross the splits, the same metrics follow on the test images that have
-    no duplicate in another split, as `without_crossing/name/metric`.
+    If groups of duplicates cross the splits, `without_crossing/name/metric` are the same metrics on
+    the test images without a duplicate in another split.
     """
     metrics = evaluator(task, table, params, seed).score(results)
     crossing = split_table.crossing(table)[split_table.rows(table, "test")]

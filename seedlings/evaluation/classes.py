@@ -1,4 +1,4 @@
-"""The evaluator of classes: several, or two."""
+"""The evaluator of the tasks multiclass and binary."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +13,10 @@ from seedlings.plots import charts
 
 
 class ClassEvaluator(Evaluator):
-    """Several classes, or two."""
+    """Evaluates predictions of one class for each image."""
 
     def predictions(self, results: Results) -> pd.DataFrame:
-        """Each model's class and its probability."""
+        """Return the path, the label, and each model's class and its probability."""
         columns = {"path": self.rows["path"], "label": self.rows["label"]}
         for name, outputs in results.items():
             probabilities = self._task.columns(outputs)
@@ -25,16 +25,16 @@ class ClassEvaluator(Evaluator):
         return pd.DataFrame(columns)
 
     def pairs(self, results: Results) -> pd.DataFrame:
-        """The classes."""
+        """Return the true class and the predicted classes of each image."""
         predicted = {name: self._predicted(self._task.columns(o)) for name, o in results.items()}
         return pd.DataFrame({"label": self.rows["label"], **predicted})
 
     def table(self, outputs: Outputs) -> pd.DataFrame:
-        """Precision, recall, F1 and the number of test images of each class."""
+        """Return precision, recall, F1 and the number of test images of each class."""
         return metrics.per_class(self.truth, self._task.columns(outputs), self.names)
 
     def draw(self, results: Results, report: Path) -> list[Path]:
-        """The confusion matrices, reliability, ROC and precision-recall."""
+        """Draw confusion matrices, reliability diagrams, ROC and precision-recall curves."""
         matrices = {}
         for name, outputs in results.items():
             counts = metrics.confusion(self.truth, self._task.columns(outputs))
@@ -44,7 +44,7 @@ class ClassEvaluator(Evaluator):
         confidence = {name: given.max(axis=1) for name, given in probabilities.items()}
         correct = {n: given.argmax(axis=1) == self.truth for n, given in probabilities.items()}
         truth = self.truth[:, None] == np.arange(len(self.names))
-        if len(self.names) == 2:  # the curves of one class against the other, not of both
+        if len(self.names) == 2:  # both classes have the same curves
             truth, probabilities = truth[:, 1:], {n: p[:, 1:] for n, p in probabilities.items()}
         return [
             report / "confusion.png",
@@ -53,7 +53,7 @@ class ClassEvaluator(Evaluator):
         ]
 
     def mistakes(self, outputs: Outputs) -> Iterator[tuple[int, str]]:
-        """The most confident first."""
+        """Yield the wrong predictions with captions, the most confident first."""
         probabilities = self._task.columns(outputs)
         predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
         wrong = np.flatnonzero(predicted != self.truth)
@@ -62,7 +62,7 @@ class ClassEvaluator(Evaluator):
             yield int(row), f"{label}\nas {self.names[predicted[row]]}\n{confidence[row]:.0%}"
 
     def successes(self, outputs: Outputs) -> Iterator[tuple[int, str]]:
-        """The most confident first."""
+        """Yield the correct predictions with captions, the most confident first."""
         probabilities = self._task.columns(outputs)
         confidence = probabilities.max(axis=1)
         correct = np.flatnonzero(probabilities.argmax(axis=1) == self.truth)

@@ -1,6 +1,6 @@
-"""Evaluators: the results of models on the test images as numbers, tables and figures.
+"""Evaluators: metrics, tables and figures of the models' outputs on the test images.
 
-Here is what all of them share; each task has its own in `classes`, `tags` or `numbers`.
+This is the base class; the evaluators of the tasks are in `classes`, `tags` and `numbers`.
 """
 
 from abc import ABC, abstractmethod
@@ -23,7 +23,7 @@ Results = Mapping[str, Outputs]
 
 
 class Evaluator(ABC):
-    """The test rows of a split, against which models' outputs are held."""
+    """Evaluates models' outputs on the test rows of a split table."""
 
     def __init__(self, task: Task, table: pd.DataFrame, params: Evaluate, seed: int) -> None:
         self._task, self._params, self._seed = task, params, seed
@@ -34,9 +34,9 @@ class Evaluator(ABC):
         self.rows = table.iloc[split_table.rows(table, "test")]
 
     def score(self, results: Results) -> dict[str, float]:
-        """The numbers of every model, as `name/metric`, of a trivial one, and their comparison.
+        """Return the metrics of the models and a trivial model as `name/metric`, and of their test.
 
-        The headline comes first: MLflow draws its comparison of runs with the first one.
+        The main metric is the first one, because MLflow compares runs by the first metric.
         """
         numbers: dict[str, float] = {}
         for name in ("finetuned", "baseline"):
@@ -46,37 +46,37 @@ class Evaluator(ABC):
 
     @abstractmethod
     def predictions(self, results: Results) -> pd.DataFrame:
-        """One row a test image: path, true label, and what each model says of it."""
+        """Return one row for each test image: path, true label, and each model's prediction."""
 
     @abstractmethod
     def pairs(self, results: Results) -> pd.DataFrame:
-        """Columns `label` and one a model, of few values each, for a confusion plot."""
+        """Return the columns `label` and one for each model, as categories for a confusion plot."""
 
     @abstractmethod
     def table(self, outputs: Outputs) -> pd.DataFrame:
-        """The numbers of each class, tag or range of values."""
+        """Return the metrics of one model for each class, tag or range of values."""
 
     @abstractmethod
     def draw(self, results: Results, report: Path) -> list[Path]:
-        """Draw the models' results side by side; returns the pictures' paths."""
+        """Draw the figures of all models, and return their paths."""
 
     @abstractmethod
     def mistakes(self, outputs: Outputs) -> Iterator[tuple[int, str]]:
-        """The worst mistakes first: a row of the test, and what to say of it."""
+        """Yield the wrong predictions, the worst first: number of the test row, and caption."""
 
     @abstractmethod
     def successes(self, outputs: Outputs) -> Iterator[tuple[int, str]]:
-        """The best answers first, as `mistakes` gives the worst."""
+        """Yield the correct predictions, the best first: number of the test row, and caption."""
 
     def correct_and_wrong(self, outputs: Outputs, most: int) -> list[list[tuple[int, str]]]:
-        """The best and the worst answers, at most `most` of each, of as many labels as can be."""
+        """Return the best and the worst predictions, at most `most` each, from different labels."""
         right = self._varied(self.successes(outputs), most)
         taken = {row for row, _ in right}
         wrong = (entry for entry in self.mistakes(outputs) if entry[0] not in taken)
         return [right, self._varied(wrong, most)]
 
     def _varied(self, found: Iterator[tuple[int, str]], most: int) -> list[tuple[int, str]]:
-        """What was found in its order, but each label's first before any label's second."""
+        """Return the first entry of each label, then the second of each, up to `most` entries."""
         turns: dict[str, int] = {}
         ranked = []
         for row, caption in found:

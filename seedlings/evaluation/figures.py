@@ -1,4 +1,4 @@
-"""Figures of the evaluation: training curves, the worst mistakes, and the augmentations."""
+"""Figures of the evaluation: training curves, worst mistakes and augmentations."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,14 +17,14 @@ _VARIANTS = 8
 
 
 def curves(history: Path, metric: str, path: Path) -> None:
-    """Draw the loss and the metric of a training by epoch, from its history.csv."""
+    """Draw the loss and the metric by epoch, from the history.csv of a stage."""
     table = pd.read_csv(history)
     named = {"score": metric, "val_score": f"val_{metric}"}
     charts.curves(table.rename(columns=named).to_dict("list"), metric, path)
 
 
 def augmentations(cutouts: Path, augmentation: Augmentation, path: Path) -> None:
-    """Draw every augmentation alone, and all together, on the first image of an array."""
+    """Draw each augmentation alone, and all together, for the first image of an array."""
     image = store.read(cutouts, 0, 1)[0]
     rows = [Row("not augmented", [Tile(image)])]
     for name in augmentation.active:
@@ -47,8 +47,8 @@ def mistakes(
 ) -> None:
     """Draw the worst mistakes on test images, at most `most` of them.
 
-    `places` are the test rows of the array `cutouts`; `wrong` names test rows, the worst first,
-    each with its caption.
+    `places` are the rows of the array `cutouts` of the test images; `wrong` has the number and the
+    caption of test images, the worst first.
     """
     tiles = []
     for row, caption in wrong[:most]:

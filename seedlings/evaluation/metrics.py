@@ -1,4 +1,4 @@
-"""Metrics: how good a model is, how sure that is, and whether one beats another."""
+"""Metrics of models, their confidence intervals, and tests of the difference of two models."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from sklearn import metrics
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.floating]
 
-_DRAWN_AT_ONCE = 10_000_000  # values; what a bootstrap keeps in memory
+_DRAWN_AT_ONCE = 10_000_000  # values; limits the memory of a bootstrap
 
 
 def summarize(
@@ -25,10 +25,11 @@ def summarize(
     samples: int,
     rng: np.random.Generator,
 ) -> dict[str, float]:
-    """The headline numbers of N predictions (probabilities: N x classes, rows sum to 1).
+    """Return the metrics of N predictions of classes.
 
-    accuracy with its bootstrap interval (accuracy_low, accuracy_high), macro_f1, weighted_f1,
-    log_loss (nats), calibration_error.
+    `labels` are N class numbers, `probabilities` N x classes with rows that sum to 1. The metrics
+    are accuracy with its bootstrap interval (accuracy_low, accuracy_high), macro_f1, weighted_f1,
+    log_loss (nats) and calibration_error.
     """
     predicted = probabilities.argmax(axis=1)
     every = np.arange(probabilities.shape[1])
@@ -53,9 +54,9 @@ def summarize(
 def bootstrap_interval(
     correct: NDArray[np.bool_], *, confidence: float, samples: int, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """The percentile bootstrap interval of a share (Efron 1979).
+    """Return the percentile bootstrap interval of the share of True values (Efron 1979).
 
-    Drawing N of N zeros and ones with replacement is drawing from a binomial distribution.
+    The number of ones in a resample of N zeros and ones has a binomial distribution.
     """
     shares = rng.binomial(len(correct), correct.mean(), samples) / len(correct)
     tail = (1.0 - confidence) / 2.0
@@ -66,7 +67,9 @@ def bootstrap_interval(
 def bootstrap_mean(
     values: NDArray[np.floating], *, confidence: float, samples: int, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """The percentile bootstrap interval of a mean (Efron 1979)."""
+    """Return the percentile bootstrap interval of a mean (Efron 1979)."""
+    if len(values) == 1:  # scipy.stats.bootstrap needs at least two
+        return float(values[0]), float(values[0])
     found = stats.bootstrap(
         (values,),
         np.mean,
@@ -87,10 +90,10 @@ def summarize_tags(
     samples: int,
     rng: np.random.Generator,
 ) -> dict[str, float]:
-    """The headline numbers of tags (N x tags, True where one is there).
+    """Return the metrics of predicted tags; `truth` and `given` are N x tags, True for a tag.
 
-    f2, the mean F2 of the images, with its bootstrap interval (f2_low, f2_high); macro_f1 over
-    the tags; micro_f1; exact_match, the share of images of which all tags are right.
+    The metrics are f2, the mean F2 of the images, with its bootstrap interval (f2_low, f2_high);
+    macro_f1 over the tags; micro_f1; and exact_match, the share of images with all tags correct.
     """
     per_image = f2_per_image(truth, given)
     low, high = bootstrap_mean(per_image, confidence=confidence, samples=samples, rng=rng)
@@ -105,9 +108,9 @@ def summarize_tags(
 
 
 def f2_per_image(truth: NDArray[np.bool_], given: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """F2 of each image's tags: recall weighs four times as much as precision (van Rijsbergen 1979).
+    """Return the F2 of each image's tags: F-beta with beta 2 (van Rijsbergen 1979).
 
-    An image that has no tag and is given none has 1.
+    The F2 is 1.0 for an image without true and predicted tags.
     """
     right = (truth & given).sum(axis=1)
     whole = 4 * truth.sum(axis=1) + given.sum(axis=1)
@@ -115,7 +118,7 @@ def f2_per_image(truth: NDArray[np.bool_], given: NDArray[np.bool_]) -> NDArray[
 
 
 def per_tag(truth: NDArray[np.bool_], given: NDArray[np.bool_], tags: list[str]) -> pd.DataFrame:
-    """Precision, recall, F1, F2 and the number of images of each tag."""
+    """Return precision, recall, F1, F2 and the number of images of each tag."""
     table = _per_label(truth, given, tags)
     f2 = metrics.fbeta_score(truth, given, beta=2, average=None, zero_division=0.0)
     table.insert(4, "f2", f2)
@@ -130,7 +133,7 @@ def summarize_numbers(
     samples: int,
     rng: np.random.Generator,
 ) -> dict[str, float]:
-    """The headline numbers of N numbers: `errors`, and the bootstrap interval of the first."""
+    """Return `errors` of N predicted numbers, and the bootstrap interval of the mae."""
     wrong = np.abs(predicted.astype(np.float64) - truth)
     low, high = bootstrap_mean(wrong, confidence=confidence, samples=samples, rng=rng)
     found = errors(truth, predicted)
@@ -138,7 +141,7 @@ def summarize_numbers(
 
 
 def errors(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -> dict[str, float]:
-    """The mean absolute error (mae), root mean squared error (rmse), and R2 (r2)."""
+    """Return mean absolute error (mae), root mean squared error (rmse), and R2 (r2)."""
     return {
         "mae": float(metrics.mean_absolute_error(truth, predicted)),
         "rmse": float(metrics.root_mean_squared_error(truth, predicted)),
@@ -147,14 +150,14 @@ def errors(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -> dict
 
 
 def wilcoxon(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
-    """The two-sided p of the signed-rank test of paired values (Wilcoxon 1945); 1 if all equal."""
+    """Return the two-sided p value of the signed-rank test (Wilcoxon 1945); 1.0 for equal pairs."""
     if np.array_equal(first, second):
         return 1.0
     return float(stats.wilcoxon(first, second).pvalue)
 
 
 def calibration_error(labels: Labels, probabilities: Probabilities, *, bins: int) -> float:
-    """The expected calibration error, with bins of equal width (Guo et al. 2017, eq. 3)."""
+    """Return the expected calibration error, with bins of equal width (Guo et al. 2017, eq. 3)."""
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == labels
     gaps = np.bincount(_bins(confidence, bins), weights=correct - confidence, minlength=bins)
@@ -185,17 +188,17 @@ def reliability(
 
 
 def _bins(probabilities: NDArray[np.floating], bins: int) -> NDArray[np.int64]:
-    """The bin of each probability; each holds its upper end."""
+    """Return the bin of each probability; a bin includes its upper edge."""
     return np.clip(np.ceil(probabilities * bins).astype(int) - 1, 0, bins - 1)
 
 
 def per_class(labels: Labels, probabilities: Probabilities, classes: list[str]) -> pd.DataFrame:
-    """Precision, recall, F1 and the number of images of each class."""
+    """Return precision, recall, F1 and the number of images of each class."""
     return _per_label(labels, probabilities.argmax(axis=1), classes)
 
 
 def _per_label(truth: NDArray, predicted: NDArray, names: list[str]) -> pd.DataFrame:
-    """A row for each class by its number, or for each tag by its column."""
+    """Return a row for each class, by its number, or for each tag, by its column."""
     numbers = metrics.precision_recall_fscore_support(
         truth, predicted, labels=np.arange(len(names)), zero_division=0.0
     )
@@ -204,22 +207,22 @@ def _per_label(truth: NDArray, predicted: NDArray, names: list[str]) -> pd.DataF
 
 
 def confusion(labels: Labels, probabilities: Probabilities) -> NDArray[np.int64]:
-    """Classes x classes counts: rows are the true class, columns the predicted one."""
+    """Return the confusion matrix: rows are true classes, columns are predicted classes."""
     every = np.arange(probabilities.shape[1])
     return metrics.confusion_matrix(labels, probabilities.argmax(axis=1), labels=every)
 
 
 @dataclass(frozen=True, slots=True)
 class McNemar:
-    """McNemar's test of two classifiers on the same images."""
+    """The result of McNemar's test of two classifiers on the same images."""
 
-    only_first: int  # images that the first alone got right
+    only_first: int  # number of images that only the first classifier predicts correctly
     only_second: int
     p_value: float  # two-sided, exact
 
 
 def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNemar:
-    """The exact test (McNemar 1947): are the images that only one got right shared out evenly?"""
+    """Return the exact test (McNemar 1947) of two classifiers, given their correct predictions."""
     only_first = int((first & ~second).sum())
     only_second = int((~first & second).sum())
     differing = only_first + only_second
@@ -237,12 +240,12 @@ def paired_p_value(
 
 
 def majority_accuracy(training: Labels, labels: Labels) -> float:
-    """The accuracy of always naming the class that is most frequent in training."""
+    """Return the accuracy of a model that always predicts the most frequent training class."""
     return float((labels == np.bincount(training).argmax()).mean())
 
 
 def nest(numbers: Mapping[str, float]) -> dict[str, Any]:
-    """`name/metric` as a tree, which `dvc metrics` shows by model."""
+    """Return metrics with names `name/metric` as a tree, which `dvc metrics` shows by model."""
     tree: dict[str, Any] = {}
     for key, value in numbers.items():
         *path, last = key.split("/")

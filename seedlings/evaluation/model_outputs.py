@@ -17,7 +17,7 @@ _BATCH = 64
 def predict(
     model: "keras.Model", array: Path, table: pd.DataFrame, task: Task, *, split: str = "test"
 ) -> NDArray[np.float32]:
-    """What the model gives for the rows of one split of a stored array: rows x units."""
+    """Return the model's outputs for the rows of one split of a stored array: rows x units."""
     with batches.of_split(array, table, task, split, size=_BATCH) as rows:
         return model.predict(rows, verbose=0)
 
@@ -31,10 +31,10 @@ def predict_finetuned(
     *,
     split: str = "test",
 ) -> NDArray[np.float32]:
-    """What the whole fine-tuned model gives for the rows of one split.
+    """Return the outputs of the whole fine-tuned model for the rows of one split: rows x units.
 
-    Its head takes the stored features, which saves running the feature extractor again; where there are none,
-    as from scratch, the whole takes the images. Both are the same function.
+    If there are stored features, only the head runs on them; otherwise, as for a model from
+    scratch, the whole model runs on the images. Both give the same outputs.
     """
     if store.shape(features)[0] > 0:
         return predict(model.get_layer("head"), features, table, task, split=split)

@@ -1,4 +1,4 @@
-"""The evaluator of numbers: one an image."""
+"""The evaluator of the task regression."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -16,20 +16,20 @@ _BINS = 10
 
 
 class NumberEvaluator(Evaluator):
-    """One number an image."""
+    """Evaluates predictions of one number for each image."""
 
     def predictions(self, results: Results) -> pd.DataFrame:
-        """Each model's number."""
+        """Return the path, the label, and each model's number."""
         values = {name: outputs[:, 0].round(6) for name, outputs in results.items()}
         return pd.DataFrame({"path": self.rows["path"], "label": self.truth[:, 0], **values})
 
     def pairs(self, results: Results) -> pd.DataFrame:
-        """Ten ranges of equal width between the smallest and the greatest true value."""
+        """Return the values as one of ten ranges of equal width, from the true minimum to maximum."""
         columns = {"label": self.truth, **results}
         return pd.DataFrame({name: self._ranges()[self._bin(v)] for name, v in columns.items()})
 
     def table(self, outputs: Outputs) -> pd.DataFrame:
-        """The errors in each of the ten ranges."""
+        """Return the mean absolute error, the mean error and the image count of each range."""
         error = outputs[:, 0] - self.truth[:, 0]
         errors = pd.DataFrame({"bin": self._bin(self.truth), "mae": np.abs(error), "bias": error})
         table = errors.groupby("bin").agg(
@@ -39,19 +39,19 @@ class NumberEvaluator(Evaluator):
         return table
 
     def draw(self, results: Results, report: Path) -> list[Path]:
-        """Predicted against true."""
+        """Draw predicted against true values."""
         points = {name: outputs[:, 0] for name, outputs in results.items()}
         charts.predicted_against_true(points, self.truth[:, 0], report / "predicted.png")
         return [report / "predicted.png"]
 
     def mistakes(self, outputs: Outputs) -> Iterator[tuple[int, str]]:
-        """The greatest errors first."""
+        """Yield all predictions with captions, the largest absolute error first."""
         predicted, truth = outputs[:, 0], self.truth[:, 0]
         for row in np.argsort(-np.abs(predicted - truth), kind="stable"):
             yield int(row), f"{truth[row]:.4g}\nas {predicted[row]:.4g}"
 
     def successes(self, outputs: Outputs) -> Iterator[tuple[int, str]]:
-        """The smaller half of the errors, the smallest first."""
+        """Yield the half of the predictions with the smaller errors, the smallest first."""
         ranked = list(self.mistakes(outputs))
         yield from reversed(ranked[len(ranked) // 2 :])
 

@@ -1,4 +1,4 @@
-"""The evaluator of tags: several an image."""
+"""The evaluator of the task multilabel."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +13,10 @@ from seedlings.plots import charts
 
 
 class TagEvaluator(Evaluator):
-    """Several tags an image; one is given where its output reaches `evaluate.tag_threshold`."""
+    """Evaluates predicted tags: those with an output of at least `evaluate.tag_threshold`."""
 
     def predictions(self, results: Results) -> pd.DataFrame:
-        """Each model's tags, and the F2 of the image."""
+        """Return the path, the label, and each model's tags and their F2."""
         columns = {"path": self.rows["path"], "label": self.rows["label"]}
         for name, outputs in results.items():
             given = self._given(outputs)
@@ -25,17 +25,17 @@ class TagEvaluator(Evaluator):
         return pd.DataFrame(columns)
 
     def pairs(self, results: Results) -> pd.DataFrame:
-        """Every tag of every image: present or absent."""
+        """Return each tag of each image as `present` or `absent`."""
         words = np.array(["absent", "present"])
         predicted = {n: words[self._given(o).ravel().astype(int)] for n, o in results.items()}
         return pd.DataFrame({"label": words[self.truth.ravel().astype(int)], **predicted})
 
     def table(self, outputs: Outputs) -> pd.DataFrame:
-        """Precision, recall, F1, F2 and the number of test images of each tag."""
+        """Return precision, recall, F1, F2 and the number of test images of each tag."""
         return metrics.per_tag(self.truth > 0, self._given(outputs), self.names)
 
     def draw(self, results: Results, report: Path) -> list[Path]:
-        """The F2 of each tag, reliability, ROC and precision-recall."""
+        """Draw the F2 of each tag, reliability diagrams, ROC and precision-recall curves."""
         columns = {name: self.table(outputs)["f2"].tolist() for name, outputs in results.items()}
         charts.bars(columns, self.names, "F2", report / "tags.png")
         confidence = {name: outputs.ravel() for name, outputs in results.items()}
@@ -47,7 +47,7 @@ class TagEvaluator(Evaluator):
         ]
 
     def mistakes(self, outputs: Outputs) -> Iterator[tuple[int, str]]:
-        """The images of the lowest F2 first."""
+        """Yield the images with an F2 below 1 with captions, the lowest first."""
         given = self._given(outputs)
         f2 = metrics.f2_per_image(self.truth > 0, given)
         for row in np.argsort(f2, kind="stable"):
@@ -56,7 +56,7 @@ class TagEvaluator(Evaluator):
                 yield int(row), f"{self.rows['label'].iloc[row]}\nas {tags}\nF2 {f2[row]:.2f}"
 
     def successes(self, outputs: Outputs) -> Iterator[tuple[int, str]]:
-        """The images of which all tags are right."""
+        """Yield the images with all tags correct."""
         for row in np.flatnonzero((self._given(outputs) == (self.truth > 0)).all(axis=1)):
             yield int(row), str(self.rows["label"].iloc[row])
 

@@ -1,1 +1,1 @@
-"""Explanation: gradients, activation maximisation and saliency."""
+"""Explanation: gradients, activation maximisation and saliency maps."""

@@ -1,7 +1,7 @@
 """Activation maximisation: images that maximise the activation of a filter or an output.
 
-Gradient ascent on the pixels (Erhan et al. 2009; Simonyan et al. 2014). Jitter and blur suppress
-high frequencies (Mordvintsev et al. 2015).
+The method is gradient ascent on the pixels (Erhan et al. 2009; Simonyan et al. 2014). Jitter and
+blur suppress high frequencies (Mordvintsev et al. 2015).
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ class MaximizedImage:
 
 
 def summarize(found: Sequence[MaximizedImage]) -> dict[str, float]:
-    """Return the mean activation of each layer's images, at the start and at the end."""
+    """Return the mean activation of the images of each layer, at the start and at the end."""
     numbers = {}
     for layer in dict.fromkeys(image.layer for image in found):
         own = [image for image in found if image.layer == layer]
@@ -47,9 +47,10 @@ def summarize(found: Sequence[MaximizedImage]) -> dict[str, float]:
 
 
 def of_filters(model: "keras.Model", params: Explain, seed: int) -> list[MaximizedImage]:
-    """Return the images that maximise some filters, layer by layer.
+    """Return the images that maximise filters, layer by layer.
 
-    `model` is differentiable. Raises SeedlingsError for a layer or a filter that it does not have.
+    `model` comes from gradients.differentiable. Raises SeedlingsError for a layer or a filter that
+    it does not have.
     """
     found = []
     for layer, filters in _chosen(model, params).items():
@@ -63,13 +64,13 @@ def of_filters(model: "keras.Model", params: Explain, seed: int) -> list[Maximiz
 def of_outputs(
     model: "keras.Model", directions: Sequence[Direction], params: Explain, seed: int
 ) -> list[MaximizedImage]:
-    """Return the images that maximise the classes, the tags, or a high and a low value."""
+    """Return the images that maximise the outputs: classes, tags, or a high and a low value."""
     goals = directions[: params.classes]
     return _ascend(model, "output", goals, rate=params.class_rate, params=params, seed=seed)
 
 
 def _chosen(model: "keras.Model", params: Explain) -> dict[str, list[int]]:
-    """Filters by layer: those of the parameters, or some of the first, a middle, the last layer."""
+    """Return filters by layer: those in `params`, or some of the first, middle and last layer."""
     if params.filters is not None:
         return {layer: list(numbers) for layer, numbers in params.filters.items()}
     layers = gradients.convolutions(model)
@@ -101,7 +102,7 @@ def _ascend(
     params: Explain,
     seed: int,
 ) -> list[MaximizedImage]:
-    """All goals of one layer at once, from the same noise."""
+    """Return the maximised images of all filters or outputs of a layer, from the same noise."""
     if not goals:
         return []
     gradient = gradients.gradient(part)
@@ -130,7 +131,7 @@ def _step(
     params: Explain,
     rng: np.random.Generator,
 ) -> Pixels:
-    """One step up, each gradient divided by its root mean square."""
+    """Return the images after one step of gradient ascent, normalised by the gradient's RMS."""
     shift = rng.integers(-params.jitter, params.jitter + 1, 2)
     _, slope = gradient(np.roll(images, shift, (1, 2)), units, signs)
     slope = np.roll(slope, -shift, (1, 2))
@@ -142,6 +143,6 @@ def _step(
 
 
 def _shown(image: Pixels) -> NDArray[np.uint8]:
-    """The image at mean 0.5 and deviation 0.1, as the chapter shows it."""
+    """Return the image as uint8, standardised to mean 0.5 and standard deviation 0.1 (of 0..1)."""
     standard = (image - image.mean()) / max(float(image.std()), 1e-7)
     return np.round(255.0 * np.clip(_MEAN + _DEVIATION * standard, 0.0, 1.0)).astype(np.uint8)

@@ -16,7 +16,7 @@ _COLUMNS = 6
 
 
 def maximized(found: Sequence[MaximizedImage], path: Path) -> None:
-    """Draw the images of maximal activation: a row a layer, with the activation before and after."""
+    """Draw the maximised images: one row for each layer, with the activation at start and end."""
     rows = [] if found else [Row("No filters to show")]
     for layer in dict.fromkeys(image.layer for image in found):
         own = [image for image in found if image.layer == layer]
@@ -33,10 +33,10 @@ def saliency(
     explain: Callable[[Image], Sequence[Image]],
     path: Path,
 ) -> None:
-    """Draw correct test images beside wrong ones, each with the maps that `explain` returns for it.
+    """Draw correct beside wrong test images, each with the maps that `explain` returns for it.
 
-    `places` are the test rows of the array `cutouts`; `columns` are the correct and the wrong ones,
-    as test rows with captions.
+    `places` are the rows of the array `cutouts` of the test images; `columns` are the correct and
+    the wrong images, as numbers of test images with captions.
     """
     rows = [Row("Correct, then wrong; each: the image, SmoothGrad, Grad-CAM")]
     for pair in zip_longest(*columns):

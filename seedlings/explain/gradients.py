@@ -18,9 +18,9 @@ Gradient = Callable[
 
 
 def differentiable(model: "keras.Model") -> "keras.Model":
-    """An assembled model with the same weights, for pixels (0..255) that are float32.
+    """Return a copy of an assembled model whose inputs are float32 pixels (0..255).
 
-    Whole-numbered pixels have no gradient. The last activation is left out, so that the outputs
+    uint8 pixels have no gradient. The copy has no activation in the last layer, so that its outputs
     are scores and not probabilities, as in Simonyan et al. (2014).
     """
     twin = keras.Model.from_config(_with_real_pixels(json.loads(model.to_json())["config"]))
@@ -31,23 +31,23 @@ def differentiable(model: "keras.Model") -> "keras.Model":
 
 
 def up_to_layer(model: "keras.Model", name: str) -> "keras.Model":
-    """The model from its input to the output of the layer `name`, however deep that lies.
+    """Return the model from its input to the output of the layer `name`, also of a nested layer.
 
-    Raises SeedlingsError where there is no such layer.
+    Raises SeedlingsError if there is no such layer.
     """
     part = _up_to_layer(model, name)
     if part is None:
         names = convolutions(model)
         close = difflib.get_close_matches(name, names, n=5, cutoff=0.5) or names
         raise SeedlingsError(
-            f"explain.filters: expected a layer of the model, found {name!r}; convolutions are "
-            + (", ".join(close) or "not among its layers")
+            f"explain.filters: expected a layer of the model, found {name!r}; "
+            + (f"its convolutions are {', '.join(close)}" if close else "it has no convolutions")
         )
     return part
 
 
 def convolutions(model: "keras.Model") -> list[str]:
-    """The names of all convolutions, in the order in which an image passes them."""
+    """Return the names of all convolutions, in the order of the forward pass."""
     names = []
     for layer in model.layers:
         if isinstance(layer, keras.Model):
@@ -58,7 +58,7 @@ def convolutions(model: "keras.Model") -> list[str]:
 
 
 def last_map(model: "keras.Model") -> tuple["keras.Model", "keras.Model"]:
-    """An assembled model in two: pixels to the last map (N x h x w x C), and that to the scores."""
+    """Return an assembled model in two parts: pixels to last map (N x h x w x C), to scores."""
     extractor, head = model.get_layer("feature_extractor"), model.get_layer("head")
     last = head.get_layer("pooling").input
     maps = keras.Model(head.input, last)(extractor(model.input))
@@ -66,7 +66,7 @@ def last_map(model: "keras.Model") -> tuple["keras.Model", "keras.Model"]:
 
 
 def window(model: "keras.Model") -> tuple[int, int, int, int]:
-    """Top, left, height and width of what an assembled model's crops leave of an image."""
+    """Return top, left, height and width of the part of an image that a model's crops keep."""
     top, left, (height, width) = 0, 0, model.input_shape[1:3]
     for layer in model.get_layer("feature_extractor").layers:
         if isinstance(layer, keras.layers.Cropping2D):
@@ -80,10 +80,10 @@ def window(model: "keras.Model") -> tuple[int, int, int, int]:
 
 
 def gradient(model: "keras.Model") -> Gradient:
-    """A compiled function: pixels (N x H x W x 3), units (N), signs (N) to values and gradients.
+    """Return a compiled function: pixels (N x H x W x 3), units, signs (N) to values, gradients.
 
-    A value (N) is what the unit, a filter or an output, gives for its own image: of a map its
-    mean. The gradient (N x H x W x 3) is that of sign times value.
+    The value (N) of an image is the output of its unit; for a filter, the mean of its map. The
+    gradient (N x H x W x 3) is that of sign times value with respect to the pixels.
     """
 
     def climb(pixels: Any, units: Any, signs: Any) -> Any:
@@ -111,7 +111,7 @@ def gradient(model: "keras.Model") -> Gradient:
 
 
 def _up_to_layer(model: "keras.Model", name: str) -> "keras.Model | None":
-    """As `at`; None where there is no such layer. What leads to a nested model is a chain."""
+    """Return as `up_to_layer`, or None. The layers before a nested model must be a sequence."""
     x = model.input
     for operation in model.operations[1:]:
         if isinstance(operation, keras.Model):
@@ -126,7 +126,7 @@ def _up_to_layer(model: "keras.Model", name: str) -> "keras.Model | None":
 
 
 def _with_real_pixels(config: Any) -> Any:
-    """A model's configuration with inputs of float32 in the place of uint8."""
+    """Return a model's configuration with float32 inputs instead of uint8."""
     if isinstance(config, list):
         return [_with_real_pixels(value) for value in config]
     if not isinstance(config, dict):

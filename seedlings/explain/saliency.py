@@ -1,4 +1,4 @@
-"""Saliency: which parts of an image a model's answer depends on."""
+"""Saliency maps: the parts of an image on which a prediction depends."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,14 +30,14 @@ class Explainer:
         self._signs = np.array([sign for _, _, sign in directions], np.float32)
 
     def overlays(self, image: Image, params: Explain, seed: int) -> list[Image]:
-        """Both maps of one image, on the image."""
+        """Return both maps (SmoothGrad, Grad-CAM) of an image, drawn over the image."""
         maps = self.smoothgrad(image, params, seed), self.grad_cam(image)
         return [overlay(image, heat) for heat in maps]
 
     def smoothgrad(self, image: Image, params: Explain, seed: int) -> Heat:
-        """On which pixels the answer depends (H x W): the mean gradient around the image.
+        """Return the SmoothGrad map (H x W, 0..1): the mean gradient of noisy copies of the image.
 
-        The image is H x W x 3, RGB uint8. SmoothGrad, Smilkov et al. (2017).
+        The image is H x W x 3, RGB uint8. The method is that of Smilkov et al. (2017).
         """
         pixels = image.astype(np.float32)
         unit, sign = self._highest(pixels)
@@ -50,10 +50,9 @@ class Explainer:
         return _normalized(np.abs(slopes.mean(axis=0)).max(axis=-1))
 
     def grad_cam(self, image: Image) -> Heat:
-        """On which part of the image (H x W) the answer depends.
+        """Return the Grad-CAM map (H x W, 0..1): channels of the last map, weighted by gradients.
 
-        The last map's channels, weighed by their mean gradient: Selvaraju et al. (2017). The image
-        is H x W x 3, RGB uint8.
+        The image is H x W x 3, RGB uint8. The method is that of Selvaraju et al. (2017).
         """
         pixels = image.astype(np.float32)
         unit, sign = self._highest(pixels)
@@ -71,14 +70,14 @@ class Explainer:
         return _normalized(whole)
 
     def _highest(self, pixels: Pixels) -> tuple[np.int64, np.float32]:
-        """The output that speaks for the answer, and which way."""
+        """Return the output with the highest score, and its sign."""
         scores = np.asarray(self._model(pixels[None], training=False))[0]
         highest = int(np.argmax(self._signs * scores[self._units]))
         return self._units[highest], self._signs[highest]
 
 
 def overlay(image: Image, heat: Heat) -> Image:
-    """A map on its image: the image in grey, warm where the map is high."""
+    """Return a map over its image in grey; warm colours are high values. All are RGB uint8."""
     grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     colours = matplotlib.colormaps["inferno"](heat)[:, :, :3] * 255.0
     strength = 0.25 + 0.6 * heat[:, :, None]
@@ -86,11 +85,11 @@ def overlay(image: Image, heat: Heat) -> Image:
 
 
 def share_inside(heat: Heat, mask: NDArray[np.bool_]) -> float:
-    """The share (0..1) of a map's mass that lies inside a mask (H x W)."""
+    """Return the share (0..1) of the sum of a map that is inside a mask (H x W)."""
     return float(heat[mask].sum() / heat.sum()) if heat.any() else 0.0
 
 
 def _normalized(values: NDArray[Any]) -> Heat:
-    """Values as 0..1, the brightest hundredth cut off, so that single pixels do not rule."""
+    """Return values scaled to 0..1 by their 99th percentile, which limits outliers."""
     high = max(float(np.quantile(values, 0.99)), 1e-12)
     return np.clip(values / high, 0.0, 1.0).astype(np.float32)

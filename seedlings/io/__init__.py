@@ -1,1 +1,1 @@
-"""Files on disk: written whole or not at all, arrays in bcolz, the table of the split, downloads."""
+"""Files on disk: atomic writes, arrays in bcolz, the split table, downloads."""

@@ -1,4 +1,4 @@
-"""Downloads: files from the web, fetched once and checked."""
+"""Downloads: files from the web, cached and verified by their checksum."""
 
 import hashlib
 import logging
@@ -14,9 +14,9 @@ _RETRIES = 3
 
 
 def retrieve(url: str, checksum: str | None) -> Path:
-    """The file at an http(s) address, in the user's cache; fetched once, with a progress bar.
+    """Return the path of the file at an HTTP(S) URL in the user's cache, and download it if needed.
 
-    Raises SeedlingsError where it cannot be reached, or where its checksum is another.
+    Raises SeedlingsError if the download fails, or if the file has another checksum.
     """
     digest = hashlib.sha256(url.encode()).hexdigest()[:16]
     name = f"{digest}-{Path(urlsplit(url).path).name}"
@@ -33,16 +33,16 @@ def retrieve(url: str, checksum: str | None) -> Path:
     except requests.RequestException as error:
         raise SeedlingsError(
             f"{url} could not be downloaded in {_RETRIES + 1} attempts ({error}); "
-            "check the address and the network, or download it elsewhere and give its path"
+            "check the URL and the network, or download it on another machine and give its path"
         ) from error
     except ValueError as error:
         raise SeedlingsError(f"{url}: {error}") from error
 
 
 def verify(path: Path, checksum: str | None) -> None:
-    """Hold a file against its checksum (`algorithm:hex`, or plain hex for sha256), if there is one.
+    """Compare a file with its checksum (`algorithm:hex`, or plain hex for sha256), if there is one.
 
-    Raises SeedlingsError where they differ.
+    Raises SeedlingsError if they differ.
     """
     if checksum is None:
         return

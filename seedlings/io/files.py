@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Atomic writes of files and folders."""
 
 import json
 import shutil
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A scratch path beside `path` that takes its place when the block ends without an error.
+    """Yield a temporary path beside `path`, which replaces `path` if the block ends without error.
 
-    The block may make a file or a folder there. What a killed process left behind is removed
-    first; after an error nothing is left, and whatever stood at `path` stands as it was.
+    The block may create a file or a folder there. The leftover of a killed process is removed
+    first; after an error the temporary path is removed, and `path` is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.partial")
@@ -30,7 +30,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a whole folder; nothing happens where there is none."""
+    """Remove a file or a folder with its contents, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -38,13 +38,13 @@ def remove(path: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON (UTF-8, keys in their own order), whole or not at all."""
+    """Write `value` as indented JSON (UTF-8, keys in the given order), atomically."""
     with replacing(path) as scratch:
         text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
         scratch.write_text(text + "\n", encoding="utf-8")
 
 
 def write_csv(path: Path, table: "pd.DataFrame") -> None:
-    """Write a table as CSV (UTF-8, without its index), whole or not at all."""
+    """Write a table as CSV (UTF-8, without the index), atomically."""
     with replacing(path) as scratch:
         table.to_csv(scratch, index=False, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""Partial results: what a long stage has finished, so that a killed one resumes there."""
+"""Partial results: the finished parts of a long stage, with which a killed stage resumes."""
 
 import json
 from collections.abc import Sequence
@@ -12,9 +12,10 @@ from seedlings.io.files import remove, replacing
 
 
 class PartialResults:
-    """Named results in a hidden folder beside their target; each appears whole or not at all.
+    """Named results in a hidden folder beside their target, each written atomically.
 
-    They are valid for one `key` alone: a digest of everything that they depend on.
+    They are valid only for one `key`, a digest of everything that they depend on; results with
+    another key are removed.
     """
 
     def __init__(self, target: Path, key: str) -> None:
@@ -29,19 +30,19 @@ class PartialResults:
         return self._file(name).is_file()
 
     def save(self, name: str, arrays: Sequence[NDArray], facts: Any = None) -> None:
-        """Save arrays, and facts that JSON can hold, in the place of what had this name."""
+        """Save arrays, and `facts` as JSON, under a name; replaces an earlier result."""
         numbered: dict[str, Any] = {f"{n:06d}": array for n, array in enumerate(arrays)}
         with replacing(self._file(name)) as scratch, scratch.open("wb") as file:
             np.savez(file, facts=np.array(json.dumps(facts)), **numbered)
 
     def load(self, name: str) -> tuple[list[NDArray], Any]:
-        """Return the arrays and the facts of this name."""
+        """Return the arrays and the facts that were saved under a name."""
         with np.load(self._file(name), allow_pickle=False) as saved:
             names = sorted(entry for entry in saved.files if entry != "facts")
             return [saved[entry] for entry in names], json.loads(str(saved["facts"]))
 
     def remove(self) -> None:
-        """Remove all of them: the target is complete."""
+        """Remove all results, when the target is complete."""
         remove(self._folder)
 
     def _file(self, name: str) -> Path:

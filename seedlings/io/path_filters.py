@@ -1,19 +1,19 @@
-"""Path filters: which files systems leave behind, and which names cannot be used."""
+"""Path filters: files of operating systems and tools, and file names that cannot be used."""
 
 import unicodedata
 from pathlib import PurePosixPath
 
-# Files of systems and tools; so are all names that begin with a dot.
+# Names that begin with a dot are leftovers as well.
 _LEFTOVERS = {"__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir"}
 
 
 def is_leftover(path: PurePosixPath) -> bool:
-    """Whether a system or tool left this behind: .DS_Store, ._name, .git, __MACOSX, Thumbs.db."""
+    """Return whether a path belongs to a system or tool: .DS_Store, .git, __MACOSX, Thumbs.db."""
     return any(part in _LEFTOVERS or part.startswith(".") for part in path.parts)
 
 
 def flaw_of(name: str) -> str | None:
-    """What makes a file's name unusable in a table or a picture, or None."""
+    """Return why a file name cannot be used in a table or a figure, or None."""
     try:
         name.encode()
     except UnicodeEncodeError:

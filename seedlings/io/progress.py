@@ -1,4 +1,4 @@
-"""Progress bars: lively in a terminal, sparse in a log."""
+"""Progress bars, with fewer updates in a log than in a terminal."""
 
 import sys
 from collections.abc import Iterable
@@ -10,9 +10,9 @@ from tqdm import tqdm
 def bar(
     items: Iterable[Any] | None, what: str, *, unit: str, total: int | None = None, done: int = 0
 ) -> "tqdm[Any]":
-    """A bar over `items` with rate and time left; where no one watches, a line every 10 seconds.
+    """Return a progress bar over `items`; without a terminal it prints a line every 10 seconds.
 
-    `done` of the `total` were done before.
+    `done` is the number of items of the `total` that an earlier run has processed.
     """
     pause = 0.1 if sys.stderr.isatty() else 10.0
     return tqdm(

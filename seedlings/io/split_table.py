@@ -1,4 +1,4 @@
-"""The table of the split, data/split.csv: path, label, split and group of every image."""
+"""The split table, data/split.csv: path, label, split and group of every image."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,12 +16,12 @@ COLUMNS = ["path", "label", "split", "group"]
 
 
 def write(table: "pd.DataFrame", path: Path) -> None:
-    """Write the table (columns path, label, split, group) as CSV, whole or not at all."""
+    """Write the table (columns path, label, split, group) as CSV, atomically."""
     write_csv(path, table[COLUMNS])
 
 
 def read(path: Path) -> "pd.DataFrame":
-    """Return the table in a file: text columns path, label and split, and the number group."""
+    """Return the table in a file: path, label and split are text, group is a number."""
     import pandas as pd
 
     text = {"path": str, "label": str, "split": str}
@@ -29,7 +29,7 @@ def read(path: Path) -> "pd.DataFrame":
 
 
 def rows(table: "pd.DataFrame", split: str) -> NDArray[np.int64]:
-    """Return the row numbers of one split, in their order."""
+    """Return the row numbers of one split, ascending."""
     return np.flatnonzero((table["split"] == split).to_numpy())
 
 

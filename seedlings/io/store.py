@@ -1,4 +1,4 @@
-"""One array on disk: bcolz, compressed in chunks along the first axis."""
+"""Arrays on disk: bcolz, compressed in chunks along the first axis."""
 
 import math
 import os
@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from seedlings.errors import SeedlingsError
 from seedlings.io.files import replacing
 
-# With two threads bcolz writes other bytes from run to run.
+# With more threads, the bytes that bcolz writes differ from run to run.
 bcolz.set_nthreads(1)
 
 _CHUNK_BYTES = 4 * 2**20
@@ -22,19 +22,19 @@ _COMPRESSION = bcolz.cparams(clevel=5, shuffle=bcolz.SHUFFLE, cname="lz4")
 
 
 class Writer:
-    """Appends batches to an array that is being made; `create` hands one out."""
+    """Appends batches to a new array; `create` returns a writer."""
 
     def __init__(self, array: "bcolz.carray") -> None:
         self._array = array
 
     def append(self, batch: NDArray) -> None:
-        """Add rows (n x row shape, the array's dtype)."""
+        """Append rows (n x row shape, converted to the array's dtype)."""
         self._array.append(np.ascontiguousarray(batch, dtype=self._array.dtype))
 
 
 @contextmanager
 def create(path: Path, row_shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[Writer]:
-    """A writer for a new array of shape 0 x row_shape; it stands at `path` once all is written."""
+    """Yield a writer for a new array of shape 0 x row_shape; the block ends with it at `path`."""
     row_bytes = int(np.prod(row_shape)) * np.dtype(dtype).itemsize
     with replacing(path) as scratch:
         array = bcolz.carray(
@@ -49,22 +49,22 @@ def create(path: Path, row_shape: tuple[int, ...], dtype: DTypeLike) -> Iterator
 
 
 def shape(path: Path) -> tuple[int, ...]:
-    """The array's shape; the first axis counts the rows."""
+    """Return the array's shape; the first axis is the number of rows."""
     return tuple(_open(path).shape)
 
 
 def dtype(path: Path) -> np.dtype:
-    """The array's dtype."""
+    """Return the array's dtype."""
     return _open(path).dtype
 
 
 def read(path: Path, start: int, stop: int) -> NDArray:
-    """The rows from `start` up to `stop`."""
+    """Return the rows from `start` to `stop` (exclusive)."""
     return _open(path)[start:stop]
 
 
 def batches(path: Path, size: int) -> Iterator[NDArray]:
-    """All rows in their order, `size` at a time; the last batch may be shorter."""
+    """Yield all rows in order, `size` at a time; the last batch may be smaller."""
     array = _open(path)
     for start in range(0, len(array), size):
         yield array[start : start + size]
@@ -72,10 +72,10 @@ def batches(path: Path, size: int) -> Iterator[NDArray]:
 
 @contextmanager
 def unpacked(path: Path, rows: NDArray[np.integer]) -> Iterator[NDArray]:
-    """The chosen rows, in the order given, as an array that can be read in any order at once.
+    """Yield the given rows, in the given order, as a memory-mapped array.
 
-    They lie uncompressed in a nameless file beside `path`, mapped into memory, so that memory does
-    not grow with the data and nothing is left behind, even by a process that is killed.
+    The uncompressed rows are in an unnamed temporary file beside `path`, so that the use of memory
+    does not grow with the data, and a killed process leaves no file.
     """
     array = _open(path)
     place = np.full(len(array), -1)
@@ -85,7 +85,7 @@ def unpacked(path: Path, rows: NDArray[np.integer]) -> Iterator[NDArray]:
         if len(rows) == 0:
             yield np.empty(target_shape, array.dtype)
             return
-        # Room is reserved: a full disk would end the process at the first page without it.
+        # Without reserved space, a full disk kills the process (SIGBUS) at a write to the map.
         os.posix_fallocate(file.fileno(), 0, math.prod(target_shape) * array.dtype.itemsize)
         target = np.memmap(file, array.dtype, "r+", shape=target_shape)
         for start in range(0, len(array), array.chunklen):
@@ -100,7 +100,7 @@ def _open(path: Path) -> "bcolz.carray":
     if not (path / "meta" / "storage").is_file():
         raise SeedlingsError(
             f"expected a bcolz array at {path}, found none; "
-            "run `dvc repro` to make it or `dvc pull` to fetch it"
+            "run `dvc repro` to create it or `dvc pull` to download it"
         )
-    (path / "data").mkdir(exist_ok=True)  # of an array without rows, DVC does not keep it
+    (path / "data").mkdir(exist_ok=True)  # DVC does not store the empty folder of 0 rows
     return bcolz.carray(rootdir=str(path), mode="r")

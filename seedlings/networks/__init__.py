@@ -1,1 +1,1 @@
-"""Networks: backbones, architectures, saving and loading, and features computed once."""
+"""Networks: backbones, architectures, models on disk, and precomputed features."""

@@ -1,4 +1,4 @@
-"""Networks: what is trained here, and how it goes on top of a backbone."""
+"""Architectures: the baseline, the head on a backbone, and the assembled model."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def baseline(image_shape: tuple[int, ...], units: int, task: "Task") -> "keras.Model":
-    """The chapter's baseline: pixels / 255, flatten, dense, and the task's activation.
+    """Return the baseline: a logistic regression on the pixels, or a linear one for numbers.
 
-    That is a logistic regression for classes and tags, a linear one for numbers. Takes
-    N x image_shape RGB uint8, gives N x units.
+    The model maps images (N x image_shape, RGB uint8) to outputs (N x units, float32). Its layers
+    are rescaling to 0..1, flatten, and dense with the activation of the task.
     """
     images = keras.Input(image_shape, dtype="uint8", name="image")
     x = keras.layers.Rescaling(1.0 / 255.0, name="rescaling")(images)
@@ -39,8 +39,8 @@ def head(
     It takes features (N x h x w x C float32) and returns N x units. The trainable layers are its
     layer `trainable_layers`; without `unfreeze_epochs` it has none.
 
-    Raises SeedlingsError where the backbone has no trainable layers to unfreeze, and where the input
-    of a block is too small.
+    Raises SeedlingsError if the backbone has no trainable layers to unfreeze, or if the input of a
+    block is too small.
     """
     features = keras.Input(backbone.feature_extractor.output_shape[1:], name="features")
     x = features
@@ -69,10 +69,10 @@ def assemble(feature_extractor: "keras.Model", head: "keras.Model") -> "keras.Mo
 
 
 def _convnet(x: Any, params: ConvNet, penalties: dict[str, Any]) -> Any:
-    """Strided convolutions, then blocks of convolutions.
+    """Apply strided convolutions, then blocks of convolutions.
 
-    Plain blocks (LeCun et al. 1998) pool at their end; before residual ones (He et al. 2016, basic
-    blocks) it is pooled where they are wider or narrower than the block before.
+    Plain blocks (LeCun et al. 1998) end with max pooling; average pooling precedes residual blocks
+    (He et al. 2016, basic blocks) whose number of filters differs from the block before.
     """
     for filters in params.stem_filters:
         x = _convolution(x, filters, params, penalties, stride=params.stem_stride)
@@ -101,7 +101,7 @@ def _plain(x: Any, filters: int, params: ConvNet, penalties: dict[str, Any]) -> 
 
 
 def _residual(x: Any, filters: int, params: ConvNet, penalties: dict[str, Any]) -> Any:
-    """Two convolutions beside a shortcut, which a 1 x 1 convolution widens where it has to."""
+    """Apply a basic residual block; a 1 x 1 convolution matches the channels of the shortcut."""
     shortcut = x
     if x.shape[-1] != filters:
         shortcut = keras.layers.Conv2D(filters, 1, use_bias=False, **_kernel(penalties))(x)
@@ -121,7 +121,7 @@ def _convolution(
     stride: int = 1,
     activated: bool = True,
 ) -> Any:
-    """A convolution and ReLU, with batch normalisation between them if asked."""
+    """Apply a convolution, batch normalisation if the parameters ask for it, and ReLU."""
     _check_room(x, params.kernel if params.padding == "valid" else stride)
     normalized = params.batch_normalization == "after_convolution"
     x = keras.layers.Conv2D(
@@ -162,7 +162,7 @@ def _pooling(name: str) -> "keras.layers.Layer":
 
 
 def _penalties(params: Regularization) -> dict[str, Any]:
-    """What is added to the loss for kernels, biases and outputs, as keywords of a Keras layer."""
+    """Return the regularizers of a Keras layer as keyword arguments, without those that are 0."""
     parts = {"kernel": params.kernel, "bias": params.bias, "activity": params.activity}
     penalties = {f"{name}_regularizer": _penalty(part) for name, part in parts.items()}
     return {name: penalty for name, penalty in penalties.items() if penalty}
@@ -173,7 +173,7 @@ def _penalty(params: Penalty) -> Any:
 
 
 def _kernel(penalties: dict[str, Any]) -> dict[str, Any]:
-    """The penalties of a layer without a bias, whose output is normalised anyway."""
+    """Return the kernel regularizer only, for a layer without bias before batch normalisation."""
     return {name: value for name, value in penalties.items() if name == "kernel_regularizer"}
 
 
@@ -181,6 +181,6 @@ def _check_room(x: Any, needed: int) -> None:
     if min(x.shape[1:3]) < needed:
         raise SeedlingsError(
             f"finetune.convnet: expected at least {needed} x {needed} pixels before each layer, "
-            f"found {x.shape[1]} x {x.shape[2]}; take fewer filters (blocks), or a larger "
+            f"found {x.shape[1]} x {x.shape[2]}; use fewer blocks (filters), or a larger "
             "segment.size"
         )

@@ -1,6 +1,6 @@
-"""Backbones: the networks of keras.applications, in a frozen feature extractor and trainable layers.
+"""Backbones: networks of keras.applications, cut into a feature extractor and trainable layers.
 
-Without a backbone (from scratch) the feature extractor is the preprocessing alone.
+The feature extractor is frozen. Without a backbone (from scratch), it is only the preprocessing.
 """
 
 import difflib
@@ -22,10 +22,10 @@ from seedlings.networks.runtime import keras
 class Backbone:
     """A network in two parts, cut at a layer.
 
-    The feature extractor takes images (N x height x width x 3, RGB uint8), crops them, does the
-    backbone's own preprocessing and returns the output of the cut (N x h x w x C, float32); it is
-    frozen. The trainable layers take that and return the backbone's last output; they are None if
-    the cut is the last layer.
+    The frozen feature extractor crops images (N x height x width x 3, RGB uint8), applies the
+    preprocessing of the backbone, and returns the output of the layer at the cut (N x h x w x C,
+    float32). The trainable layers map that to the last output of the backbone; they are None if the
+    cut is the last layer.
     """
 
     feature_extractor: "keras.Model"
@@ -33,7 +33,7 @@ class Backbone:
 
     @property
     def window(self) -> tuple[int, int] | None:
-        """Height and width of the centre crop inside the feature_extractor, if it has one."""
+        """Height and width of the centre crop in the feature extractor, or None."""
         for layer in self.feature_extractor.layers:
             if isinstance(layer, keras.layers.CenterCrop):
                 return layer.height, layer.width
@@ -41,10 +41,10 @@ class Backbone:
 
 
 def build(params: Extract, height: int, width: int) -> Backbone:
-    """The backbone that the parameters name, for images of height x width, with its weights.
+    """Return the backbone of the parameters with its weights, for images of height x width.
 
-    Raises SeedlingsError for an unknown backbone or layer, a layer that is no clean cut, an image
-    too small, and weights that cannot be had.
+    Raises SeedlingsError for an unknown backbone or layer, a cut that a shortcut bypasses, images
+    that are too small, and weights that cannot be loaded or downloaded.
     """
     images = keras.Input((height, width, 3), dtype="uint8", name="image")
     cropped = _crop(images, params)
@@ -64,12 +64,12 @@ def build(params: Extract, height: int, width: int) -> Backbone:
 
 
 def _crop(images: Any, params: Extract) -> Any:
-    """The images without the rows and columns that are never looked at, then their centre."""
+    """Apply `extract.cropping`, then `extract.center_crop`."""
     top, bottom, left, right = params.cropping
     height, width = images.shape[1:3]
     if top + bottom >= height or left + right >= width:
         raise SeedlingsError(
-            f"extract.cropping: expected something to be left of {height} x {width} pixels "
+            f"extract.cropping: expected less than the {height} x {width} pixels of the image "
             f"(segment.size), found {params.cropping}"
         )
     x = images
@@ -79,14 +79,14 @@ def _crop(images: Any, params: Extract) -> Any:
         if params.center_crop[0] > x.shape[1] or params.center_crop[1] > x.shape[2]:
             raise SeedlingsError(
                 f"extract.center_crop: expected at most {x.shape[1]} x {x.shape[2]} pixels "
-                f"(segment.size less extract.cropping), found {params.center_crop}"
+                f"(segment.size minus extract.cropping), found {params.center_crop}"
             )
         x = keras.layers.CenterCrop(*params.center_crop, name="center_crop")(x)
     return x
 
 
 def _colours(images: Any, params: Extract) -> Any:
-    """The images, as grey in all three channels if asked."""
+    """Return the images; with `extract.grayscale`, their mean in all three channels."""
     if not params.grayscale:
         return images
     grey = keras.ops.mean(keras.ops.cast(images, "float32"), axis=-1, keepdims=True)
@@ -94,7 +94,7 @@ def _colours(images: Any, params: Extract) -> Any:
 
 
 def _scale(images: Any, params: Extract) -> Any:
-    """What a network from scratch sees: scaled, and with one channel if grey."""
+    """Return the input of a network from scratch: scaled, and with one channel if grey."""
     x = keras.ops.cast(images, "float32")
     if params.grayscale:
         x = keras.ops.mean(x, axis=-1, keepdims=True)
@@ -108,14 +108,14 @@ def _scale(images: Any, params: Extract) -> Any:
 
 
 def save(backbone: Backbone, path: Path) -> None:
-    """Write both parts into the folder `path`."""
+    """Write both parts of a backbone into the folder `path`."""
     models.save(backbone.feature_extractor, path / "feature_extractor")
     if backbone.trainable_layers:
         models.save(backbone.trainable_layers, path / "trainable_layers")
 
 
 def load(path: Path) -> Backbone:
-    """The backbone in the folder `path`, frozen. Raises SeedlingsError where there is none."""
+    """Return the backbone in the folder `path`, frozen. Raises SeedlingsError if there is none."""
     trainable = path / "trainable_layers"
     backbone = Backbone(
         models.load(path / "feature_extractor"),
@@ -131,13 +131,13 @@ def of_model(model: "keras.Model") -> Backbone:
 
 
 def _find(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The function that makes a backbone, and the preprocessing that belongs to it."""
+    """Return the function that builds a backbone, and its preprocessing function."""
     names = [member for member in dir(keras.applications) if member[0].isupper()]
     if name not in names:
         close = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names
         raise SeedlingsError(
             f"extract.backbone: expected a network of keras.applications, found {name!r}; "
-            f"there is {', '.join(close)}"
+            f"similar names are {', '.join(close)}"
         )
     application = getattr(keras.applications, name)
     return application, importlib.import_module(application.__module__).preprocess_input
@@ -161,7 +161,7 @@ def _with_weights(
             f"the ImageNet weights of {params.backbone} could not be downloaded: {error}\n"
             "There are two ways out: download the file on a machine with a network and set "
             "extract.weights to its path and extract.checksum to its checksum; or set "
-            "extract.weights to `random`, which trains nothing in advance"
+            "extract.weights to `random`, for a backbone that is not pretrained"
         ) from error
     if params.weights not in ("imagenet", "random"):
         _load_file(backbone, params)
@@ -182,13 +182,13 @@ def _load_file(backbone: "keras.Model", params: Extract) -> None:
         downloads.verify(path, params.checksum)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # Keras only warns of layers that it leaves random
+            warnings.simplefilter("error")  # Keras only warns about layers without weights
             backbone.load_weights(path)
     except (ValueError, OSError, KeyError, UserWarning) as error:
         reason = str(error).strip().splitlines()[0]
         raise SeedlingsError(
             f"extract.weights: {path} does not hold the weights of {params.backbone} without its "
-            f"top ({reason}); the file must be a .h5 or .weights.h5 of that network"
+            f"top layers ({reason}); the file must be a .h5 or .weights.h5 file of that network"
         ) from error
 
 
@@ -198,7 +198,7 @@ def _find_layer(backbone: "keras.Model", name: str, key: str) -> "keras.layers.L
         close = difflib.get_close_matches(name, names, n=5, cutoff=0.5) or names[-8:]
         raise SeedlingsError(
             f"extract.{key}: the backbone has no layer {name!r}; "
-            f"near it, or last, are {', '.join(close)} (the last of all is {names[-1]})"
+            f"similar or last layers are {', '.join(close)} (the last of all is {names[-1]})"
         )
     return backbone.get_layer(name)
 
@@ -214,12 +214,12 @@ def _trainable_layers(
     if backbone.layers.index(cut) > backbone.layers.index(last):
         raise SeedlingsError(
             f"extract.cut: expected a layer up to {last.name} (extract.last), found {cut.name}, "
-            "which lies above it"
+            "which comes after it"
         )
     try:
         return keras.Model(cut.output, last.output, name="trainable_layers")
     except ValueError as error:
         raise SeedlingsError(
             f"extract.cut: {params.backbone} cannot be cut at {params.cut}, as a shortcut goes "
-            "around it; cut at a layer that everything passes, such as the end of a block"
+            "around it; cut at a layer without such a shortcut, for example at the end of a block"
         ) from error

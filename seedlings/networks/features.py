@@ -1,4 +1,4 @@
-"""Features: what the frozen feature_extractor makes of every image, computed once."""
+"""Features: the output of the frozen feature extractor for every image, computed once."""
 
 import math
 import sys
@@ -14,12 +14,12 @@ from seedlings.networks.runtime import keras
 
 
 def stored(path: Path) -> bool:
-    """Whether there are features: from scratch there is nothing that could be stored."""
+    """Return whether the array has features; without a backbone it is empty."""
     return store.shape(path)[0] > 0
 
 
 def store_none(feature_extractor: "keras.Model", target: Path) -> None:
-    """Write the empty array that says that nothing was computed in advance."""
+    """Write an empty array, for a model without a backbone."""
     with store.create(target, feature_extractor.output_shape[1:], np.float32):
         pass
 
@@ -27,17 +27,17 @@ def store_none(feature_extractor: "keras.Model", target: Path) -> None:
 def extract(
     feature_extractor: "keras.Model", images: Path, target: Path, *, batch_size: int, key: str
 ) -> None:
-    """Write the feature_extractor's output for all images, in their order: N x h x w x C float32.
+    """Write the feature extractor's output for all images, in order: N x h x w x C, float32.
 
-    A run that was killed resumes after its last whole batch, if `key`, a digest of everything that
-    the output depends on, is the same.
+    A run that was killed resumes after its last complete batch, if `key` is unchanged: a digest of
+    everything that the output depends on.
     """
     total = store.shape(images)[0]
     numbers = range(math.ceil(total / batch_size))
     partial = PartialResults(target, key)
     done = sum(min(batch_size, total - n * batch_size) for n in numbers if _name(n) in partial)
     if done:
-        print(f"extract: {done} of {total} images were done before, {total - done} are left")
+        print(f"extract: {done} of {total} images were done before, {total - done} remain")
         sys.stdout.flush()
     function = models.compiled(feature_extractor)
     with bar(None, "extract", unit="image", total=total, done=done) as progress:

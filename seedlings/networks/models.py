@@ -1,4 +1,4 @@
-"""Models on disk: the architecture as JSON beside the weights, the same bytes on every save."""
+"""Models on disk: the architecture as JSON, and the weights as HDF5, with reproducible bytes."""
 
 import json
 import math
@@ -17,7 +17,7 @@ _WEIGHTS = "model.weights.h5"
 
 
 def save(model: "keras.Model", path: Path) -> None:
-    """Write a model into the folder `path`, whole or not at all."""
+    """Write a model into the folder `path`, atomically."""
     with replacing(path) as scratch:
         scratch.mkdir()
         config = json.loads(model.to_json())
@@ -27,14 +27,14 @@ def save(model: "keras.Model", path: Path) -> None:
 
 
 def load(path: Path) -> "keras.Model":
-    """The model in the folder `path`. Raises SeedlingsError where there is none.
+    """Return the model in the folder `path`. Raises SeedlingsError if there is none.
 
-    Nothing is unpickled, and Keras' safe mode stays on.
+    The function loads no pickle, and uses the safe mode of Keras.
     """
     if not (path / _WEIGHTS).is_file():
         raise SeedlingsError(
             f"expected a model in {path}, found none; "
-            "run `dvc repro` to make it or `dvc pull` to fetch it"
+            "run `dvc repro` to create it or `dvc pull` to download it"
         )
     text = (path / _JSON).read_text(encoding="utf-8")
     model = keras.models.model_from_json(text)
@@ -43,14 +43,14 @@ def load(path: Path) -> "keras.Model":
 
 
 def compiled(model: "keras.Model") -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    """A model of images as one compiled function of a batch of any length."""
+    """Return the model as a compiled function from a batch of images, of any length, to outputs."""
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)]
     function = tf.function(lambda batch: model(batch, training=False), input_signature=signature)
     return lambda batch: function(batch).numpy()
 
 
 def _architecture(config: object) -> object:
-    """The configuration without object ids, which differ from process to process, and training."""
+    """Return a configuration without object ids, which differ between processes, and training."""
     if isinstance(config, dict):
         left_out = ("shared_object_id", "compile_config")
         return {k: _architecture(v) for k, v in config.items() if k not in left_out}
@@ -60,6 +60,6 @@ def _architecture(config: object) -> object:
 
 
 def sizes(model: "keras.Model") -> dict[str, int]:
-    """The number of weights, in all and those that training changes."""
+    """Return the number of all weights, and of the trainable ones."""
     trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)
     return {"weights": model.count_params(), "trainable_weights": trainable}

@@ -21,14 +21,14 @@ class Extract(Section):
 
     @property
     def from_scratch(self) -> bool:
-        """Whether there is no backbone: nothing is frozen, and nothing to compute in advance."""
+        """Whether there is no backbone, and so neither frozen layers nor stored features."""
         return self.backbone == "none"
 
     @model_validator(mode="after")
     def _own_weights_need_a_checksum(self) -> Self:
         if self.weights not in ("random", "imagenet") and self.checksum is None:
             raise ValueError(
-                "with a checksum, as weights is a file: DVC knows it by that alone "
+                "with a checksum, as weights is a file that DVC does not track "
                 "(set extract.checksum, or weights to random or imagenet)"
             )
         return self
@@ -52,7 +52,7 @@ class ConvNet(Section):
         if self.residual and self.batch_normalization == "after_pool":
             raise ValueError(
                 "batch_normalization `after_convolution` or `none` with residual blocks, which "
-                "have no pool of their own, found after_pool"
+                "have no pooling layer, found after_pool"
             )
         return self
 

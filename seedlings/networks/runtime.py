@@ -1,6 +1,6 @@
-"""The runtime: Keras on TensorFlow, started quietly and made repeatable.
+"""The runtime: imports Keras with TensorFlow without log messages, and makes runs deterministic.
 
-Whoever needs Keras imports it from here.
+All other modules import Keras from here.
 """
 
 import os
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import cv2
 
-# What TensorFlow says of processors and missing GPUs before its log can be turned down.
+# Messages of TensorFlow about CPUs and missing GPUs, before its log level can be set.
 _REMARKS = re.compile(
     r"^(WARNING: All log messages before absl|I0000 |To enable the following instructions)"
     r"|failed call to cuInit"
@@ -21,7 +21,7 @@ _REMARKS = re.compile(
 
 @contextmanager
 def _without_remarks() -> Iterator[None]:
-    """Hold back file descriptor 2, then pass on all that is not a mere remark."""
+    """Capture file descriptor 2, then print all lines but the remarks."""
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as held:
@@ -48,13 +48,13 @@ __all__ = ["keras", "prepare", "tf"]
 
 
 def prepare(seed: int, threads: int) -> None:
-    """Make what follows repeatable: seeds, deterministic operations, fixed thread counts.
+    """Make a run deterministic: set seeds, deterministic operations and numbers of threads.
 
-    Has to come before the first operation of the process. Results depend on the thread counts,
-    so they come from a parameter and not from the machine's cores.
+    Call it before the first operation of the process. Results depend on the number of threads, so
+    it is a parameter and not the number of cores.
     """
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    cv2.setNumThreads(1)  # or augmentation takes the cores from the training it is to feed
+    cv2.setNumThreads(1)  # augmentation must leave the cores to training
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(seed)

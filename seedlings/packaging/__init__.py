@@ -1,1 +1,1 @@
-"""The model bundle: the fine-tuned model with everything that precedes it."""
+"""The model bundle: the fine-tuned model with its segmentation and outputs."""

@@ -1,7 +1,7 @@
-"""The model bundle: the network with everything that precedes it and that is made of its output.
+"""The model bundle: the network, with its preprocessing and the meaning of its outputs.
 
-A bundle is a folder: the network, and `bundle.json` with the parameters of the segmentation, the names
-of the outputs, and the range that counts as in-distribution. Nothing in it is unpickled.
+A bundle is a folder with the network, and `bundle.json` with the parameters of the segmentation,
+the names of the outputs, and the in-distribution range. It contains no pickle.
 """
 
 import json
@@ -18,17 +18,17 @@ from seedlings.networks.runtime import keras
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What `bundle.json` has."""
+    """The contents of `bundle.json`."""
 
     task: str
-    outputs: list[str]  # the names of what is predicted, as Task.outputs returns them
+    outputs: list[str]  # the names that Task.outputs returns
     segment: dict[str, Any]
     tag_threshold: float
-    in_distribution: tuple[float, float]  # the range of Task.confidence
+    in_distribution: tuple[float, float]  # the lowest and the highest Task.confidence
 
 
 def write(model: "keras.Model", contents: Contents, path: Path) -> None:
-    """Write a bundle into the folder `path`."""
+    """Write a bundle, that is a network and its contents, into the folder `path`."""
     models.save(model, path)
     write_json(path / paths.BUNDLE, asdict(contents))
 
@@ -36,12 +36,12 @@ def write(model: "keras.Model", contents: Contents, path: Path) -> None:
 def read(path: Path) -> Contents:
     """Return the contents of the bundle in the folder `path`, without its network.
 
-    Raises SeedlingsError where there is none.
+    Raises SeedlingsError if there is none.
     """
     if not (path / paths.BUNDLE).is_file():
         raise SeedlingsError(
             f"expected a packaged model in {path}, found none; "
-            "run `dvc repro` to make it or `dvc pull` to fetch it"
+            "run `dvc repro` to create it or `dvc pull` to download it"
         )
     values = json.loads((path / paths.BUNDLE).read_text(encoding="utf-8"))
     return Contents(**{**values, "in_distribution": tuple(values["in_distribution"])})

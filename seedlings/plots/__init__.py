@@ -1,1 +1,1 @@
-"""Charts and image grids: they draw arrays and know nothing of plants, tasks or stages."""
+"""Charts and image grids, drawn from arrays and independent of tasks and stages."""

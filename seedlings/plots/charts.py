@@ -1,10 +1,11 @@
-"""Charts: numbers as pictures; the same numbers give the same bytes."""
+"""Charts, written as PNG; equal values give equal bytes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import AutoLocator
 from numpy.typing import NDArray
 from sklearn.metrics import (
     ConfusionMatrixDisplay,
@@ -15,13 +16,16 @@ from sklearn.metrics import (
 
 from seedlings.io.files import replacing
 
+_DARK = 0.6  # the share above which a cell of a confusion matrix needs white text
+
 
 def confusion_matrices(
     matrices: Mapping[str, NDArray[np.int64]], classes: Sequence[str], path: Path
 ) -> None:
-    """Draw confusion matrices (title: counts, rows true, columns predicted) side by side, as PNG.
+    """Draw confusion matrices side by side, as PNG.
 
-    Colours are shares of the true class, numbers are counts.
+    `matrices` maps a title to counts (classes x classes; rows are true, columns predicted). The
+    colour of a cell is the share of its true class, the number is the count.
     """
     side = 2.2 + 0.32 * len(classes)
     figure = Figure(figsize=(side * len(matrices) + 1.0, side + 0.6), layout="constrained")
@@ -32,7 +36,8 @@ def confusion_matrices(
             ax=axis, cmap="Greens", colorbar=False, im_kw={"vmin": 0.0, "vmax": 1.0}
         )
         for (row, column), text in np.ndenumerate(shown.text_):
-            text.set(text=str(counts[row, column] or ""), fontsize=8)
+            colour = "white" if shares[row, column] > _DARK else "black"
+            text.set(text=str(counts[row, column] or ""), color=colour, fontsize=8)
         axis.tick_params(axis="x", labelrotation=90)
         axis.tick_params(labelsize=8)
         axis.set(xlabel="predicted", ylabel="")
@@ -42,7 +47,10 @@ def confusion_matrices(
 
 
 def curves(values: Mapping[str, Sequence[float]], metric: str, path: Path) -> None:
-    """Loss and a metric by epoch, training and validation, as PNG."""
+    """Draw the loss and a metric per epoch, of training and validation, as PNG.
+
+    `values` has the keys `loss` and `metric`, and both with the prefix `val_`.
+    """
     figure = Figure(figsize=(9.0, 3.4), layout="constrained")
     for axis, name in zip(figure.subplots(1, 2), ("loss", metric), strict=True):
         for key, label in ((name, "training"), (f"val_{name}", "validation")):
@@ -58,10 +66,10 @@ def reliability(
     models: Mapping[str, tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.integer]]],
     path: Path,
 ) -> None:
-    """Draw reliability diagrams, one a model, as PNG.
+    """Draw the reliability diagram of each model, side by side, as PNG.
 
-    Each model has the mean confidence, the accuracy and the count of its bins. The area of a dot is
-    the share of the predictions in its bin.
+    `models` maps a name to the mean confidence (0..1), the accuracy (0..1) and the count of each
+    bin. The area of a point is proportional to the count of its bin.
     """
     figure = Figure(figsize=(4.2 * len(models), 4.2), layout="constrained")
     axes = figure.subplots(1, len(models), squeeze=False, sharex=True, sharey=True)[0]
@@ -81,19 +89,22 @@ def reliability(
 def roc_pr_curves(
     truth: NDArray[np.bool_], scores: Mapping[str, NDArray[np.floating]], path: Path
 ) -> None:
-    """Draw the ROC and precision-recall curves of each model's scores (N) for labels (N), as PNG."""
+    """Draw the ROC and precision-recall curves of all models over all thresholds, as PNG.
+
+    `truth` has N labels; `scores` maps the name of a model to N scores.
+    """
     figure = Figure(figsize=(9.0, 4.2), layout="constrained")
     roc, precision_recall = figure.subplots(1, 2)
     for name, values in scores.items():
         RocCurveDisplay.from_predictions(truth, values, name=name, ax=roc)
         PrecisionRecallDisplay.from_predictions(truth, values, name=name, ax=precision_recall)
     roc.plot([0, 1], [0, 1], color="black", linewidth=0.8)
-    for axis, title, x, y in (
-        (roc, "ROC", "false positive rate", "true positive rate"),
-        (precision_recall, "precision and recall", "recall", "precision"),
+    for axis, title, x, y, place in (
+        (roc, "ROC", "false positive rate", "true positive rate", "lower right"),
+        (precision_recall, "precision and recall", "recall", "precision", "lower left"),
     ):
         axis.set(title=title, xlabel=x, ylabel=y, ylim=(0.0, 1.02), aspect="auto")
-        axis.legend()
+        axis.legend(loc=place)
         axis.grid(alpha=0.3)
     _save(figure, path)
 
@@ -101,7 +112,10 @@ def roc_pr_curves(
 def predicted_against_true(
     predicted: Mapping[str, NDArray[np.floating]], truth: NDArray[np.floating], path: Path
 ) -> None:
-    """Draw each model's numbers (N) over the true ones (N), side by side, as PNG."""
+    """Draw the true values (N) against the predicted values (N) of each model, as PNG.
+
+    `predicted` maps the name of a model to its values; the models are side by side.
+    """
     figure = Figure(figsize=(4.2 * len(predicted), 4.2), layout="constrained")
     axes = figure.subplots(1, len(predicted), squeeze=False, sharex=True, sharey=True)[0]
     for axis, (name, values) in zip(axes, predicted.items(), strict=True):
@@ -110,6 +124,9 @@ def predicted_against_true(
         )
         axis.set_title(f"{name}: mean absolute error {np.abs(values - truth).mean():.4g}")
         axis.set(xlabel="predicted", ylabel="")
+        axis.set_aspect("equal", adjustable="box")  # shared axes require "box"
+        axis.xaxis.set_major_locator(AutoLocator())
+        axis.yaxis.set_major_locator(AutoLocator())
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("true")
     _save(figure, path)
@@ -118,7 +135,11 @@ def predicted_against_true(
 def bars(
     columns: Mapping[str, Sequence[float]], names: Sequence[str], title: str, path: Path
 ) -> None:
-    """A bar for each name and column, values from 0 to 1, as PNG."""
+    """Draw a horizontal bar for each name and column, as PNG.
+
+    `columns` maps a label of the legend to values (0..1), one for each of `names`; `title` is the
+    label of the x axis.
+    """
     figure = Figure(figsize=(7.0, 1.2 + 0.4 * len(names)), layout="constrained")
     axis = figure.subplots()
     height = 0.8 / len(columns)

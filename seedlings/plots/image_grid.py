@@ -26,7 +26,7 @@ _LINE = 16
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A picture (RGB uint8, any size) and the lines that stand under it."""
+    """An image (RGB uint8, any size) and the lines of text below it."""
 
     image: Image
     caption: str = ""
@@ -34,14 +34,14 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Tiles that belong together, under a title."""
+    """Tiles side by side, below a title."""
 
     title: str
     tiles: list[Tile] = field(default_factory=list)
 
 
 def draw(rows: Sequence[Row], tile: int = TILE) -> Image:
-    """Return the grid as one RGB uint8 image; every tile is fitted into tile x tile pixels."""
+    """Return the grid as one RGB uint8 image; each image is fitted into tile x tile pixels."""
     columns = max([1, *(len(row.tiles) for row in rows)])
     width = _MARGIN + columns * (tile + _MARGIN)
     font = _font()
@@ -65,13 +65,13 @@ def draw(rows: Sequence[Row], tile: int = TILE) -> Image:
 
 
 def write(grid: Image, path: Path) -> None:
-    """Write a grid as PNG; the same grid gives the same bytes."""
+    """Write a grid (RGB uint8) as PNG; equal grids give equal bytes."""
     with replacing(path) as scratch:
         scratch.write_bytes(images.encode_png(grid))
 
 
 def fit(image: Image, tile: int = TILE) -> Image:
-    """The image in a square of tile x tile pixels, its proportions kept, the rest white."""
+    """Return the image resized to fit tile x tile pixels, with its aspect ratio, on white."""
     scale = tile / max(image.shape[:2])
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
     fitted = np.full((tile, tile, 3), _PAPER[0], np.uint8)
@@ -97,6 +97,6 @@ def _shorten(line: str, tile: int, font: ImageFont.FreeTypeFont) -> str:
 
 
 def _font() -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib and has the letters of most languages."""
+    """Return DejaVu Sans, which matplotlib includes and which has the letters of most languages."""
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
     return ImageFont.truetype(str(path), _TEXT)

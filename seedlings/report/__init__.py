@@ -1,1 +1,1 @@
-"""The report: stand-alone HTML pages, summaries and the diagram of the pipeline."""
+"""Report: self-contained HTML pages, summaries and the diagram of the pipeline."""

@@ -1,4 +1,4 @@
-"""Diagrams: the stages of a pipeline as boxes in rows, with arrows between them."""
+"""Diagrams: the layout of a dependency graph as boxes in rows, with arrows between them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _ROW = 58
 
 @dataclass(frozen=True, slots=True)
 class Diagram:
-    """Boxes by their names, each with its centre, and arrows as (x1, y1, x2, y2), in pixels."""
+    """The centre (x, y) of each box, by name, and the arrows (x1, y1, x2, y2), in pixels."""
 
     height: int
     boxes: dict[str, tuple[int, int]]
@@ -20,10 +20,11 @@ class Diagram:
 
 
 def draw(needs: Mapping[str, set[str]]) -> Diagram:
-    """A diagram of what needs what: each box one row below the lowest box that it needs.
+    """Return the diagram of a pipeline; a box is one row below the lowest box that it depends on.
 
-    `needs` names, for each stage in the pipeline's order, the earlier stages that it reads from.
-    Arrows that others imply are left out.
+    `needs` maps each stage, in the order of the pipeline, to the earlier stages that it reads from.
+    The arrows are the transitive reduction of the graph: an arrow from A to C is omitted if the
+    arrows from A to B and from B to C exist.
     """
     rows: dict[str, int] = {}
     for name, above in needs.items():
@@ -42,7 +43,7 @@ def draw(needs: Mapping[str, set[str]]) -> Diagram:
 
 
 def _direct(needs: Mapping[str, set[str]]) -> dict[str, set[str]]:
-    """Return for each what it needs directly: the transitive reduction of the graph."""
+    """Return the transitive reduction of the graph: the direct dependencies of each stage."""
     graph = nx.DiGraph([(name, other) for name, others in needs.items() for other in others])
     graph.add_nodes_from(needs)
     reduced = nx.transitive_reduction(graph)

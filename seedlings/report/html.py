@@ -1,4 +1,4 @@
-"""Pages: HTML files that stand alone, with their pictures and styles inside."""
+"""HTML pages: files from templates, with embedded images and styles."""
 
 import base64
 import io
@@ -14,14 +14,18 @@ from seedlings.io.files import replacing
 from seedlings.plots.image_grid import Image
 
 _QUALITIES = (85, 70, 50, 30)
-_SIDE = 4096  # pixels; browsers show no more on a phone
+_SIDE = 4096  # pixels; browsers on phones do not show larger images
 _BASE64 = 4 / 3
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write(template: Path, values: Mapping[str, Any], path: Path) -> None:
-    """Fill a template, which may extend `page.html`, and write it to `path`."""
+    """Write a template, filled with `values`, to `path`.
+
+    The template may extend `page.html`. HTML in the values is escaped. Raises
+    jinja2.UndefinedError if the template uses a name that `values` does not have.
+    """
     templates = Environment(
         loader=FileSystemLoader([template.parent, TEMPLATES]),
         autoescape=True,
@@ -35,16 +39,17 @@ def write(template: Path, values: Mapping[str, Any], path: Path) -> None:
 
 
 def embed(pictures: Sequence[Path], megabytes: float) -> dict[str, str]:
-    """Each picture, by its path, as a data address (WebP), all of them within `megabytes`.
+    """Return each image as a data URL (WebP), by path; together they have at most `megabytes`.
 
-    Those that would take more than their share are made coarser, then smaller.
+    Every image has the same limit. An image above the limit is encoded at a lower quality, then
+    reduced in size.
     """
     share = int(megabytes * 1e6 / _BASE64 / max(len(pictures), 1))
     return {path.as_posix(): data_address(images.read(path), share) for path in pictures}
 
 
 def data_address(picture: Image, most: int = 1_000_000) -> str:
-    """A picture (RGB uint8) as a data address of at most `most` bytes before its base64."""
+    """Return an image (RGB uint8) as a data URL of at most `most` bytes before base64."""
     return "data:image/webp;base64," + base64.b64encode(_webp(picture, most)).decode()
 
 

@@ -1,4 +1,4 @@
-"""The page of the report: the results of all stages."""
+"""The page of the report, with the results of all stages."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,11 +23,11 @@ STAGES = (
     "explain",
 )
 _PAIRS = 8
-_MEGABYTES = 4.0  # of pictures: the page is to be mailed
+_MEGABYTES = 4.0  # of images, so that the page can be sent by e-mail
 
 
 def write(path: Path, params: Report) -> None:
-    """Write the page from what the stages before it left among their outputs."""
+    """Write the page to `path`, from the records and the reports of the earlier stages."""
     found = {stage: records.read(paths.record(stage)) for stage in STAGES}
     needs = {stage: set(record.reads) for stage, record in found.items()}
     metrics = found["evaluate"].metrics
@@ -55,7 +55,7 @@ def write(path: Path, params: Report) -> None:
 
 
 def _without_crossing(metrics: Mapping[str, float]) -> dict[str, Any]:
-    """Return the metrics without crossing duplicates; empty where there are none."""
+    """Return the template values without crossing duplicates; empty if no duplicates cross."""
     rest = summaries.without_crossing(metrics)
     return {
         "without_crossing": rest,
@@ -65,7 +65,7 @@ def _without_crossing(metrics: Mapping[str, float]) -> dict[str, Any]:
 
 
 def _details() -> pd.DataFrame:
-    """The fine-tuned model's numbers of each class, tag or range of values, the worst first."""
+    """Return the fine-tuned model's metrics by class, tag or range, from worst to best."""
     table = pd.read_csv(
         paths.report("evaluate") / "finetuned_classes.csv",
         dtype={"label": str, "range": str},
@@ -76,7 +76,7 @@ def _details() -> pd.DataFrame:
 
 
 def _pairs() -> list[tuple[str, str, int]]:
-    """Return the most frequent confusions of the fine-tuned model: true, predicted, count."""
+    """Return the most frequent confusions of the fine-tuned model as (true, predicted, count)."""
     table = pd.read_csv(
         paths.report("evaluate") / "confusion.csv", dtype=str, keep_default_na=False
     )
@@ -93,7 +93,7 @@ def _activations(metrics: Mapping[str, float]) -> list[tuple[str, float, float]]
 
 
 def _parameters(found: Mapping[str, Record]) -> dict[str, dict[str, Any]]:
-    """Every parameter under its section."""
+    """Return the parameters of all stages by section; `all` has those without a section."""
     sections: dict[str, dict[str, Any]] = {}
     for record in found.values():
         for key, value in record.params.items():

@@ -1,4 +1,4 @@
-"""Summaries: the metrics of all models side by side."""
+"""Summaries: the metrics of all models, side by side."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,21 +10,21 @@ _ENDS = {"low": "from", "high": "to"}
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One metric of every model; None for a model that does not have it."""
+    """One metric of all models; the value of a model without this metric is None."""
 
     metric: str
     title: str
-    is_end: bool  # whether it is an end of the interval of the metric above
+    is_end: bool  # whether it is a bound of the interval of the metric above
     values: tuple[float | None, ...]
 
 
 def models(metrics: Mapping[str, float]) -> list[str]:
-    """The models that `name/metric` speak of, the simplest first."""
+    """Return the names of the models in `name/metric`, from the simplest to the most complex."""
     return [name for name in _MODELS if any(key.startswith(f"{name}/") for key in metrics)]
 
 
 def lines(metrics: Mapping[str, float]) -> list[Line]:
-    """A line for each metric of the fine-tuned model, a value for each of `models`."""
+    """Return a line for each metric of the fine-tuned model, with a value for each of `models`."""
     columns = models(metrics)
     names = dict.fromkeys(key.partition("/")[2] for key in metrics if key.startswith("finetuned/"))
     return [
@@ -41,22 +41,22 @@ def lines(metrics: Mapping[str, float]) -> list[Line]:
 def without_crossing(metrics: Mapping[str, float]) -> dict[str, float]:
     """Return the metrics on the test images without duplicates in another split.
 
-    Empty where no group of duplicates crosses the splits.
+    The result is empty if no group of duplicates crosses the splits.
     """
     prefix = "without_crossing/"
     return {k.removeprefix(prefix): v for k, v in metrics.items() if k.startswith(prefix)}
 
 
 def title(metric: str) -> str:
-    """A metric's name for people: `macro_f1` is `macro F1`; the ends of an interval, `from`."""
+    """Return the displayed name of a metric: "macro F1" for `macro_f1`, "from" for `f1_low`."""
     words = [word.upper() if word in _CAPITALS else word for word in metric.split("_")]
     return _ENDS.get(words[-1], " ".join(words))
 
 
 def comparison(metrics: Mapping[str, float]) -> str:
-    """Whether the fine-tuned model beats the baseline, in a sentence."""
+    """Return the result of the paired test of the fine-tuned model and the baseline, as text."""
     if "mcnemar/p_value" not in metrics:
-        return f"Wilcoxon's signed-rank test of both models: p = {metrics['wilcoxon/p_value']:.2g}"
+        return f"Wilcoxon signed-rank test of the two models: p = {metrics['wilcoxon/p_value']:.2g}"
     return (
         f"McNemar's test: {metrics['mcnemar/only_finetuned_right']:.0f} images only the "
         f"fine-tuned model got right, {metrics['mcnemar/only_baseline_right']:.0f} only the "

@@ -1,1 +1,1 @@
-"""Foreground masks and the images without their background."""
+"""Segmentation: foreground masks, and images without their background."""

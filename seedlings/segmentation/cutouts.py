@@ -1,4 +1,4 @@
-"""Cut-outs: every image decoded, resized and cut out of its background, once, into one array."""
+"""Cut-outs: images decoded, resized and without their background, in one array."""
 
 import sys
 from pathlib import Path
@@ -19,7 +19,7 @@ _SHOWN = 10
 
 
 def make(raw: Path, table: pd.DataFrame, params: Segment, target: Path) -> NDArray[np.float64]:
-    """Write the cut-outs of all rows, in their order; returns each one's share of foreground.
+    """Write the cut-outs of all rows, in order; return the share (0..1) of foreground of each.
 
     The array at `target` is N x height x width x 3, RGB uint8.
     """
@@ -40,12 +40,12 @@ def make(raw: Path, table: pd.DataFrame, params: Segment, target: Path) -> NDArr
 
 
 def one(image: NDArray[np.uint8], params: Segment) -> NDArray[np.uint8]:
-    """One cut-out: what every network here sees of an image (RGB uint8, any size)."""
+    """Return the cut-out of an image (RGB uint8, any size), which is the input of the models."""
     return with_share(image, params)[0]
 
 
 def with_share(image: NDArray[np.uint8], params: Segment) -> tuple[NDArray[np.uint8], float]:
-    """A cut-out, as `one` gives it, and its share (0..1) of foreground."""
+    """Return the cut-out of an image, and its share (0..1) of foreground; see `one`."""
     resized = images.resize(image, *params.size)
     cut_out = masks.METHODS[params.method].cut_out(resized)
     share = masks.foreground(masks.kept(cut_out))
@@ -53,26 +53,27 @@ def with_share(image: NDArray[np.uint8], params: Segment) -> tuple[NDArray[np.ui
 
 
 def summarize(shares: NDArray[np.float64]) -> dict[str, float]:
-    """The smallest, the median and the greatest share of foreground."""
+    """Return the minimum, the median and the maximum share of foreground."""
     low, middle, high = np.quantile(shares, [0.0, 0.5, 1.0])
     return {"foreground_min": low, "foreground_median": middle, "foreground_max": high}
 
 
 def shares_table(table: pd.DataFrame, shares: NDArray[np.float64]) -> pd.DataFrame:
-    """The share of foreground beside the path and label of each image."""
+    """Return a table of the path, the label and the share of foreground of each image."""
     return table[["path", "label"]].assign(foreground=shares.round(6))
 
 
 def name_empty(table: pd.DataFrame, shares: NDArray[np.float64], params: Segment) -> list[str]:
-    """The paths of the images of which next to nothing is left; the first of them are printed.
+    """Return the paths of the images with empty masks, and print the first of them.
 
-    Raises SeedlingsError where that is all of them.
+    A mask is empty if its share of foreground is below `params.empty_below`. Raises SeedlingsError
+    if all masks are empty.
     """
     empty = table.loc[shares < params.empty_below, "path"].tolist()
     if len(empty) == len(table):
         raise SeedlingsError(
-            f"segment.method {params.method} finds no plant in any image; "
-            "for pictures of something else use `none`"
+            f"segment.method {params.method} finds no foreground in any image; "
+            "for images without plants use `none`"
         )
     if empty:
         more = f"\n  and {len(empty) - _SHOWN} more" if len(empty) > _SHOWN else ""

@@ -1,4 +1,4 @@
-"""Figures of the segmentation: images before and after."""
+"""Figures of the segmentation: images before and after it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,13 +27,13 @@ def before_and_after(
     shares: NDArray[np.float64],
     path: Path,
 ) -> None:
-    """Draw some images of every class, each beside its cut-out, with the share of foreground."""
+    """Draw images of each class, each beside its cut-out with the share of foreground."""
     rows = []
     for name, places in task.groups(table["label"]):
         tiles = []
         for place in places[np.linspace(0, len(places) - 1, _PER_CLASS).astype(int)]:
             tiles.append(Tile(image_grid.fit(images.read(raw / table["path"].iloc[place]))))
             cutout = store.read(cutouts, place, place + 1)[0]
-            tiles.append(Tile(cutout, f"{shares[place]:.1%} plant"))
+            tiles.append(Tile(cutout, f"{shares[place]:.1%} foreground"))
         rows.append(Row(name, tiles))
     image_grid.write(image_grid.draw(rows), path)

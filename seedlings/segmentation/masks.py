@@ -1,6 +1,6 @@
-"""Masks: which pixels are plant, and the picture with everything else taken away.
+"""Masks: methods that separate the plant from the background.
 
-A further method is one more subclass of `Method` and one more line in `METHODS`.
+To add a method, add a subclass of `Method` and an entry in `METHODS`.
 """
 
 from abc import ABC, abstractmethod
@@ -15,49 +15,49 @@ Mask = NDArray[np.bool_]
 
 
 class Method(ABC):
-    """A way to tell plant from background."""
+    """A segmentation method."""
 
     @abstractmethod
     def mask(self, image: Image) -> Mask:
-        """H x W, True on the plant, of an H x W x 3 RGB uint8 image."""
+        """Return the mask (H x W, True for the plant) of an image (H x W x 3, RGB uint8)."""
 
     def cut_out(self, image: Image) -> Image:
-        """The image with its background set to 0; same shape and dtype."""
+        """Return the image with its background set to 0; same shape and dtype."""
         return cv2.copyTo(image, self.mask(image).view(np.uint8))
 
 
 class ExcessGreen(Method):
     """Excess green, 2G - R - B, above Otsu's threshold.
 
-    The index of Woebbecke et al. (1995, Trans. ASAE 38(1)), here on the plain colour values:
-    dividing by R + G + B first, as they do, makes noise of dark soil as green as a leaf. Negative
-    values count as 0. The threshold is Otsu's (1979, IEEE Trans. SMC 9(1)).
+    The index is that of Woebbecke et al. (1995, Trans. ASAE 38(1)), on the colour values without
+    division by R + G + B, because the division amplifies the noise of dark soil. Negative values
+    are set to 0. The threshold is that of Otsu (1979, IEEE Trans. SMC 9(1)).
     """
 
     def mask(self, image: Image) -> Mask:
-        """Where the index is above its own threshold."""
+        """Return the mask of the pixels whose index is above the threshold."""
         weights = np.array([[-1.0, 2.0, -1.0]], np.float32)
         green = cv2.transform(image, weights)  # saturates to 0..255
         return cv2.threshold(green, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1].view(np.bool_)
 
 
 class ColorDistance(Method):
-    """The chapter's method: near one of four greens, then a median blur of 9.
+    """Riemersma's colour distance to one of four greens, then a median blur of 9 x 9.
 
     The distance is the low-cost approximation of CIELUV by T. Riemersma (CompuPhase), squared and
-    in whole numbers. It depends on the colour alone, so it is computed once for every colour.
+    in integers. It depends only on the colour, so it is computed once for each of the 2^24 colours.
     """
 
     GREENS = ((71, 86, 38, 1600), (65, 79, 19, 1600), (95, 106, 56, 1600), (56, 63, 43, 500))
     BLUR = 9
 
     def mask(self, image: Image) -> Mask:
-        """Where the colour is near one of the greens."""
+        """Return the mask of the pixels whose colour is near one of the greens."""
         packed = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA).view("<u4")[:, :, 0]
         return _near_greens().take(packed & 0xFFFFFF)
 
     def cut_out(self, image: Image) -> Image:
-        """The image with its background at 0, then blurred; what is thin is lost."""
+        """Return the image with its background set to 0, then blurred, which removes thin parts."""
         mask = self.mask(image)
         plant = cv2.copyTo(image, mask.view(np.uint8))
         result = np.zeros_like(image)
@@ -70,10 +70,10 @@ class ColorDistance(Method):
         return result
 
     def _survivors(self, mask: Mask) -> list[tuple[int, int, int, int]]:
-        """Boxes (left, top, width, height) outside of which the median blur leaves 0.
+        """Return boxes (left, top, width, height) outside of which the median blur returns 0.
 
-        A median is 0 wherever most of its window is, and most of most pictures is background:
-        blurring the rest alone takes a third of the time.
+        The median is 0 if most of its window is 0. Most pixels are background, and the blur of only
+        these boxes takes a third of the time.
         """
         window = (self.BLUR, self.BLUR)
         count = cv2.boxFilter(
@@ -85,10 +85,10 @@ class ColorDistance(Method):
 
 
 class Whole(Method):
-    """No segmentation: every pixel counts as plant."""
+    """No segmentation: every pixel is foreground."""
 
     def mask(self, image: Image) -> Mask:
-        """Everything."""
+        """Return a mask that is True everywhere."""
         return np.ones(image.shape[:2], np.bool_)
 
 
@@ -100,20 +100,20 @@ METHODS: dict[str, Method] = {
 
 
 def kept(cut_out: Image) -> Mask:
-    """H x W, True where a cut-out kept its pixel: where that is not black."""
+    """Return the mask (H x W) of a cut-out: True for the pixels that are not black."""
     return np.bitwise_or.reduce(cut_out, axis=2) > 0
 
 
 def foreground(mask: Mask) -> float:
-    """The share (0..1) of pixels that are plant."""
+    """Return the share (0..1) of the pixels in the mask."""
     return cv2.countNonZero(mask.view(np.uint8)) / mask.size
 
 
 def with_background(image: Image, cut_out: Image, background: str) -> Image:
-    """The cut-out with its background as asked: `black`, `mean` or `dimmed`.
+    """Return the cut-out with the background `black`, `mean` or `dimmed`; same shape and dtype.
 
-    `mean` is one colour, the mean of the background; `dimmed` has a third of its brightness, so
-    that what the mask missed can still be seen.
+    `mean` is the mean colour of the background; `dimmed` is the background with a third of its
+    brightness, so that parts that the mask missed remain visible.
     """
     plant = kept(cut_out)
     match background:
@@ -132,7 +132,7 @@ def _mean(image: Image, mask: Mask) -> Image:
 
 @cache
 def _near_greens() -> Mask:
-    """For each of the 2^24 colours, at B << 16 | G << 8 | R: is it near one of the greens?"""
+    """Return for each of the 2^24 colours, at B << 16 | G << 8 | R, whether it is near a green."""
     near = np.zeros((256, 256, 256), np.bool_)
     value = np.arange(256)
     for red, green, blue, limit in ColorDistance.GREENS:
@@ -140,7 +140,7 @@ def _near_greens() -> Mask:
         by_red = (512 + mean) * (value - red) ** 2 >> 8
         by_green = 4 * (value - green) ** 2
         by_blue_red = (767 - mean)[None, :] * (value - blue)[:, None] ** 2 >> 8
-        # Only a small box of colours around each green can be near it.
+        # Only colours in a small box around a green can be near it; the others need no distance.
         reds = np.flatnonzero(by_red <= limit)
         greens = np.flatnonzero(by_green <= limit)
         distance = (by_blue_red + by_red)[:, None, reds] + by_green[None, greens, None]

@@ -1,1 +1,1 @@
-"""Predictions of a packaged model: on files, over HTTP and in the demo."""
+"""Serving: the predictions of a packaged model for files, over HTTP and in the demo."""

@@ -1,4 +1,4 @@
-"""The demo: a page for a browser on which a picture is dropped, and the model's answer seen."""
+"""The demo: a Streamlit page that shows the prediction for an uploaded image."""
 
 import re
 from collections.abc import Mapping
@@ -20,11 +20,15 @@ _TILE = 480
 
 
 def show(package: Path) -> None:
-    """Draw the page for the packaged model in a folder; Streamlit calls this for every change."""
+    """Draw the page for the packaged model in the folder `package`.
+
+    Streamlit calls this function after each interaction with the page. Raises SeedlingsError if the
+    folder has no bundle.
+    """
     st.set_page_config(page_title="Seedlings")
     st.title("Seedlings", anchor=False)
     predictor, explainer = _loaded(str(package))
-    file = st.file_uploader("A picture")
+    file = st.file_uploader("Image")
     if file is None:
         return
     try:
@@ -48,10 +52,10 @@ def _loaded(package: str) -> tuple[Predictor, Explainer]:
 
 def _answer(row: pd.Series) -> None:
     said = row["prediction"]
-    text = f"{said:.4g}" if isinstance(said, float) else said or "none of the tags"
+    text = f"{said:.4g}" if isinstance(said, float) else said or "no tags"
     st.header(_plain(text), anchor=False)
     if row["out_of_distribution"]:
-        st.warning(_plain(f"Out-of-distribution: {row['unlike']}"))
+        st.warning(_plain(f"Out-of-distribution: {row['out_of_distribution']}"))
 
 
 def _probabilities(probabilities: Mapping[str, float]) -> None:
@@ -66,14 +70,14 @@ def _pictures(image: images.Image, predictor: Predictor, explainer: Explainer) -
     cut_out = predictor.cut_out(image)
     heat = saliency.overlay(cut_out, explainer.grad_cam(cut_out))
     shown = [
-        ("The picture", image_grid.fit(image, _TILE)),
-        ("What the model sees of it", cut_out),
-        ("Where the answer comes from (Grad-CAM)", heat),
+        ("Image", image_grid.fit(image, _TILE)),
+        ("Input of the network", cut_out),
+        ("Grad-CAM of the prediction", heat),
     ]
     for column, (caption, picture) in zip(st.columns(len(shown)), shown, strict=True):
         column.image(picture, caption=caption, width="stretch", output_format="PNG")
 
 
 def _plain(text: str) -> str:
-    """A text that Streamlit shows as it is, though it reads Markdown."""
+    """Return a text with all punctuation escaped, because Streamlit interprets Markdown."""
     return re.sub(r"([^\w\s]|_)", r"\\\1", text)

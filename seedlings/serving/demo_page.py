@@ -1,4 +1,4 @@
-"""What `seedlings demo` gives to Streamlit: the page for the package that the command names."""
+"""The script that `seedlings demo` runs in Streamlit; its argument is the folder of the bundle."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Predictions: what a packaged model answers for files and folders of images."""
+"""Predictions of a packaged model for files and folders of images."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -17,10 +17,11 @@ _BATCH = 32
 
 
 def of_files(predictor: Predictor, paths: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
-    """A row for each image at or below some paths, and why other files there have none.
+    """Return a table with a row for each image, and a message for each file that is skipped.
 
-    Columns: `path` (what of it is not UTF-8 is escaped), then those of Predictor.answer. Images are
-    read in batches. Raises SeedlingsError where a path is not there, or nothing is.
+    `paths` are files and folders; all files below a folder are read, in batches. The columns are
+    `path`, in which bytes that are not UTF-8 are escaped, and the columns of Predictor.answer.
+    Raises SeedlingsError if a path does not exist or if there are no files.
     """
     parts: list[pd.DataFrame] = []
     bad: list[str] = []
@@ -40,7 +41,10 @@ def of_files(predictor: Predictor, paths: Sequence[Path]) -> tuple[pd.DataFrame,
 
 
 def text(table: pd.DataFrame, form: str | None) -> str:
-    """The table for people, or as `json` or `csv`."""
+    """Return the table in the format `json` or `csv`, or as aligned columns if `form` is None.
+
+    A CSV has one column for each class or tag; aligned columns have no `probabilities`.
+    """
     if form == "json":
         return table.to_json(orient="records", indent=2, force_ascii=False) + "\n"
     flat = table.drop(columns="probabilities", errors="ignore")
@@ -53,9 +57,9 @@ def text(table: pd.DataFrame, form: str | None) -> str:
 
 
 def _files(path: Path, bad: list[str]) -> Iterator[Path]:
-    """A file itself; of a folder every file below it, sorted, without what systems leave behind.
+    """Yield `path` if it is a file, or else all files below it, sorted, without system files.
 
-    Folders that are not entered are added to `bad`.
+    Adds a message to `bad` for each folder that is skipped.
     """
     if not path.is_dir():
         if not path.exists():
@@ -63,7 +67,7 @@ def _files(path: Path, bad: list[str]) -> Iterator[Path]:
         yield path
         return
     for found in (path, *sorted(path.rglob("*"))):
-        if not os.path.isdir(found):  # noqa: PTH112 - Path's raises below what may but be listed
+        if not os.path.isdir(found):  # noqa: PTH112 - Path.is_dir raises PermissionError here
             if not is_leftover(PurePosixPath(found.relative_to(path))):
                 yield found
         elif found.is_symlink() and found != path:
@@ -73,7 +77,7 @@ def _files(path: Path, bad: list[str]) -> Iterator[Path]:
 
 
 def _decoded(batch: Sequence[Path], bad: list[str]) -> Iterator[tuple[Path, images.Image]]:
-    """The images among some files; why others are none is added to `bad`."""
+    """Yield each image with its path; adds a message to `bad` for each file that is skipped."""
     for path in batch:
         try:
             yield path, images.read(path)
@@ -84,5 +88,5 @@ def _decoded(batch: Sequence[Path], bad: list[str]) -> Iterator[tuple[Path, imag
 
 
 def _printable(text: object) -> str:
-    """A path or what is said of one, with an escape for what of a name is not UTF-8."""
+    """Return a path or a message as text, in which bytes that are not UTF-8 are escaped."""
     return str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

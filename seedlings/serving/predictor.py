@@ -1,4 +1,4 @@
-"""The predictor: answers of a packaged model for decoded images."""
+"""The predictor: the predictions of a packaged model for decoded images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,9 +20,9 @@ Outputs = NDArray[np.float32]
 
 
 class Predictor:
-    """Returns for images the answers of the bundle in a folder.
+    """Predicts images with the bundle in a folder.
 
-    Raises SeedlingsError where there is no bundle in the folder.
+    Raises SeedlingsError if the folder has no bundle.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,11 +32,11 @@ class Predictor:
         self._network = models.compiled(models.load(path))
 
     def answer(self, images: Sequence[Image]) -> pd.DataFrame:
-        """Return a row for each image (RGB uint8, any size).
+        """Return a table with a row for each image (RGB uint8, any size).
 
-        Columns: `prediction`, a class, tags with a space between them, or a number; for a class
-        `probability`; for classes and tags `probabilities` by name; `out_of_distribution`, the
-        reason why the image is out-of-distribution, or "".
+        The column `prediction` has a class, tags separated by spaces, or a number. Classes also
+        have `probability`; classes and tags have `probabilities`, by name. `out_of_distribution`
+        is the reason why an image is out-of-distribution, or "".
         """
         cut_out, shares = zip(*(cutouts.with_share(i, self._segment) for i in images), strict=True)
         outputs = self.run(np.stack(cut_out))
@@ -49,11 +49,11 @@ class Predictor:
         return pd.DataFrame({**answers, "out_of_distribution": reasons})
 
     def cut_out(self, image: Image) -> Image:
-        """Return the input of the network for an image (RGB uint8, any size)."""
+        """Return the network's input (H x W x 3, RGB uint8) for an image (RGB uint8, any size)."""
         return cutouts.one(image, self._segment)
 
     def run(self, batch: NDArray[np.uint8]) -> Outputs:
-        """Return the network's outputs for cut-outs: N x height x width x 3 to N x units."""
+        """Return the network's outputs (N x units) for cut-outs (N x H x W x 3, RGB uint8)."""
         parts = (batch[start : start + _BATCH] for start in range(0, len(batch), _BATCH))
         return np.concatenate([self._network(part) for part in parts])
 
@@ -61,7 +61,7 @@ class Predictor:
         low, high = self.contents.in_distribution
         what = "confidence" if self.task.has_probabilities else "value"
         if share < self._segment.empty_below:
-            return f"no plant: {share:.2%} of the image is foreground"
+            return f"empty mask: {share:.2%} of the image is foreground"
         if value < low:
             return (
                 f"{what} {value:.3g} is below {low:.3g}, the low end of the in-distribution range"

@@ -1,1 +1,1 @@
-"""MLflow as a view of DVC: runs, revisions, comparisons, the registry, sharing, verification."""
+"""MLflow as a view of DVC: run logger, sync, comparisons, registry, sharing, verification."""

@@ -1,4 +1,4 @@
-"""Tracking: the runs in MLflow. The one module that imports it."""
+"""MLflow client: reads and writes runs. No other module imports MLflow."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ from seedlings.tasks import TASKS
 from seedlings.tracking import views
 from seedlings.tracking.tags import CHAMPION, EXPERIMENT, PARENT, SERVED_WITH, Run
 
-# Before MLflow is imported: no server may hold a stage up for long, unless the user says so.
+# MLflow reads these when it is imported. A slow server must not delay a stage for long.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -39,33 +39,33 @@ for _name in ("mlflow", "alembic"):
 
 
 def uri() -> str:
-    """The tracking server: MLFLOW_TRACKING_URI, else a SQLite file at the project's root."""
+    """Return the tracking URI: MLFLOW_TRACKING_URI, else a SQLite file in the project's root."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.home() / 'mlflow.db'}"
 
 
 @contextmanager
 def reachable() -> Iterator[None]:
-    """Turn a failure of MLflow, as told of a server, into a SeedlingsError."""
+    """Raise SeedlingsError for an error that MLflow, its server or its database raises."""
     try:
         yield
     except (MlflowException, RequestException, SQLAlchemyError, ImportError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
-            raise SeedlingsError(f"MLflow at {uri()} does not have it: {reason}") from error
+            raise SeedlingsError(f"MLflow at {uri()} has no such entry: {reason}") from error
         raise SeedlingsError(f"MLflow at {uri()} cannot be reached: {reason}") from error
 
 
 class Tracker:
-    """The experiment in MLflow (MLFLOW_EXPERIMENT_NAME, else `seedlings`), made if need be.
+    """The MLflow experiment (MLFLOW_EXPERIMENT_NAME, else `seedlings`), created if it is missing.
 
-    Where the server does not answer as it should, MLflow raises what it likes.
+    The methods raise the exceptions of MLflow; `reachable` turns them into SeedlingsError.
     """
 
     def __init__(self) -> None:
         mlflow.set_tracking_uri(uri())
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
         store = (paths.home() / "mlartifacts").as_uri() if uri().startswith("sqlite:") else None
-        with FileLock(_lock_file(), timeout=60):  # a fresh database breaks under two makers
+        with FileLock(_lock_file(), timeout=60):  # two processes must not create the database
             self._client = MlflowClient()
             found = self._client.get_experiment_by_name(name)
             self._experiment = (
@@ -76,20 +76,20 @@ class Tracker:
 
     @property
     def page(self) -> str:
-        """Where in MLflow's pages the finished revisions are listed with their headline metrics."""
+        """URL, relative to MLflow's, of the list of complete revisions with their metrics."""
         return views.link(self._experiment)
 
     def runs(self, **tags: str) -> list[Run]:
-        """Return all runs that have these tags (`a_b` stands for seedlings.a_b), the oldest first."""
+        """Return the runs with these tags, oldest first; `lock` means the tag `seedlings.lock`."""
         conditions = (f"tags.`seedlings.{key}` = '{value}'" for key, value in tags.items())
         return self._search(" and ".join(conditions))
 
     def run(self, run_id: str) -> Run:
-        """Return one run."""
+        """Return the run with an id."""
         return _run(self._client.get_run(run_id))
 
     def family(self, parent: str) -> list[Run]:
-        """Return a run and the runs below it."""
+        """Return a run and its child runs."""
         return [self.run(parent), *self._search(f"tags.`{PARENT}` = '{parent}'")]
 
     def _search(self, query: str) -> list[Run]:
@@ -107,7 +107,7 @@ class Tracker:
     def start(
         self, name: str, *, tags: Mapping[str, str], params: Mapping[str, Any], parent: str = ""
     ) -> str:
-        """A new run, below `parent` if there is one; returns its id."""
+        """Start a run, as a child of `parent` if one is given, and return its id."""
         above = {PARENT: parent} if parent else {}
         run = self._client.create_run(self._experiment, tags={**tags, **above}, run_name=name)
         entries = [Param(key, str(value)) for key, value in params.items()]
@@ -117,33 +117,33 @@ class Tracker:
         return run.info.run_id
 
     def resume(self, run_id: str) -> None:
-        """Open a run again."""
+        """Set the status of a run to RUNNING."""
         self._client.update_run(run_id, "RUNNING")
 
     def end(self, run_id: str, status: str = "FINISHED") -> None:
-        """Close a run, as FINISHED or FAILED."""
+        """End a run with the status FINISHED or FAILED."""
         self._client.set_terminated(run_id, status)
 
     def remove(self, run_id: str) -> None:
-        """Put a run into MLflow's bin."""
+        """Delete a run; MLflow can restore it."""
         self._client.delete_run(run_id)
 
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
-        """Set tags, at most 100 of them."""
+        """Set at most 100 tags of a run."""
         if tags:
             self._client.log_batch(run_id, tags=[RunTag(*entry) for entry in tags.items()])
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Log numbers, at an epoch if it is one's."""
+        """Log metrics; `step` is the epoch of the metrics of an epoch, else 0."""
         now = time.time_ns() // 1_000_000
         points = [Metric(key, float(value), now, step) for key, value in metrics.items()]
         for start in range(0, len(points), _LARGEST_BATCH):
             self._client.log_batch(run_id, metrics=points[start : start + _LARGEST_BATCH])
 
     def log_record(self, run_id: str, record: Record, file: Path, *, curves: bool) -> None:
-        """Log what a record holds, and the record itself; `file` is where it stands.
+        """Log the metrics and pictures of a record, and the record itself from `file`.
 
-        With `curves` every epoch, too; a stage that was followed live has logged those before.
+        With `curves`, also log the metrics of every epoch; the run logger does that during a stage.
         """
         if curves:
             for epoch in range(max([0, *map(len, record.curves.values())])):
@@ -154,12 +154,12 @@ class Tracker:
         self._client.log_artifact(run_id, str(file))
 
     def log_pictures(self, run_id: str, record: Record, root: Path) -> None:
-        """Log a record's pictures, by stage; `root` is what their paths start from."""
+        """Log the pictures of a record under its stage; their paths are relative to `root`."""
         for picture in record.pictures:
             self._client.log_artifact(run_id, str(root / picture), f"pictures/{record.stage}")
 
     def log_inputs(self, run_id: str, hashes: Mapping[str, str], context: str) -> None:
-        """Name data that were read, each with the hash under which DVC keeps it."""
+        """Log the paths of the inputs of a run, each with DVC's hash."""
         inputs = [
             DatasetInput(
                 Dataset(name=path, digest=digest[:36], source_type="dvc", source=path),
@@ -171,16 +171,16 @@ class Tracker:
             self._client.log_inputs(run_id, inputs)
 
     def log_model(self, run_id: str, package: Path) -> None:
-        """Log a package as the model that can be served, with its signature and pinned needs."""
+        """Log a package as an MLflow model, with its signature and pinned requirements."""
         import mlflow.pyfunc
 
         with mlflow.start_run(run_id=run_id), _quietly():
             mlflow.pyfunc.log_model(name="model", **_flavour(package))
 
     def download_model(self, address: str, target: Path) -> Path:
-        """The package of a model (`models:/...`, or a run's id), copied into `target`.
+        """Return the package of a model (`models:/...`, or the id of a run), copied into `target`.
 
-        Raises SeedlingsError where the model is none of this project's.
+        Raises SeedlingsError if the run has no model, or the model has no package of this project.
         """
         from mlflow.artifacts import download_artifacts
 
@@ -200,7 +200,7 @@ class Tracker:
         return f"models:/{outputs.model_outputs[0].model_id}"
 
     def champion(self) -> tuple[str, str] | None:
-        """The version and the run of the model with the alias `champion`, if there is one."""
+        """Return the version and the run id of the model with the alias `champion`, or None."""
         try:
             version = self._client.get_model_version_by_alias(EXPERIMENT, CHAMPION)
         except MlflowException as error:
@@ -210,7 +210,7 @@ class Tracker:
         return version.version, version.run_id
 
     def promote(self, run_id: str, tags: Mapping[str, str]) -> str:
-        """Register a run's model, with tags, and give it the alias `champion`; its version."""
+        """Register a run's model with tags, set its alias `champion`, and return its version."""
         if not self._client.search_registered_models(f"name = '{EXPERIMENT}'"):
             self._client.create_registered_model(EXPERIMENT)
         source = self._model_of(run_id)
@@ -222,7 +222,7 @@ class Tracker:
 
 
 def save_model(package: Path, target: Path) -> None:
-    """Write a package as a model that `mlflow models serve` takes."""
+    """Write a package as an MLflow model that `mlflow models serve` can load."""
     import mlflow.pyfunc
 
     with _quietly():
@@ -230,9 +230,9 @@ def save_model(package: Path, target: Path) -> None:
 
 
 def serve(load: Callable[[Path], Callable[[Any], Any]]) -> None:
-    """Make what `load` gives for a package the model of the code that calls this.
+    """Set the pyfunc model of the calling module: `load(package)` returns its predict function.
 
-    What the model cannot answer is told to who asked (HTTP 400), not to the server's log alone.
+    If the predict function raises SeedlingsError, the server responds with HTTP 400 and the reason.
     """
     from mlflow.models import set_model
     from mlflow.pyfunc import PythonModel
@@ -253,7 +253,7 @@ def serve(load: Callable[[Path], Callable[[Any], Any]]) -> None:
 
 
 def _flavour(package: Path) -> dict[str, Any]:
-    """What MLflow needs to know of a package."""
+    """Return the arguments of MLflow's `log_model` and `save_model` for a package."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import Map
@@ -275,7 +275,7 @@ def _flavour(package: Path) -> dict[str, Any]:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Hold back what MLflow warns of; it turns filters off where it advises types for a schema."""
+    """Suppress warnings. MLflow resets warning filters, so that a filter is not enough."""
     with warnings.catch_warnings(record=True):
         yield
 

@@ -1,4 +1,4 @@
-"""Comparisons: what differs between revisions of the pipeline, down to the single test image."""
+"""Comparisons of revisions of the pipeline: parameters, metrics and single test images."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ _PREDICTIONS = paths.report("evaluate") / "predictions.csv"
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the revisions: its parameters, its metrics, and what its models said of each image."""
+    """One of the compared revisions: its parameters, metrics and predictions."""
 
     name: str
     revision: Revision
@@ -37,18 +37,18 @@ class Side:
 
     @property
     def params(self) -> dict[str, Any]:
-        """Every parameter under its full key."""
+        """Parameters by their full keys."""
         return self.revision.params
 
     @property
     def images(self) -> str:
-        """DVC's hash of all images as they came."""
+        """DVC's hash of the downloaded images."""
         return self.revision.hashes("download")[paths.RAW.as_posix()]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One test image that the two fine-tuned models answer with unlike success."""
+    """A test image that one fine-tuned model predicts better than the other."""
 
     path: str
     label: str
@@ -58,20 +58,20 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What became of the test images between the first side and another."""
+    """The test images on which another side differs from the first."""
 
     name: str
-    common: int  # images in both tests
-    same_images: bool  # whether both tests are of the same images with the same labels
+    common: int  # number of images in both test splits
+    same_images: bool  # whether both have the same data, test images and labels
     better: list[Change]
     worse: list[Change]
     p_value: float
 
 
 def side(name: str) -> Side:
-    """A side by the name of an experiment, a revision, a run in MLflow, or `workspace`.
+    """Return the side of an experiment, a revision, a run in MLflow, or `workspace`, by its name.
 
-    Raises SeedlingsError where there is none, or DVC does not have its reports here.
+    Raises SeedlingsError if there is no such revision, or DVC's cache does not have its reports.
     """
     revision = _revision(name)
     with tempfile.TemporaryDirectory() as folder:
@@ -85,14 +85,14 @@ def side(name: str) -> Side:
 
 
 def differing(sides: Sequence[Side]) -> dict[str, list[Any]]:
-    """The parameters that are not the same on all sides, with the value of each."""
+    """Return the parameters that differ between the sides, with the value on each side."""
     keys = sorted({key for one in sides for key in one.params})
     rows = {key: [one.params.get(key) for one in sides] for key in keys}
     return {key: values for key, values in rows.items() if any(v != values[0] for v in values)}
 
 
 def side_by_side(sides: Sequence[Side]) -> dict[str, list[str]]:
-    """The metrics of both models that differ, with their intervals, one text a side."""
+    """Return the metrics of both models that differ: the value and interval on each side."""
     rows: dict[str, list[str]] = {}
     for model in ("finetuned", "baseline"):
         for line in summaries.lines(sides[0].metrics):
@@ -103,9 +103,11 @@ def side_by_side(sides: Sequence[Side]) -> dict[str, list[str]]:
 
 
 def changes(first: Side, other: Side) -> Changes:
-    """Which test images the other's fine-tuned model answers better or worse, most changed first.
+    """Return the test images that the other fine-tuned model predicts better or worse.
 
-    The p value is of McNemar's test for classes, else of Wilcoxon's.
+    They are sorted by the change of their score, largest first. The p value is that of McNemar's
+    test for classes, else of Wilcoxon's signed-rank test. Raises SeedlingsError if the tasks are
+    different.
     """
     if first.params["task"] != other.params["task"]:
         raise SeedlingsError(
@@ -133,7 +135,7 @@ def changes(first: Side, other: Side) -> Changes:
 
 
 def write(sides: Sequence[Side], found: Sequence[Changes], path: Path, most: int = 24) -> None:
-    """Write the comparison as a page, with the pictures of at most `most` images a list."""
+    """Write the comparison as an HTML page, with at most `most` images in each list."""
     wanted = {
         change.path
         for entry in found
@@ -157,7 +159,7 @@ def _change(row: pd.Series) -> Change:
 
 
 def _pictures(revision: Revision, names: Sequence[str]) -> dict[str, str]:
-    """The images as they came, small, as data addresses."""
+    """Return the downloaded images, resized to a tile, as data URLs."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         revision.get([paths.RAW / name for name in names], root)
@@ -183,7 +185,7 @@ def _revision(name: str) -> Revision:
 
 
 def _revision_of_run(run_id: str) -> Revision | None:
-    """The revision that a run in MLflow belongs to, by its parent's tags; None if there is none."""
+    """Return the revision of a run in MLflow, by its parent's tags; None for an unknown run."""
     with client.reachable():
         runs = {run.id: run for run in client.Tracker().runs()}
     run = runs.get(run_id)
@@ -193,13 +195,13 @@ def _revision_of_run(run_id: str) -> Revision | None:
     if LOCK not in tags:
         raise SeedlingsError(f"the run {run_id} is not complete in MLflow: run `seedlings sync`")
     for name in (EXPERIMENT_NAME, COMMIT, WORKSPACE):
-        with suppress(SeedlingsError):  # where one name is gone, another may be there
+        with suppress(SeedlingsError):  # the experiment may have been deleted since
             revision = _named(tags.get(name, name))
             if revision.digest == tags[LOCK]:
                 return revision
     raise SeedlingsError(
-        f"the run {run_id} is of a revision that is not here any more; its tag "
-        f"{RESTORE} says: {tags.get(RESTORE, 'nothing')}"
+        f"the revision of the run {run_id} is not in this repository; "
+        f"the tag {RESTORE} of the run: {tags.get(RESTORE, 'none')}"
     )
 
 

@@ -1,21 +1,21 @@
-"""Git: what the repository says of the project's revisions."""
+"""Git: commits and experiments of the repository."""
 
 import subprocess
 
 from seedlings.tracking.tags import COMMIT, DIRTY
 
 _EXPERIMENTS = "refs/exps/"
-_INNER = ("refs/exps/exec/", "refs/exps/celery/", "refs/exps/temp/")  # DVC's own
+_INNER = ("refs/exps/exec/", "refs/exps/celery/", "refs/exps/temp/")  # internal to DVC
 
 
 def ask(*arguments: str) -> str:
-    """What a git command prints, or "" where it fails, as it does outside a repository."""
+    """Return the output of a git command, or "" if it fails, as it does outside a repository."""
     done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def tags() -> dict[str, str]:
-    """For a run: the commit that is checked out, and whether tracked files differ from it."""
+    """Return tags for a run: the current commit, and whether tracked files differ from it."""
     commit = ask("rev-parse", "HEAD")
     if not commit:
         return {}
@@ -24,7 +24,7 @@ def tags() -> dict[str, str]:
 
 
 def experiments() -> dict[str, str]:
-    """The commits of DVC's experiments, and their names."""
+    """Return the names of DVC's experiments by their commits."""
     lines = ask("for-each-ref", "--format=%(objectname) %(refname)", _EXPERIMENTS).splitlines()
     pairs = [line.split(" ", 1) for line in lines]
     return {commit: ref.rsplit("/", 1)[1] for commit, ref in pairs if not ref.startswith(_INNER)}

@@ -1,4 +1,4 @@
-"""The served model: what MLflow runs of a package, from this code and not from a pickle."""
+"""The pyfunc model: the code that MLflow runs for a package, without a pickle."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +13,10 @@ from seedlings.tracking import client
 
 
 def load(package: Path) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    """A function from a table with a column `image`, the bytes of files, to Predictor.answer's.
+    """Return a function that predicts the images of a table; see Predictor.answer.
 
-    The function raises SeedlingsError that names every image that cannot be decoded.
+    The column `image` of the table has the bytes of one image file in each row. The function raises
+    SeedlingsError that names every image that cannot be decoded.
     """
     predictor = Predictor(package)
 

@@ -1,4 +1,4 @@
-"""Champions: which revision's model is the one to use, in MLflow's registry."""
+"""The registry: the model version with the alias `champion` in MLflow."""
 
 import getpass
 from dataclasses import dataclass
@@ -13,17 +13,18 @@ ADDRESS = f"models:/{EXPERIMENT}@{CHAMPION}"
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """A version of the model that has the alias `champion` now, and why."""
+    """The model version that has the alias `champion`, and the reason."""
 
     version: str
     reason: str
 
 
 def promote(name: str, confidence: float, *, force: bool = False) -> Promotion:
-    """Make the model of a revision the champion where it beats the present one on the same images.
+    """Promote the model of a revision if it is better than the champion on the same test images.
 
-    `name` is as in comparisons.side. By McNemar's test for classes, else by Wilcoxon's. Raises
-    SeedlingsError where it does not, unless forced.
+    `name` is as in comparisons.side. The test is McNemar's for classes, else Wilcoxon's signed-rank
+    test, at the level `confidence`. Raises SeedlingsError if the model is not better, unless
+    `force` is set.
     """
     challenger = comparisons.side(name)
     with client.reachable():
@@ -37,7 +38,7 @@ def promote(name: str, confidence: float, *, force: bool = False) -> Promotion:
             reason = _Reason(False, f"it cannot be compared with the champion ({error})")
         if not reason.holds and not force:
             raise SeedlingsError(
-                f"{name} does not become the champion: {reason.text}; --force makes it so anyway"
+                f"{name} does not become the champion: {reason.text}; use --force to promote it"
             )
         text = reason.text if reason.holds else f"forced, although {reason.text}"
         tags = {
@@ -57,7 +58,7 @@ class _Reason:
 def _reason(
     champion: tuple[str, str] | None, challenger: comparisons.Side, confidence: float
 ) -> _Reason:
-    """Whether the challenger is better than the champion, and how that is known."""
+    """Return whether the challenger is better than the champion, and the reason."""
     if champion is None:
         return _Reason(True, "there was no champion")
     version, run_id = champion
@@ -66,7 +67,7 @@ def _reason(
         return _Reason(False, f"it is the champion already (version {version})")
     found = comparisons.changes(present, challenger)
     if not found.same_images:
-        return _Reason(False, f"version {version} was tested on other images, or with other labels")
+        return _Reason(False, f"the test images or labels of version {version} are different")
     text = (
         f"of {found.common} test images {len(found.better)} are answered better and "
         f"{len(found.worse)} worse than by version {version} (p = {found.p_value:.2g})"

@@ -1,4 +1,4 @@
-"""States: what the pipeline was at a revision, read from Git and DVC without a checkout."""
+"""Revisions of the pipeline, read from Git and DVC without a checkout."""
 
 import hashlib
 import json
@@ -21,10 +21,10 @@ from seedlings.tracking import git
 
 @dataclass(frozen=True)
 class Revision:
-    """One revision of the pipeline: a dvc.lock, and where it comes from.
+    """A revision of the pipeline: its dvc.lock, and its commit or experiment.
 
-    `commit` is the commit that holds this dvc.lock, or "" for a workspace that is not committed;
-    `experiment` is the name of DVC's experiment, if it is one.
+    `commit` is the commit with this dvc.lock, or "" for a workspace that is not committed;
+    `experiment` is the name of the DVC experiment, or "".
     """
 
     commit: str
@@ -34,25 +34,25 @@ class Revision:
 
     @cached_property
     def digest(self) -> str:
-        """64 hex digits of dvc.lock: the same revision has the same, wherever it stands."""
+        """SHA-256 of dvc.lock, 64 hex digits; it does not depend on the commit."""
         return hashlib.sha256(json.dumps(self.lock, sort_keys=True).encode()).hexdigest()
 
     @property
     def params(self) -> dict[str, Any]:
-        """Every parameter under its full key."""
+        """Parameters by their full keys."""
         return params.flatten(self.tree)
 
     def hashes(self, stage: str) -> dict[str, str]:
-        """DVC's hash of each output of a stage."""
+        """Return DVC's hash of each output of a stage, by path."""
         return {out["path"]: out["md5"] for out in self.lock[stage].get("outs", [])}
 
     @property
     def outputs(self) -> list[str]:
-        """Everything that the stages wrote."""
+        """Paths of the outputs of all stages."""
         return [path for stage in self.lock for path in self.hashes(stage)]
 
     def inputs(self, stage: str) -> dict[str, str]:
-        """DVC's hash of everything but code that a stage reads."""
+        """Return DVC's hash of each input of a stage other than code, by path."""
         deps = self.lock[stage].get("deps", [])
         return {
             dep["path"]: dep["md5"] for dep in deps if not dep["path"].startswith(pipeline.CODE)
@@ -60,7 +60,7 @@ class Revision:
 
     @property
     def restore(self) -> str:
-        """The command that brings back exactly this revision."""
+        """Command that restores this revision."""
         if self.experiment:
             return f"dvc exp apply {self.experiment}"
         if self.commit:
@@ -68,7 +68,7 @@ class Revision:
         return "not committed yet: commit dvc.lock and params.yaml, then `seedlings sync`"
 
     def restore_into(self, target: Path) -> dict[str, Record]:
-        """Copy the reports and the model into `target`; returns the record of each stage.
+        """Copy the reports and the model into `target`, and return the record of each stage.
 
         Raises SeedlingsError as `get` does.
         """
@@ -79,9 +79,9 @@ class Revision:
         return {stage: records.read(target / paths.record(stage)) for stage in self.lock}
 
     def get(self, wanted: Iterable[Path], target: Path) -> None:
-        """Copy what stands at some paths, files or folders, into `target`.
+        """Copy the files or folders at the paths `wanted` into the folder `target`.
 
-        Raises SeedlingsError where DVC has them neither here nor on a remote.
+        Raises SeedlingsError if neither DVC's cache nor a remote has them.
         """
         system = DVCFileSystem(rev=self.commit or None)
         try:
@@ -90,18 +90,18 @@ class Revision:
                 _copy(system, path.as_posix(), str(target / path))
         except (OSError, DataIndexDirError, DvcException) as error:
             raise SeedlingsError(
-                f"{self.name}: DVC does not have all of its reports and models here; "
-                "`dvc fetch --all-commits` brings those that were shared"
+                f"{self.name}: DVC's cache does not have all of its reports and models; "
+                "run `dvc fetch --all-commits` to fetch those that were pushed"
             ) from error
 
     @property
     def name(self) -> str:
-        """What to call the revision: the experiment, the commit, or the workspace."""
+        """Name of the revision in messages: the experiment, the commit, or `workspace`."""
         return self.experiment or self.commit[:7] or "workspace"
 
 
 def _copy(system: DVCFileSystem, source: str, target: str) -> None:
-    """A file or a folder; a file by another way, on which `[` or `*` in a name is no pattern."""
+    """Copy a file or folder; `get` would read `[` and `*` in the name of a file as a pattern."""
     if system.isdir(source):
         system.get(source, target, recursive=True)
     else:
@@ -109,7 +109,7 @@ def _copy(system: DVCFileSystem, source: str, target: str) -> None:
 
 
 def current() -> Revision:
-    """The revision of the workspace. Raises SeedlingsError where stages have not run yet."""
+    """Return the revision of the workspace. Raises SeedlingsError if stages have to run first."""
     lock = pipeline.locked()
     changed = json.loads(_run("dvc", "status", "--json"))
     if not lock or changed:
@@ -125,7 +125,7 @@ def current() -> Revision:
 def at(name: str) -> Revision:
     """Return the revision of a commit, a branch, a tag, or an experiment of DVC, by its name.
 
-    Raises SeedlingsError where there is none, or it has no dvc.lock.
+    Raises SeedlingsError if there is no such revision, or it has no dvc.lock.
     """
     experiments = {known: commit for commit, known in git.experiments().items()}
     commit = experiments.get(name) or git.ask("rev-parse", "--verify", f"{name}^{{commit}}")
@@ -138,7 +138,7 @@ def at(name: str) -> Revision:
 
 
 def every() -> Iterator[Revision]:
-    """Each distinct revision of all commits and experiments, once; commits come first."""
+    """Yield each distinct revision of all commits and experiments once; commits come first."""
     experiments = git.experiments()
     commits = git.ask("rev-list", "--branches", "--tags", "--remotes").split()
     seen = set()

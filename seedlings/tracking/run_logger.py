@@ -1,11 +1,11 @@
 """Run logger: logs a stage in MLflow while it runs.
 
-The launcher starts it as a process of its own, `python -m seedlings.tracking.run_logger`, and sends
-it a JSON object a line: the stage's start, each epoch, and the end. So MLflow is imported while the
-stage begins its work, and nothing of it can reach the stage's result. Where MLflow fails, one warning
-says so; the record among the stage's outputs holds the same, and `seedlings sync` logs it later.
+The launcher starts it as a separate process, `python -m seedlings.tracking.run_logger`, and sends
+it one JSON object per line: the start of the stage, each epoch, and the end. The import of MLflow
+thus delays no stage, and MLflow cannot change a result. If MLflow fails, the run logger prints one
+warning; the record of the stage has the same values, and `seedlings sync` logs them later.
 
-Stages with the same inputs of the pipeline (parameters, code, data) have one parent run.
+Stages with the same inputs of the pipeline (parameters, code, data) share one parent run.
 """
 
 import hashlib
@@ -22,22 +22,22 @@ from seedlings.config.records import Record
 from seedlings.tracking import client, git
 from seedlings.tracking import tags as names
 
-_OWN_SOURCES = ("sample", "digits")  # that need no file of the user's
+_OWN_SOURCES = ("sample", "digits")  # sources without a file of the user
 
 Message = Mapping[str, Any]
 
 
 def main() -> None:
-    """Log the stage that standard input tells of."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the stage ends first, and standard input with it
+    """Log a stage from the messages on standard input."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # end with the stage, not before it
     log(json.loads(line) for line in sys.stdin)
 
 
 def log(messages: Iterable[Message]) -> None:
-    """Log a stage: its start `{stage, params, reads}`, epochs `{epoch, values}`, `{finished}`.
+    """Log a stage from its messages: `{stage, params, reads}`, `{epoch, values}`, `{finished}`.
 
-    A stage without the last message leaves a run marked FAILED. Where MLflow fails, one warning is
-    printed, and the other messages are passed over.
+    Without the last message, the run ends as FAILED. If MLflow fails, the function prints one
+    warning and ignores the remaining messages.
     """
     waiting = iter(messages)
     try:
@@ -45,12 +45,11 @@ def log(messages: Iterable[Message]) -> None:
     except Exception as error:  # noqa: BLE001 - no failure of MLflow may end the stage
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         print(
-            f"warning: MLflow at {client.uri()} does not answer as it should ({reason}).\n"
-            "The stage goes on; its result is in the record among its outputs, and "
-            "`seedlings sync` logs it later.",
+            f"warning: MLflow at {client.uri()} failed ({reason}).\n"
+            "The stage continues; `seedlings sync` logs its record later.",
             file=sys.stderr,
         )
-        for _ in waiting:  # so that the stage never waits for a reader
+        for _ in waiting:  # a full pipe would block the stage
             pass
 
 
@@ -69,7 +68,7 @@ def _log(messages: Iterable[Message]) -> None:
 
 
 class _StageRun:
-    """One stage's run in MLflow, under the parent of the pipeline's revision."""
+    """The run of one stage in MLflow, a child of the run of the pipeline's revision."""
 
     def __init__(self, record: Record, tree: Mapping[str, Any]) -> None:
         self._record = record
@@ -82,11 +81,11 @@ class _StageRun:
         self._tracker.log_inputs(self._id, _inputs(record, tree), record.stage)
 
     def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
-        """Show one epoch's values."""
+        """Log the metrics of one epoch."""
         self._tracker.log_metrics(self._id, values, epoch)
 
     def log_result(self) -> None:
-        """Log the final numbers and pictures, and what of them belongs to the parent."""
+        """Log the record of the stage, and on the parent run its pictures, metrics and model."""
         file = paths.record(self._record.stage)
         self._record = records.read(file)
         self._tracker.log_record(self._id, self._record, file, curves=False)
@@ -98,7 +97,7 @@ class _StageRun:
             self._tracker.log_model(self._parent, paths.PACKAGED)
 
     def end(self, status: str) -> None:
-        """Close the run, and the parent with it: other stages open it again."""
+        """End the run and its parent; the next stage resumes the parent."""
         self._tracker.end(self._id, status)
         self._tracker.end(self._parent, status)
 
@@ -116,7 +115,7 @@ class _StageRun:
 
 
 def _inputs(record: Record, tree: Mapping[str, Any]) -> dict[str, str]:
-    """What a stage reads: data of earlier stages by DVC's hash, or the source of all data."""
+    """Return the hashes of the inputs of a stage: outputs of earlier stages, or the data source."""
     if record.stage != pipeline.FIRST_STAGE:
         return pipeline.input_hashes(record.stage)
     data = tree["data"]
@@ -125,12 +124,12 @@ def _inputs(record: Record, tree: Mapping[str, Any]) -> dict[str, str]:
 
 
 def record_digest(file: Path) -> str:
-    """64 hex digits of a record's bytes: the same result has the same, wherever it was made."""
+    """Return the SHA-256 of a record file, 64 hex digits; equal results have equal digests."""
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def input_digest(tree: Mapping[str, Any]) -> str:
-    """Return 64 hex digits of the pipeline's inputs: parameters, dvc.yaml, code, source of data."""
+    """Return the SHA-256, 64 hex digits, of parameters, dvc.yaml, code and source of the data."""
     digest = hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode())
     for path in (paths.PIPELINE, *pipeline.code()):
         digest.update(path.as_posix().encode() + b"\0" + path.read_bytes())

@@ -9,9 +9,9 @@ from seedlings.tracking import git
 
 
 def push(remote: str) -> None:
-    """Push the outputs and the run cache to DVC's remote, and every experiment to Git's `remote`.
+    """Push the outputs and the run cache to the DVC remote, and all experiments to a Git remote.
 
-    Raises SeedlingsError where there is no such remote, or where a command fails.
+    Raises SeedlingsError if there is no such remote, or if a command fails.
     """
     _check(remote)
     _run("dvc", "push", "--run-cache")
@@ -20,7 +20,7 @@ def push(remote: str) -> None:
 
 
 def pull(remote: str) -> None:
-    """Pull what `push` pushed: outputs, run cache, and every experiment with its outputs.
+    """Pull what `push` pushed: outputs, run cache, and all experiments with their outputs.
 
     Raises SeedlingsError as `push` does.
     """
@@ -48,4 +48,4 @@ def _run(*command: str) -> None:
     line = " ".join(command)
     click.echo(f"> {line}")
     if subprocess.run(command, check=False).returncode:
-        raise SeedlingsError(f"`{line}` failed; what it said is above")
+        raise SeedlingsError(f"`{line}` failed; see its output above")

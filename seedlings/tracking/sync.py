@@ -1,8 +1,8 @@
-"""Sync: MLflow brought up to what DVC knows.
+"""Sync: logs revisions in MLflow from what DVC has.
 
-A revision of the pipeline, which is a dvc.lock, has one parent run, and below it one run for each
-stage. Runs that stages left while they ran are taken over; what a cache gave is logged from its
-record. Nothing is logged twice.
+A revision of the pipeline, that is a dvc.lock, has one parent run, with one child run for each
+stage. Runs that the run logger wrote are reused; stages that DVC restored from a cache are logged
+from their records. Nothing is logged twice.
 """
 
 import tempfile
@@ -35,7 +35,7 @@ from seedlings.tracking.tags import (
 
 
 def publish(revisions: Iterable[Revision], *, models: bool = True) -> tuple[int, list[str]]:
-    """Show each revision in MLflow; returns how many are new there, and why some cannot be shown."""
+    """Log each revision in MLflow; return the number of new ones, and why others are not logged."""
     new, missing = 0, []
     with client.reachable():
         tracker = Tracker()
@@ -52,14 +52,14 @@ def publish(revisions: Iterable[Revision], *, models: bool = True) -> tuple[int,
 
 
 class _Publication:
-    """One revision on its way into MLflow. What an earlier, interrupted sync did is not done again."""
+    """Logs one revision in MLflow, and resumes a sync that was interrupted."""
 
     def __init__(self, tracker: Tracker, revision: Revision, runs: list[Run]) -> None:
         self._tracker, self._revision, self._runs = tracker, revision, runs
         self.parent = ""  # the id of the parent run, once there is one
 
     def run(self, models: bool) -> bool:
-        """Show the revision; returns whether anything but its tags is new."""
+        """Log the revision; return whether anything but its tags is new."""
         parent = self._known()
         wanted = models and paths.PACKAGED.as_posix() in self._revision.outputs
         if parent and COMPLETE in parent.tags and (parent.has_model or not wanted):
@@ -80,7 +80,7 @@ class _Publication:
         return next((r for r in self._runs if r.tags.get(LOCK) == self._revision.digest), None)
 
     def _adopt(self, digests: dict[str, str]) -> str | None:
-        """The parent that stages of this revision left while they ran, if there is one."""
+        """Return the parent run that the run logger wrote for this revision, or None."""
         expected = {key: str(value) for key, value in self._revision.params.items()}
         for run in self._runs:
             is_open = PARENT not in run.tags and LOCK not in run.tags
@@ -95,7 +95,7 @@ class _Publication:
         )
 
     def _start(self) -> str:
-        tags = {LOCK: self._revision.digest}  # at once, so that a killed sync is found again
+        tags = {LOCK: self._revision.digest}  # set at the start, so that a killed sync is resumed
         return self._tracker.start(self._name(), tags=tags, params=self._revision.params)
 
     def _name(self) -> str:
@@ -103,7 +103,7 @@ class _Publication:
         return self._revision.experiment or f"{preset}-{self._revision.digest[:7]}"
 
     def _show_stage(self, record: Record, digest: str, root: Path) -> None:
-        """Have one finished run of the stage below the parent, and name its outputs on it."""
+        """Ensure that the parent has one finished run of the stage, with its outputs as tags."""
         outputs = {f"{OUTPUT}{p}": md5 for p, md5 in self._revision.hashes(record.stage).items()}
         for run in self._children(self.parent):
             if run.tags.get(STAGE) == record.stage and run.status == "RUNNING":
@@ -128,7 +128,7 @@ class _Publication:
         self._tracker.end(run_id)
 
     def _complete(self, found: dict[str, Record], root: Path, models: bool) -> None:
-        """Give the parent the final numbers, the pictures, the data and the model."""
+        """Log the final metrics, the pictures, the data and the model on the parent run."""
         for record in found.values():
             self._tracker.log_pictures(self.parent, record, root)
         if pipeline.FINAL_STAGE in found:
@@ -146,7 +146,7 @@ class _Publication:
 
     def _retag(self, parent: Run) -> None:
         if not self._revision.commit and parent.tags.get(DIRTY) == "false":
-            return  # a commit or an experiment has this revision, too, and that can be restored
+            return  # keep the tags of a commit or an experiment, which can be restored
         changed = {k: v for k, v in self._tags().items() if parent.tags.get(k) != v}
         self._tracker.tag(parent.id, changed)
 
@@ -168,15 +168,15 @@ class _Publication:
 
 
 def runs_of(path: str, revision: Revision) -> list[Run]:
-    """The runs that made, or were given, what stands at `path`, the oldest first.
+    """Return the runs that made or restored the output at `path`, oldest first.
 
-    Raises SeedlingsError where no stage writes `path`.
+    Raises SeedlingsError if no stage writes `path`.
     """
     outputs = {out: md5 for stage in revision.lock for out, md5 in revision.hashes(stage).items()}
     inside = [out for out in outputs if Path(path) == Path(out) or Path(out) in Path(path).parents]
     if not inside:
         raise SeedlingsError(
-            f"expected an output of the pipeline, found {path!r}; there are "
+            f"expected an output of the pipeline, found {path!r}; the outputs are "
             + ", ".join(sorted(outputs))
         )
     tag = f"{OUTPUT}{inside[0]}"

@@ -1,9 +1,9 @@
-"""Tags and names in MLflow, and what MLflow knows of a run."""
+"""Names of tags in MLflow, and the data of a run."""
 
 from dataclasses import dataclass
 
 EXPERIMENT = "seedlings"
-CHAMPION = "champion"  # the alias of the model that is in use
+CHAMPION = "champion"  # the alias of the best model
 
 PARENT = "mlflow.parentRunId"
 COMMIT = "mlflow.source.git.commit"
@@ -11,16 +11,16 @@ NAME = "mlflow.runName"
 STAGE = "seedlings.stage"
 RECORD = "seedlings.record"  # the digest of a stage's record
 INPUTS = "seedlings.inputs"  # the digest of parameters, code and data
-LOCK = "seedlings.lock"  # the digest of dvc.lock, once they have run
+LOCK = "seedlings.lock"  # the digest of dvc.lock, set when all stages have run
 COMPLETE = "seedlings.complete"
 RESTORED = "seedlings.restored"
 RESTORE = "seedlings.restore"
 FIRST_RUN = "seedlings.first_run"
 EXPERIMENT_NAME = "seedlings.experiment"
 DIRTY = "seedlings.dirty"
-OUTPUT = "seedlings.out."  # with the path of an output: DVC's hash of it
+OUTPUT = "seedlings.out."  # followed by the path of an output; the value is DVC's hash
 
-# What a served model needs to be installed with.
+# The packages that a served model requires.
 SERVED_WITH = (
     "bcolz-zipline",
     "filelock",
@@ -41,7 +41,7 @@ SERVED_WITH = (
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What MLflow knows of a run."""
+    """The data of a run in MLflow."""
 
     id: str
     name: str

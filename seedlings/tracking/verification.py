@@ -1,6 +1,7 @@
-"""Verification: does a rebuild from nothing give the bytes that dvc.lock promises?"""
+"""Verification: compares the outputs of a rebuild with the hashes in dvc.lock."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -13,15 +14,15 @@ from seedlings.tracking import git
 
 
 def verify() -> list[str]:
-    """Rebuild HEAD in a clone, every stage anew; returns what differs, in the pipeline's order.
+    """Run every stage of HEAD again in a clone; return the outputs that differ, in stage order.
 
-    Each difference names a stage and an output, and the first file in it where the bytes of both
-    are at hand. Raises SeedlingsError where HEAD has no dvc.lock, or the rebuild fails.
+    Each entry names a stage and an output, or the first file in it that differs if both caches have
+    it. Raises SeedlingsError if HEAD has no dvc.lock, or the rebuild fails.
     """
     commit = git.ask("rev-parse", "HEAD")
     expected = pipeline.parse_stages(git.ask("show", f"HEAD:{paths.LOCK}"))
     if not expected:
-        raise SeedlingsError(f"expected a committed {paths.LOCK}, found none: run and commit first")
+        raise SeedlingsError(f"expected a committed {paths.LOCK}, found none: commit one first")
     here = Path.cwd()
     with tempfile.TemporaryDirectory() as name:
         clone = Path(name) / "clone"
@@ -37,7 +38,7 @@ def verify() -> list[str]:
 
 
 def _differing(expected: dict[str, Any], found: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """The outputs (path, expected hash, found hash) of a stage that differ."""
+    """Return the outputs of a stage that differ: path, expected hash, found hash."""
     hashes = {out["path"]: out["md5"] for out in found.get("outs", [])}
     return [
         (out["path"], out["md5"], hashes.get(out["path"], "nothing"))
@@ -56,7 +57,7 @@ def _name(stage: str, path: str, expected: str, found: str, roots: tuple[Path, P
 
 
 def _listing(root: Path, digest: str) -> dict[str, str] | None:
-    """The files of a folder that DVC's cache holds, with their hashes; None where it does not."""
+    """Return the files of a folder in DVC's cache with their hashes; None if it is not cached."""
     path = root / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]
     if not digest.endswith(".dir") or not path.is_file():
         return None
@@ -64,6 +65,7 @@ def _listing(root: Path, digest: str) -> dict[str, str] | None:
 
 
 def _run(*command: str, folder: Path | None = None) -> None:
-    done = subprocess.run(command, cwd=folder, stdout=sys.stderr, check=False)
+    env = {**os.environ, "SEEDLINGS_TRACKING": "off"}  # a rebuild is no result of its own
+    done = subprocess.run(command, cwd=folder, env=env, stdout=sys.stderr, check=False)
     if done.returncode:
         raise SeedlingsError(f"`{' '.join(command)}` failed in a clone; its output is above")

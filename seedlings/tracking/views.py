@@ -1,4 +1,4 @@
-"""Views: what MLflow's list of runs shows at once, kept as a tag of the experiment."""
+"""Views: the filter and columns of MLflow's list of runs, stored as a tag of the experiment."""
 
 import json
 import time
@@ -20,7 +20,7 @@ _COLUMNS = [
 
 
 def tag() -> dict[str, str]:
-    """The tag of the view: finished states alone, the newest first, with their headline metrics."""
+    """Return the tag of the view: complete revisions, newest first, with their headline metrics."""
     state = {
         "searchFilter": "tags.`seedlings.complete` = 'true'",
         "orderByKey": "attributes.start_time",
@@ -35,5 +35,5 @@ def tag() -> dict[str, str]:
 
 
 def link(experiment: str) -> str:
-    """Where in MLflow's pages the experiment's list stands in this view."""
+    """Return the URL, relative to MLflow's, of the experiment's runs in this view."""
     return f"#/experiments/{experiment}/runs?viewStateShareKey={NAME}&workflowType=machine_learning"

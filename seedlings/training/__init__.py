@@ -1,1 +1,1 @@
-"""Training: batches, augmentation, fitting, calibration, checkpoints."""
+"""Training: batches, augmentations, fit, calibration and checkpoints."""

@@ -1,9 +1,9 @@
-"""Augmentations: random changes of training images, which prediction never makes.
+"""Augmentations: random transformations of training images.
 
-Every image of every epoch has a generator of its own, so that the same seed gives the same images
-in whatever order, and by however many workers, they are asked for. Keras' layers draw one order
-and one strength of noise for a whole batch, and resample an image once a layer; here all that
-moves pixels is one affine map, and the steps are OpenCV's and NumPy's.
+Each image of each epoch has its own random generator, so that a seed gives the same images in any
+order and with any number of workers. The augmentation layers of Keras draw one order and one noise
+level for a whole batch, and resample the image in every layer; here, one affine transformation does
+all geometric changes.
 """
 
 import cv2
@@ -21,7 +21,7 @@ _BORDERS = {
     "black": cv2.BORDER_CONSTANT,
 }
 
-# What leaves an image as it is.
+# The values that do not change an image.
 _NEUTRAL = {
     "rotation": 0.0,
     "shift": 0.0,
@@ -40,9 +40,10 @@ _GEOMETRY = ("rotation", "shift", "shear", "zoom", "flip_horizontal", "flip_vert
 
 
 class Augmentation:
-    """The changes that the parameters ask for.
+    """Applies the augmentations of the parameters.
 
-    `window` is the height and width of the centre crop inside the model, which `random_crop` moves.
+    `window` is the height and width of the centre crop inside the model, or None; `random_crop`
+    moves a random crop of this size there.
     """
 
     def __init__(self, params: Augment, window: tuple[int, int] | None, seed: int) -> None:
@@ -50,16 +51,16 @@ class Augmentation:
 
     @property
     def active(self) -> list[str]:
-        """The names of the parameters that change anything."""
+        """Names of the parameters that change an image."""
         return [name for name, value in _NEUTRAL.items() if getattr(self._params, name) != value]
 
     def alone(self, name: str) -> "Augmentation":
-        """The same with one of its changes alone."""
+        """Return an augmentation with only one of the parameters."""
         rest = {other: value for other, value in _NEUTRAL.items() if other != name}
         return Augmentation(self._params.model_copy(update=rest), self._window, self._seed)
 
     def batch(self, images: NDArray[np.uint8], rows: NDArray[np.int64], epoch: int) -> Image:
-        """Each image (N x H x W x 3, RGB uint8) as an epoch has it; `rows` are their numbers."""
+        """Return the images (N x H x W x 3, RGB uint8) as augmented in an epoch, by their `rows`."""
         return np.stack(
             [
                 self.one(image, np.random.default_rng([self._seed, epoch, int(row)]))
@@ -68,7 +69,7 @@ class Augmentation:
         )
 
     def one(self, image: Image, rng: np.random.Generator) -> Image:
-        """The image changed by chance; same shape and dtype."""
+        """Return the augmented image; same shape and dtype."""
         active = set(self.active)
         steps = [("geometry", _move), ("crop", _crop), ("blur", _blur)]
         steps += [("contrast", _contrast), ("noise", _noise), ("multiply", _multiply)]
@@ -91,7 +92,7 @@ class Augmentation:
 
 
 def _move(image: NDArray, params: Augment, rng: np.random.Generator) -> NDArray:
-    """Rotation, shear, zoom, shift and flips as one affine map about the centre."""
+    """Apply rotation, shear, zoom, shift and flips as one affine transformation."""
     height, width = image.shape[:2]
     angle = np.deg2rad(rng.uniform(-params.rotation, params.rotation))
     shear = rng.uniform(-params.shear, params.shear)
@@ -109,7 +110,7 @@ def _move(image: NDArray, params: Augment, rng: np.random.Generator) -> NDArray:
 
 
 def _crop(image: Pixels, params: Augment, rng: np.random.Generator) -> Pixels:
-    """Up to a share cut off at each side, the rest brought back to size."""
+    """Crop up to a share at each side, and resize the rest to the original size."""
     height, width = image.shape[:2]
     top, bottom = (rng.uniform(0.0, params.crop, 2) * height).astype(int)
     left, right = (rng.uniform(0.0, params.crop, 2) * width).astype(int)
@@ -125,12 +126,12 @@ def _blur(pixels: Pixels, params: Augment, rng: np.random.Generator) -> Pixels:
 
 
 def _contrast(pixels: Pixels, params: Augment, rng: np.random.Generator) -> Pixels:
-    """Distances from middle grey, 128, multiplied."""
+    """Multiply the differences from the grey value 128."""
     return (pixels - 128.0) * _between(params.contrast, rng) + 128.0
 
 
 def _noise(pixels: Pixels, params: Augment, rng: np.random.Generator) -> Pixels:
-    """Gaussian noise with a deviation up to `noise` x 255, the same or another in each channel."""
+    """Add Gaussian noise (standard deviation up to 255 x `noise`), equal or not in all channels."""
     channels = pixels.shape[2] if rng.random() < params.noise_per_channel else 1
     sigma = _between([0.0, params.noise * 255.0], rng)
     return pixels + sigma * rng.standard_normal((*pixels.shape[:2], channels), np.float32)
@@ -147,7 +148,7 @@ def _between(ends: list[float], rng: np.random.Generator, count: int = 1) -> Pix
 
 
 def _recentre(image: Image, window: tuple[int, int], rng: np.random.Generator) -> Image:
-    """A crop from a random place, put where the model's centre crop takes it from."""
+    """Move a random crop to the centre, where the centre crop of the model takes it."""
     height, width = image.shape[:2]
     top = rng.integers(0, height - window[0] + 1)
     left = rng.integers(0, width - window[1] + 1)

@@ -1,4 +1,4 @@
-"""Batches: arrays in portions, for training and for prediction."""
+"""Batches of stored arrays, for training and prediction."""
 
 import math
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ from seedlings.training.augmentations import Augmentation
 
 
 class Batches(keras.utils.PyDataset):
-    """Inputs and targets in batches; every example comes once an epoch, the last batch is shorter.
+    """Batches of inputs and targets; each epoch has every example once, the last batch is smaller.
 
-    With a seed each epoch has an order of its own, drawn from the seed and the epoch's number;
-    without one the order stays. With an augmentation, inputs are images that come changed,
-    otherwise in each epoch.
+    With a seed, the order of each epoch is drawn from the seed and the number of the epoch; without
+    a seed, the order is fixed. With an augmentation, the inputs are images, augmented differently
+    in each epoch.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Batches(keras.utils.PyDataset):
 
     @property
     def targets(self) -> Targets:
-        """The targets of all examples, in the order given."""
+        """Targets of all examples, in the given order."""
         return self._targets
 
     def __len__(self) -> int:
@@ -53,14 +53,14 @@ class Batches(keras.utils.PyDataset):
         return inputs, self._targets[rows]
 
     def start(self, epoch: int) -> None:
-        """Go to the beginning of an epoch, from 0."""
+        """Start an epoch; the first one is 0."""
         self._epoch = epoch
         self._order = np.arange(len(self._inputs))
         if self._seed is not None:
             self._order = np.random.default_rng([self._seed, epoch]).permutation(self._order)
 
     def on_epoch_end(self) -> None:
-        """Go on to the next epoch."""
+        """Start the next epoch."""
         self.start(self._epoch + 1)
 
 
@@ -74,10 +74,10 @@ def of_training(
     seed: int,
     augmentation: Augmentation | None = None,
 ) -> Iterator[tuple[Batches, Batches]]:
-    """Batches of the training rows, in an order drawn from the seed, and of the validation rows.
+    """Yield the batches of the training rows, shuffled by the seed, and of the validation rows.
 
-    `array` is a stored array whose rows are those of the split `table`. An augmentation changes
-    the training rows alone.
+    The stored `array` has one row for each row of the split table. The augmentation applies to the
+    training rows only.
     """
     targets = task.targets(table["label"])
     train, validation = split_table.rows(table, "train"), split_table.rows(table, "validation")
@@ -92,7 +92,7 @@ def of_training(
 def of_split(
     array: Path, table: pd.DataFrame, task: Task, split: str, *, size: int
 ) -> Iterator[Batches]:
-    """Batches of the rows of one split, in their order."""
+    """Yield the batches of the rows of one split, in order."""
     targets = task.targets(table["label"])
     rows = split_table.rows(table, split)
     with store.unpacked(array, rows) as inputs:

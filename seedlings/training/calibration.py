@@ -1,4 +1,4 @@
-"""Calibration: probabilities that come true as often as they say."""
+"""Calibration: temperature scaling, so that confidence matches accuracy."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,11 @@ _LOG_RANGE = (-1.0, 3.0)  # a temperature between 0.37 and 20
 
 
 def calibrate(model: "keras.Model", validation: Batches, task: Task) -> float:
-    """Divide the last layer's weights by the temperature that fits validation best, in place.
+    """Divide the weights of the last layer by the temperature, in place; return the temperature.
 
-    Temperature scaling (Guo et al. 2017, section 4.2): no answer changes, only how sure it is. A
-    number has no probability: its temperature is 1. Returns the temperature.
+    Temperature scaling (Guo et al. 2017, section 4.2) minimises the log loss on validation. It
+    changes the confidence of the predictions, but not the predictions. For regression, which has no
+    probabilities, the temperature is 1.
     """
     if task.activation == "linear":
         return 1.0
@@ -27,11 +28,11 @@ def calibrate(model: "keras.Model", validation: Batches, task: Task) -> float:
 
 
 def temperature(probabilities: NDArray[np.floating], targets: NDArray) -> float:
-    """The temperature at which the log loss is least.
+    """Return the temperature that minimises the log loss, between 0.37 and 20.
 
-    `probabilities` (N x units) are those of a softmax if `targets` are N whole numbers of more
-    than two classes, else those of sigmoids. Where every answer is right it is 1: the colder the
-    better, without end, which says nothing of other images.
+    `probabilities` (N x units) are the outputs of a softmax if `targets` has one dimension and
+    there is more than one unit, else of sigmoids. Returns 1.0 if every prediction is correct: the
+    loss would keep falling as the temperature approaches 0.
     """
     wide = np.clip(probabilities.astype(np.float64), _SMALLEST, 1.0)
     is_softmax = targets.ndim == 1 and wide.shape[1] > 1

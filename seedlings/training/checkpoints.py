@@ -1,4 +1,4 @@
-"""Checkpoints: the state of a training after each epoch, so that a killed one resumes there."""
+"""Checkpoints: the state of training after each epoch, from which a killed run resumes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,9 +13,9 @@ _NAME = "epoch"
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Saves the state after each epoch but the last, and restores a saved one.
+    """Saves the state after each epoch except the last, and restores it.
 
-    It is the last of the callbacks, so that it saves what the others did at the end of the epoch.
+    It must be the last callback, because it saves the state of the others at the end of an epoch.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._variables = [*model.variables, *model.optimizer.variables]
 
     def restore(self) -> int:
-        """Restore the state, if there is one; return the number of epochs that are done."""
+        """Restore the state, if there is one, and return the number of completed epochs."""
         if _NAME not in self._partial:
             return 0
         arrays, facts = self._partial.load(_NAME)
@@ -44,7 +44,7 @@ class Checkpoint(keras.callbacks.Callback):
         for variable, array in zip(self._variables, arrays[:count], strict=True):
             variable.assign(array)
         self._stopped = facts["stopping"] | {"best_weights": arrays[count:]}
-        if self._averages:  # an epoch ends with the averages in the model, and begins without
+        if self._averages:  # the next epoch swaps the restored averages out
             self._averages._ema_weights_in_model = True
         self._train.start(facts["epochs"])
         for values in facts["curves"]:
@@ -59,7 +59,7 @@ class Checkpoint(keras.callbacks.Callback):
                 setattr(self._stopping, name, value)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Save the state; what follows the last epoch is quickly done again."""
+        """Save the state, except after the last epoch."""
         if self._network.stop_training or epoch + 1 == self.params["epochs"]:
             return
         arrays = [keras.ops.convert_to_numpy(variable) for variable in self._variables]

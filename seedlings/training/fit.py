@@ -1,4 +1,4 @@
-"""Training: optimisers, schedules, and the fit that keeps the best weights."""
+"""Fit: trains the baseline and the head, with optimisers, schedules and early stopping."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ def train_baseline(
     task: "Task",
     params: Baseline,
 ) -> None:
-    """Train the baseline as the chapter does: plain SGD for a number of epochs."""
+    """Train the baseline in place, with SGD for `params.epochs` epochs."""
     _compile(model, task, keras.optimizers.SGD(params.learning_rate))
     fit(model, train, validation, record=record, epochs=params.epochs)
 
@@ -45,12 +45,12 @@ def train_head(
     params: Finetune,
     partial: PartialResults | None = None,
 ) -> None:
-    """Train a head on stored features, or the whole model on images; only what is not frozen.
+    """Train a head on features, or the layers of a whole model that are not frozen, in place.
 
-    With `unfreeze.epochs`, a second phase trains the layers after the cut, too; batch normalisation
-    in them keeps its statistics and scales. With partial results, a training that was killed resumes
-    after its last whole epoch; the second phase starts again. At the end the outputs are calibrated
-    on validation.
+    With `unfreeze.epochs`, a second phase also trains the layers after the cut, except their batch
+    normalisation. With partial results, a training that was killed resumes after its last completed
+    epoch; the second phase starts from its beginning. At the end, the outputs are calibrated on
+    validation.
     """
     best_loss, best_weights = math.inf, model.get_weights()
     for epochs, rate, unfrozen in _phases(params, len(train)):
@@ -70,7 +70,7 @@ def train_head(
         )
         loss = score(model, validation)["loss"]
         if params.early_stopping and loss > best_loss:
-            model.set_weights(best_weights)  # the second phase found nothing better
+            model.set_weights(best_weights)  # the second phase has not improved the loss
         else:
             best_loss, best_weights = loss, model.get_weights()
     if params.calibrate:
@@ -78,7 +78,7 @@ def train_head(
 
 
 def _phases(params: Finetune, batches: int) -> list[tuple[int, float, bool]]:
-    """Epochs, learning rate, and whether the layers above the cut learn, for each phase."""
+    """Return epochs, learning rate, and whether the layers after the cut train, of each phase."""
     epochs = max(1, round(params.steps / batches)) if params.steps else params.epochs
     phases = [(epochs, params.optimizer.learning_rate, False)]
     if params.unfreeze.epochs:
@@ -89,7 +89,7 @@ def _phases(params: Finetune, batches: int) -> list[tuple[int, float, bool]]:
 def make_optimizer(
     params: Finetune, *, rate: float, epochs: int, steps: int
 ) -> "keras.optimizers.Optimizer":
-    """The optimiser, its learning rate going from `rate` to its final share.
+    """Return the optimiser; its schedule begins at the learning rate `rate`.
 
     `steps` is the number of batches of an epoch.
     """
@@ -125,13 +125,13 @@ def fit(
     options: Finetune | None = None,
     partial: PartialResults | None = None,
 ) -> None:
-    """Train a compiled model in place; each epoch's loss and metric go to the record's curves.
+    """Train a compiled model in place, and add the loss and metric of each epoch to the record.
 
     With `options.early_stopping`, training stops after that many epochs without a lower validation
-    loss, and the weights of the best epoch are put back, also where all epochs ran. Where weights
-    are averaged, it is the averages that are validated and kept (Polyak and Juditsky 1992).
+    loss, and the weights of the best epoch are restored, also if all epochs ran. With averaged
+    weights (Polyak and Juditsky 1992), the averages are validated and kept.
 
-    Raises SeedlingsError where the loss is no longer a number.
+    Raises SeedlingsError if a loss or metric is not finite.
     """
     weights, done = None, 0
     callbacks: list[Any] = [_Report(record, epochs)]
@@ -155,13 +155,13 @@ def fit(
         epochs=epochs,
         callbacks=callbacks,
         class_weight=weights,
-        shuffle=False,  # Batches shuffles, from the seed
+        shuffle=False,  # Batches shuffles by the seed
         verbose=0,
     )
 
 
 def score(model: "keras.Model", batches: Batches) -> dict[str, float]:
-    """Loss and metric of a compiled model; sums count, so a short last batch weighs less."""
+    """Return loss and metric of a compiled model, as means over the examples of all batches."""
     values = model.evaluate(batches, verbose=0, return_dict=True)
     return {name: float(value) for name, value in values.items()}
 
@@ -176,7 +176,7 @@ def _compile(
 
 
 def _smoothed(task: "Task", smoothing: float) -> Any:
-    """The task's loss, with smoothed labels (Szegedy et al. 2016, section 7) if asked."""
+    """Return the loss of the task, with label smoothing (Szegedy et al. 2016, section 7)."""
     if not smoothing:
         return task.loss
     if task.loss == "binary_crossentropy":
@@ -197,17 +197,17 @@ def _smoothed(task: "Task", smoothing: float) -> Any:
 
 
 def balanced_weights(labels: "Targets") -> dict[int, float]:
-    """A weight for each class that makes all classes count the same."""
+    """Return a weight for each class, inversely proportional to its number of examples."""
     classes = np.unique(labels)
     weights = compute_class_weight("balanced", classes=classes, y=labels)
     return dict(zip(classes.tolist(), weights.tolist(), strict=True))
 
 
 def history(record: Record, task: "Task") -> pd.DataFrame:
-    """The record's curves as a table, one row an epoch.
+    """Return the curves of the record as a table with one row for each epoch.
 
-    The task's own metric (accuracy, absolute error, ...) is called `score` there, so that a plot
-    of that column fits every task.
+    The metric of the task (accuracy, absolute error, ...) has the column name `score`, so that a
+    plot of that column works for every task.
     """
     table = pd.DataFrame(record.curves)
     table.insert(0, "epoch", np.arange(1, len(table) + 1))
@@ -215,7 +215,7 @@ def history(record: Record, task: "Task") -> pd.DataFrame:
 
 
 def _trainable_layers(model: "keras.Model") -> "keras.Model":
-    """Return the layers after the cut, of a head or of a whole model."""
+    """Return the layers after the cut of a head or a whole model."""
     names = [layer.name for layer in model.layers]
     return (model.get_layer("head") if "head" in names else model).get_layer("trainable_layers")
 
@@ -244,7 +244,7 @@ def _schedule(schedule: Schedule, rate: float, epochs: int, steps: int) -> Any:
 
 
 class _Report(keras.callbacks.Callback):
-    """Shows each epoch on a progress bar and hands it to the record."""
+    """Shows each epoch in a progress bar, and adds it to the record."""
 
     def __init__(self, record: Record, epochs: int) -> None:
         super().__init__()

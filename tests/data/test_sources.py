@@ -119,7 +119,7 @@ def test_images_without_folders_are_refused(
     tmp_path: Path, data: Callable[..., Data], image_folder: Callable[..., Path]
 ) -> None:
     folder = image_folder({"a": 1}) / "a"
-    with pytest.raises(SeedlingsError, match="expected one folder a class, found none"):
+    with pytest.raises(SeedlingsError, match="expected one folder for each class, found none"):
         sources.collect(data(source="folder", path=str(folder)), tmp_path / "raw", 0)
 
 

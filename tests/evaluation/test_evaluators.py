@@ -7,20 +7,20 @@ import pytest
 from sklearn import metrics as reference
 
 from seedlings import images
-from seedlings.evaluation import evaluators
-from seedlings.evaluation.evaluators import Judge
+from seedlings.evaluation import by_task
+from seedlings.evaluation.evaluators import Evaluator, Results
 from seedlings.params import Params
-from seedlings.tasks import TASKS
+from seedlings.plots import charts
 
 SPLIT = ["train", "test", "test", "test", "validation", "train"]
 
 
 @pytest.fixture
-def judge(params: Params) -> Callable[..., Judge]:
-    def make(task: str, labels: list[str]) -> Judge:
+def evaluator(params: Params) -> Callable[..., Evaluator]:
+    def make(task: str, labels: list[str]) -> Evaluator:
         paths = [f"{n}.png" for n in range(6)]
         table = pd.DataFrame({"path": paths, "label": labels, "split": SPLIT})
-        return evaluators.of(TASKS[task], table, params.evaluate, seed=0)
+        return by_task.evaluator(task, table, params.evaluate, seed=0)
 
     return make
 
@@ -34,11 +34,11 @@ CLASSES = ["a", "b", "a", "b", "a", "a"]
 
 
 @pytest.mark.parametrize(("task", "results"), [("multiclass", RESULTS), ("binary", SECOND_ALONE)])
-def test_classes_are_judged_on_the_test_rows_alone(
-    task: str, results: evaluators.Results, judge: Callable[..., Judge]
+def test_classes_are_evaluated_on_the_test_rows_alone(
+    task: str, results: Results, evaluator: Callable[..., Evaluator]
 ) -> None:
-    mine = judge(task, CLASSES)
-    scores = mine.score(results)
+    found = evaluator(task, CLASSES)
+    scores = found.score(results)
     assert scores["images"] == 3
     assert scores["baseline/accuracy"] == pytest.approx(1 / 3)
     assert scores["finetuned/accuracy"] == pytest.approx(2 / 3)
@@ -46,15 +46,15 @@ def test_classes_are_judged_on_the_test_rows_alone(
     assert scores["mcnemar/only_finetuned_right"] == 1
     assert scores["mcnemar/only_baseline_right"] == 0
     assert scores["mcnemar/p_value"] == 1.0
-    assert mine.score(results) == scores
-    table = mine.predictions(results)
+    assert found.score(results) == scores
+    table = found.predictions(results)
     assert table["path"].tolist() == ["1.png", "2.png", "3.png"]
     assert table["label"].tolist() == ["b", "a", "b"]
     assert table["baseline"].tolist() == ["a", "a", "a"]
     assert table["finetuned"].tolist() == ["b", "a", "a"]
     assert table["finetuned_probability"].tolist() == pytest.approx([0.9, 0.8, 0.6])
-    assert mine.pairs(results)["finetuned"].tolist() == ["b", "a", "a"]
-    assert list(mine.mistakes(results["baseline"])) == [(0, "b\nas a\n90%"), (2, "b\nas a\n60%")]
+    assert found.pairs(results)["finetuned"].tolist() == ["b", "a", "a"]
+    assert list(found.mistakes(results["baseline"])) == [(0, "b\nas a\n90%"), (2, "b\nas a\n60%")]
 
 
 TAGS = ["sea", "sea clear", "land", "clear land", "sea", "sea"]
@@ -64,10 +64,10 @@ TAG_RESULTS = {  # clear, land, sea; the test rows are (1, 0, 1), (0, 1, 0), (1,
 }
 
 
-def test_tags_are_judged_by_f2_per_image(judge: Callable[..., Judge]) -> None:
-    mine = judge("multilabel", TAGS)
+def test_tags_are_evaluated_by_f2_per_image(evaluator: Callable[..., Evaluator]) -> None:
+    found = evaluator("multilabel", TAGS)
     truth = np.array([[1, 0, 1], [0, 1, 0], [1, 1, 0]])
-    scores = mine.score(TAG_RESULTS)
+    scores = found.score(TAG_RESULTS)
     for name, outputs in TAG_RESULTS.items():
         expected = reference.fbeta_score(truth, outputs >= 0.5, beta=2, average="samples")
         assert scores[f"{name}/f2"] == pytest.approx(expected)
@@ -75,13 +75,13 @@ def test_tags_are_judged_by_f2_per_image(judge: Callable[..., Judge]) -> None:
     expected = reference.fbeta_score(truth, always_sea, beta=2, average="samples", zero_division=0)
     assert scores["majority/f2"] == pytest.approx(expected)
     assert scores["finetuned/exact_match"] == pytest.approx(2 / 3)
-    table = mine.predictions(TAG_RESULTS)
+    table = found.predictions(TAG_RESULTS)
     assert table["finetuned"].tolist() == ["clear land sea", "land", "clear land"]
     assert table["baseline"].tolist() == ["sea", "sea", ""]
-    pairs = mine.pairs(TAG_RESULTS)
+    pairs = found.pairs(TAG_RESULTS)
     assert pairs["label"].tolist()[:3] == ["present", "absent", "present"]
     assert pairs["baseline"].tolist()[:3] == ["absent", "absent", "present"]
-    [(row, caption)] = mine.mistakes(TAG_RESULTS["finetuned"])
+    [(row, caption)] = found.mistakes(TAG_RESULTS["finetuned"])
     assert row == 0
     assert caption.startswith("sea clear\nas clear land sea\nF2 0.91")
 
@@ -93,19 +93,19 @@ NUMBER_RESULTS = {
 }
 
 
-def test_numbers_are_judged_by_their_errors(judge: Callable[..., Judge]) -> None:
-    mine = judge("regression", NUMBERS)
+def test_numbers_are_evaluated_by_their_errors(evaluator: Callable[..., Evaluator]) -> None:
+    found = evaluator("regression", NUMBERS)
     truth = np.array([1.0, -1.0, 0.5])
-    scores = mine.score(NUMBER_RESULTS)
+    scores = found.score(NUMBER_RESULTS)
     predicted = NUMBER_RESULTS["finetuned"][:, 0]
     assert scores["finetuned/mae"] == pytest.approx(0.25)
     assert scores["finetuned/rmse"] == pytest.approx(np.sqrt((0.25 + 0.0625) / 3))
     assert scores["finetuned/r2"] == pytest.approx(reference.r2_score(truth, predicted))
     assert scores["mean/mae"] == pytest.approx((0.8 + 1.2 + 0.3) / 3, rel=1e-6)
-    assert [row for row, _ in mine.mistakes(NUMBER_RESULTS["baseline"])] == [0, 1, 2]
-    assert [row for row, _ in mine.mistakes(NUMBER_RESULTS["finetuned"])] == [0, 2, 1]
-    assert mine.table(NUMBER_RESULTS["finetuned"])["images"].sum() == 3
-    assert mine.pairs(NUMBER_RESULTS)["label"].tolist() == [
+    assert [row for row, _ in found.mistakes(NUMBER_RESULTS["baseline"])] == [0, 1, 2]
+    assert [row for row, _ in found.mistakes(NUMBER_RESULTS["finetuned"])] == [0, 2, 1]
+    assert found.table(NUMBER_RESULTS["finetuned"])["images"].sum() == 3
+    assert found.pairs(NUMBER_RESULTS)["label"].tolist() == [
         "9: 0.8 to 1",
         "0: -1 to -0.8",
         "7: 0.4 to 0.6",
@@ -121,14 +121,14 @@ def test_numbers_are_judged_by_their_errors(judge: Callable[..., Judge]) -> None
         ("regression", NUMBERS, NUMBER_RESULTS),
     ],
 )
-def test_every_task_has_its_pictures(
+def test_every_task_has_its_figures(
     task: str,
     labels: list[str],
-    results: evaluators.Results,
-    judge: Callable[..., Judge],
+    results: Results,
+    evaluator: Callable[..., Evaluator],
     tmp_path: Path,
 ) -> None:
-    drawn = judge(task, labels).draw(results, tmp_path)
+    drawn = evaluator(task, labels).draw(results, tmp_path)
     assert len(drawn) == (1 if task == "regression" else 3)
     assert sorted(drawn) == sorted(tmp_path.glob("*.png"))
     for path in drawn:
@@ -136,20 +136,46 @@ def test_every_task_has_its_pictures(
         assert images.read(path).std() > 5
 
 
-def test_a_test_of_one_class_has_no_roc(judge: Callable[..., Judge], tmp_path: Path) -> None:
-    drawn = judge("binary", ["b", "a", "a", "a", "b", "b"]).draw(SECOND_ALONE, tmp_path)
+def test_curves_are_of_all_tags_or_classes_in_one_and_of_the_second_of_two(
+    evaluator: Callable[..., Evaluator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[np.ndarray, dict[str, np.ndarray]]] = []
+    monkeypatch.setattr(
+        charts, "roc_pr_curves", lambda truth, scores, path: drawn.append((truth, scores))
+    )
+    evaluator("multilabel", TAGS).draw(TAG_RESULTS, tmp_path)
+    evaluator("binary", CLASSES).draw(SECOND_ALONE, tmp_path)
+    evaluator("multiclass", ["a", "b", "c", "a", "b", "a"]).draw(TAG_RESULTS, tmp_path)
+    (tags, tag_scores), (second, second_scores), (classes, class_scores) = drawn
+    assert tags.tolist() == [1, 0, 1, 0, 1, 0, 1, 1, 0]
+    assert second.tolist() == [1, 0, 1]
+    assert classes.tolist() == [0, 1, 0, 0, 0, 1, 1, 0, 0]
+    for name in RESULTS:
+        assert np.array_equal(tag_scores[name], TAG_RESULTS[name].ravel())
+        assert second_scores[name] == pytest.approx(SECOND_ALONE[name].ravel())
+        assert np.array_equal(class_scores[name], TAG_RESULTS[name].ravel())
+
+
+def test_a_test_of_one_class_has_no_roc(
+    evaluator: Callable[..., Evaluator], tmp_path: Path
+) -> None:
+    drawn = evaluator("binary", ["b", "a", "a", "a", "b", "b"]).draw(SECOND_ALONE, tmp_path)
     assert [path.name for path in drawn] == ["confusion.png", "reliability.png"]
 
 
-def test_right_and_wrong_answers_take_turns_by_label(judge: Callable[..., Judge]) -> None:
-    mine = judge("multiclass", ["a", "b", "b", "a", "b", "a"])
+def test_correct_and_wrong_answers_take_turns_by_label(evaluator: Callable[..., Evaluator]) -> None:
+    found = evaluator("multiclass", ["a", "b", "b", "a", "b", "a"])
     outputs = np.array([[0.1, 0.9], [0.2, 0.8], [0.6, 0.4]], np.float32)
-    right, wrong = mine.right_and_wrong(outputs, most=5)
-    assert right == [(0, "b\n90%"), (2, "a\n60%"), (1, "b\n80%")]
+    correct, wrong = found.correct_and_wrong(outputs, most=5)
+    assert correct == [(0, "b\n90%"), (2, "a\n60%"), (1, "b\n80%")]
     assert wrong == []
-    assert mine.right_and_wrong(outputs, most=1) == [[(0, "b\n90%")], []]
-    right, wrong = judge("multilabel", TAGS).right_and_wrong(TAG_RESULTS["finetuned"], most=5)
-    assert right == [(1, "land"), (2, "clear land")]
+    assert found.correct_and_wrong(outputs, most=1) == [[(0, "b\n90%")], []]
+    correct, wrong = evaluator("multilabel", TAGS).correct_and_wrong(
+        TAG_RESULTS["finetuned"], most=5
+    )
+    assert correct == [(1, "land"), (2, "clear land")]
     assert [row for row, _ in wrong] == [0]
-    right, _ = judge("regression", NUMBERS).right_and_wrong(NUMBER_RESULTS["finetuned"], most=2)
-    assert [row for row, _ in right] == [1, 2]
+    correct, _ = evaluator("regression", NUMBERS).correct_and_wrong(
+        NUMBER_RESULTS["finetuned"], most=2
+    )
+    assert [row for row, _ in correct] == [1, 2]

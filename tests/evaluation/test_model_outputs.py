@@ -10,21 +10,14 @@ from seedlings.networks.runtime import keras
 from seedlings.tasks import TASKS
 
 
-def test_numbers_nest_by_model() -> None:
-    assert model_outputs.nest({"images": 3.0, "a/x": 1.0, "a/y": 2.0}) == {
-        "images": 3.0,
-        "a": {"x": 1.0, "y": 2.0},
-    }
-
-
 @pytest.mark.parametrize("stored", [True, False])
 def test_the_finetuned_model_takes_features_where_there_are_any(
     stored: bool, tmp_path: Path
 ) -> None:
     inputs = keras.Input((2,))
-    top = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)], name="top")
-    top.set_weights([np.ones((2, 1)), np.zeros(1)])
-    whole = keras.Model(inputs, top(inputs * 10.0))
+    head = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)], name="head")
+    head.set_weights([np.ones((2, 1)), np.zeros(1)])
+    whole = keras.Model(inputs, head(inputs * 10.0))
     with store.create(tmp_path / "images", (2,), np.float32) as writer:
         writer.append(np.arange(6, dtype=np.float32).reshape(3, 2))
     with store.create(tmp_path / "features", (2,), np.float32) as writer:

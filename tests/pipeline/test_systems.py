@@ -225,19 +225,20 @@ def test_mnist_from_a_file_of_keras_layout(project: Project, tmp_path: Path) -> 
 
 def test_horses_or_humans(project: Project, tmp_path: Path, rng: np.random.Generator) -> None:
     shapes = {"horses": "cross", "humans": "disc"}
-    drawings.write_folders(tmp_path, {"train": 16, "validation": 5}, shapes, 300, rng)
+    drawings.write_folders(tmp_path, {"train": 8, "validation": 3}, shapes, 300, rng)
     metrics = experiment(
         project,
         "horses_or_humans",
         up_to=["package", "evaluate"],
         data__path=tmp_path,
         split__test_share=0.25,
-        finetune__epochs=3,
+        baseline__epochs=2,
+        finetune__epochs=1,
     )
     table = pd.read_csv(project.root / "data" / "split.csv")
     kept = table["path"].str.startswith("validation/")
     assert (table["split"] == "validation").tolist() == kept.tolist()
-    assert table["split"].value_counts().to_dict() == {"train": 24, "validation": 10, "test": 8}
+    assert table["split"].value_counts().to_dict() == {"train": 12, "validation": 6, "test": 4}
     model = finetuned(project)
     assert model.count_params() == 40_165_409
     assert model.output_shape == (None, 1)
@@ -253,7 +254,7 @@ def test_horses_or_humans(project: Project, tmp_path: Path, rng: np.random.Gener
 
 def test_cats_vs_dogs(project: Project, tmp_path: Path, rng: np.random.Generator) -> None:
     shapes = {"cats": "square", "dogs": "disc"}
-    drawings.write_folders(tmp_path, {"train": 10, "validation": 3}, shapes, 256, rng)
+    drawings.write_folders(tmp_path, {"train": 8, "validation": 3}, shapes, 256, rng)
     experiment(
         project,
         "cats_vs_dogs",
@@ -261,7 +262,8 @@ def test_cats_vs_dogs(project: Project, tmp_path: Path, rng: np.random.Generator
         data__path=tmp_path,
         split__test_share=0.3,
         extract__weights="random",
-        finetune__epochs=2,
+        baseline__epochs=2,
+        finetune__epochs=1,
     )
     model = finetuned(project)
     picture = rng.integers(0, 256, (1, 256, 256, 3), dtype=np.uint8)

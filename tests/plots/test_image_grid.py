@@ -11,36 +11,36 @@ def block(colour: tuple[int, int, int], height: int = 10, width: int = 10) -> np
     return np.full((height, width, 3), colour, np.uint8)
 
 
-def test_every_tile_is_on_the_sheet() -> None:
+def test_every_tile_is_on_the_grid() -> None:
     colours = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
     rows = [
         Row("one", [Tile(block(c)) for c in colours[:2]]),
         Row("two", [Tile(block(colours[2]))]),
     ]
-    sheet = image_grid.draw(rows, tile=32)
+    grid = image_grid.draw(rows, tile=32)
     for colour in colours:
-        assert (sheet == colour).all(axis=2).sum() == 32 * 32
+        assert (grid == colour).all(axis=2).sum() == 32 * 32
 
 
 def test_a_tall_picture_keeps_its_proportions() -> None:
-    sheet = image_grid.draw([Row("", [Tile(block((200, 0, 0), 40, 10))])], tile=40)
-    red = (sheet == (200, 0, 0)).all(axis=2)
+    grid = image_grid.draw([Row("", [Tile(block((200, 0, 0), 40, 10))])], tile=40)
+    red = (grid == (200, 0, 0)).all(axis=2)
     assert red.any(axis=1).sum() == 40
     assert red.any(axis=0).sum() == 10
 
 
-def test_text_makes_a_difference_and_unicode_is_drawn() -> None:
+def test_titles_are_drawn_with_unicode() -> None:
     def ink(text: str) -> int:
         return int((image_grid.draw([Row(text)]) < 128).any(axis=2).sum())
 
     assert ink("Shepherd’s Purse") > ink("Shepherds Purse") > 0
 
 
-def test_a_sheet_without_tiles_has_its_title() -> None:
+def test_a_grid_without_tiles_has_its_title() -> None:
     assert image_grid.draw([Row("nothing to show")]).shape[1] > 80
 
 
-def test_the_same_sheet_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_the_same_grid_gives_the_same_bytes(tmp_path: Path) -> None:
     rows = [Row("one", [Tile(block((1, 2, 3)), "a caption\nof two lines that is too long")])]
     for name in ("a.png", "b.png"):
         image_grid.write(image_grid.draw(rows), tmp_path / name)

@@ -33,7 +33,7 @@ def test_an_embedded_picture_is_the_picture(tmp_path: Path) -> None:
     assert html.embed([path], megabytes=1.0)[name] == address
 
 
-def test_pictures_share_what_room_there_is(
+def test_pictures_share_the_given_size(
     tmp_path: Path, noise: Callable[..., NDArray[np.uint8]]
 ) -> None:
     paths = [tmp_path / f"{number}.png" for number in range(3)]
@@ -44,7 +44,7 @@ def test_pictures_share_what_room_there_is(
     assert all(opened(address).size[0] >= 64 for address in addresses.values())
 
 
-def test_a_sheet_longer_than_webp_can_hold_is_made_smaller() -> None:
+def test_a_picture_longer_than_webp_can_hold_is_made_smaller() -> None:
     shown = opened(html.data_address(np.zeros((20_000, 50, 3), np.uint8)))
     assert shown.size[1] == 4096
 
@@ -56,7 +56,9 @@ def test_names_are_text_and_never_markup(tmp_path: Path) -> None:
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
             self.found += tag == "script"
 
-    html.write("page.html", {"title": "<script>alert(1)</script>"}, tmp_path / "p.html")
+    html.write(
+        html.TEMPLATES / "page.html", {"title": "<script>alert(1)</script>"}, tmp_path / "p.html"
+    )
     text = (tmp_path / "p.html").read_text(encoding="utf-8")
     parser = Scripts()
     parser.feed(text)
@@ -64,7 +66,7 @@ def test_names_are_text_and_never_markup(tmp_path: Path) -> None:
     assert "&lt;script&gt;" in text
 
 
-def test_a_value_that_is_lacking_is_an_error_and_leaves_no_page(tmp_path: Path) -> None:
+def test_a_missing_value_is_an_error_and_leaves_no_page(tmp_path: Path) -> None:
     with pytest.raises(UndefinedError, match="title"):
-        html.write("page.html", {}, tmp_path / "p.html")
+        html.write(html.TEMPLATES / "page.html", {}, tmp_path / "p.html")
     assert list(tmp_path.iterdir()) == []

@@ -9,8 +9,9 @@ import pytest
 from seedlings import images
 from seedlings.errors import SeedlingsError
 from seedlings.io import store
-from seedlings.params import Segment, check
+from seedlings.params import check
 from seedlings.segmentation import cutouts, masks
+from seedlings.segmentation.params import Segment
 
 
 @pytest.fixture
@@ -96,5 +97,5 @@ def test_excess_green_leaves_next_to_no_real_image_empty(
 
 def test_masks_that_are_all_empty_are_an_error(segment: Callable[..., Segment]) -> None:
     table = pd.DataFrame({"path": ["a.png", "b.png"], "label": "x"})
-    with pytest.raises(SeedlingsError, match="finds no plant in any image; .* use `none`"):
+    with pytest.raises(SeedlingsError, match="finds no foreground in any image; .* use `none`"):
         cutouts.name_empty(table, np.zeros(2), segment())

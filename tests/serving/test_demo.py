@@ -6,21 +6,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import assembly
 import numpy as np
 import pytest
+from imports import ROOT
 from numpy.typing import NDArray
 
 from seedlings import images
-from seedlings.networks import architectures, backbones
 from seedlings.packaging import bundle
-from seedlings.packaging.bundle import Predictor
 from seedlings.params import check
 from seedlings.segmentation import cutouts
+from seedlings.serving.predictor import Predictor
 from seedlings.tasks import TASKS
 
 testing = pytest.importorskip("streamlit.testing.v1", reason="there is no Streamlit here")
 
-SCRIPT = Path(__file__).parents[1] / "seedlings" / "demo" / "__main__.py"
+SCRIPT = ROOT / "seedlings" / "serving" / "demo_page.py"
 NAMES = {
     "multiclass": [f"kind_{number:02d}*" for number in range(15)],
     "binary": ["a", "b"],
@@ -33,17 +34,15 @@ Opened = Callable[..., Any]
 def opened(tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
     """The page for a package of a small network for a task."""
 
-    def make(task: str, usual: tuple[float, float] = (0.0, 1.0)) -> Any:
+    def make(task: str, in_distribution: tuple[float, float] = (0.0, 1.0)) -> Any:
         tree["extract"]["backbone"] = "none"
         tree["finetune"]["convnet"]["filters"] = [4]
         tree["segment"].update(size=[24, 24], method="none")
         params = check(tree)
-        trunk = backbones.build(params.extract, 24, 24)
         units = 1 if task != "multiclass" else len(NAMES[task])
-        top = architectures.top(trunk, units, TASKS[task], params.finetune)
-        model = architectures.assemble(trunk.trunk, top)
+        model = assembly.classifier(params, (24, 24), units, TASKS[task])
         segment = params.segment.model_dump()
-        contents = bundle.Contents(task, NAMES[task], segment, 0.5, usual)
+        contents = bundle.Contents(task, NAMES[task], segment, 0.5, in_distribution)
         bundle.write(model, contents, tmp_path / task)
         monkeypatch.setattr(sys, "argv", ["demo", str(tmp_path / task)])
         return testing.AppTest.from_file(str(SCRIPT), default_timeout=600).run()
@@ -86,30 +85,32 @@ def test_the_likeliest_classes_are_shown_with_the_model_s_own_probabilities(
     assert not page.warning
 
 
-def test_the_picture_stands_beside_its_cut_out_and_what_the_answer_comes_from(
+def test_the_image_is_shown_beside_its_cut_out_and_its_grad_cam(
     opened: Opened, picture: NDArray[np.uint8]
 ) -> None:
     page = dropped(opened("binary"), images.encode_png(picture))
     captions = [image.caption for part in page.get("image") for image in part.proto.imgs]
     assert captions == [
-        "The picture",
-        "What the model sees of it",
-        "Where the answer comes from (Grad-CAM)",
+        "Image",
+        "Input of the network",
+        "Grad-CAM of the prediction",
     ]
 
 
-def test_a_number_stands_alone_and_an_unusual_one_is_told(
+def test_a_number_is_shown_alone_and_an_out_of_distribution_image_has_a_warning(
     opened: Opened, picture: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    page = dropped(opened("regression", usual=(1e6, 2e6)), images.encode_png(picture))
+    page = dropped(opened("regression", in_distribution=(1e6, 2e6)), images.encode_png(picture))
     value = Predictor(tmp_path / "regression").answer([picture])["prediction"][0]
     assert [plain(text.value) for text in page.header] == [f"{value:.4g}"]
     [warning] = page.warning
-    assert "is below 1e+06, the least that is usual" in plain(warning.value)
+    shown = plain(warning.value)
+    assert shown.startswith("Out-of-distribution: value ")
+    assert "is below 1e+06, the low end of the in-distribution range" in shown
     assert not page.get("progress")
 
 
-def test_what_is_no_picture_is_told(opened: Opened, picture: NDArray[np.uint8]) -> None:
+def test_a_file_that_is_no_image_has_an_error(opened: Opened, picture: NDArray[np.uint8]) -> None:
     page = dropped(opened("binary"), images.encode_png(picture)[:200])
     [error] = page.error
     assert "leaf.png: expected a whole image" in plain(error.value)

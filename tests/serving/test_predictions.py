@@ -22,7 +22,9 @@ class Brightness:
         self.batches.append(len(pictures))
         values = [float(picture[0, 0, 0]) for picture in pictures]
         probabilities = [{"a": value / 255, "b": 1 - value / 255} for value in values]
-        return pd.DataFrame({"prediction": values, "probabilities": probabilities, "unlike": ""})
+        return pd.DataFrame(
+            {"prediction": values, "probabilities": probabilities, "out_of_distribution": ""}
+        )
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def test_every_image_of_a_folder_has_its_answer_in_batches(folder: Path) -> None
     assert table["prediction"].tolist() == [int(Path(path).stem) for path in table["path"]]
 
 
-def test_what_is_no_image_is_named_and_leftovers_are_passed_over(folder: Path) -> None:
+def test_files_that_are_no_images_are_named_and_leftovers_are_skipped(folder: Path) -> None:
     (folder / "empty.jpg").touch()
     (folder / "notes.txt").write_text("notes")
     (folder / "gone.png").symlink_to(folder / "nowhere")
@@ -77,7 +79,7 @@ def test_a_name_that_is_not_utf_8_is_escaped(folder: Path) -> None:
         predictions.text(table, form).encode()
 
 
-def test_what_may_not_be_read_is_named() -> None:
+def test_files_and_folders_without_permission_are_named() -> None:
     with nobody.folder() as folder:
         closed, listed = folder / "closed", folder / "listed"
         for path in (closed, listed):
@@ -87,7 +89,7 @@ def test_what_may_not_be_read_is_named() -> None:
         for path, mode in ((closed, 0), (listed, 0o444), (folder / "secret.png", 0)):
             path.chmod(mode)
         code = "predictions.of_files(None, [Path(given['folder'])])[1]"
-        told = nobody.answer("from seedlings import predictions", code, folder=str(folder))
+        told = nobody.answer("from seedlings.serving import predictions", code, folder=str(folder))
         for path in (closed, listed):
             path.chmod(0o700)  # so that it can be removed
     assert told == [
@@ -110,13 +112,13 @@ def test_files_and_folders_mix_and_a_missing_one_is_an_error(folder: Path) -> No
         predictions.of_files(Brightness(), [folder / "none"])  # type: ignore[arg-type]
 
 
-def test_a_table_is_for_people_or_for_programs(folder: Path) -> None:
+def test_a_table_has_a_form_for_people_and_forms_for_programs(folder: Path) -> None:
     table, _ = predictions.of_files(Brightness(), [folder / "1"])  # type: ignore[arg-type]
     [first, *_] = json.loads(predictions.text(table, "json"))
     assert first["prediction"] == 1
     assert first["probabilities"]["a"] == pytest.approx(1 / 255)
     lines = predictions.text(table, "csv").splitlines()
-    assert lines[0] == "path,prediction,unlike,a,b"
+    assert lines[0] == "path,prediction,out_of_distribution,a,b"
     assert lines[1].endswith("001.PNG,1.0,,0.003922,0.996078")
     assert len(lines) == 36
     assert "probabilities" not in predictions.text(table, None)

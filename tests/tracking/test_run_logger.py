@@ -25,9 +25,7 @@ from seedlings.tracking import client, run_logger
 
 
 @pytest.fixture
-def here(
-    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Path]:
+def here(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A project's root without code, in which tracking writes."""
     for name in ("dvc.yaml", "params.yaml"):
         shutil.copyfile(ROOT / name, tmp_path / name)

@@ -1,4 +1,4 @@
-"""The chapter's colour distance, written down plainly: what `color_distance` has to equal."""
+"""The colour distance of T. Riemersma (CompuPhase) in NumPy: the reference of `color_distance`."""
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ GREENS = ((71, 86, 38, 1600), (65, 79, 19, 1600), (95, 106, 56, 1600), (56, 63, 
 
 
 def mask(image: Image) -> NDArray[np.bool_]:
-    """H x W, True where a pixel of an RGB uint8 image is near one of the greens."""
+    """Return H x W, True where a pixel of an RGB uint8 image is near one of the greens."""
     red, green, blue = (image[..., channel].astype(np.int32) for channel in range(3))
     background = np.ones(image.shape[:2], np.bool_)
     for r, g, b, limit in GREENS:
@@ -26,7 +26,7 @@ def mask(image: Image) -> NDArray[np.bool_]:
 
 
 def cut_out(image: Image) -> Image:
-    """The image with its background at 0, after a median blur of 9."""
+    """Return the image with its background at 0, after a median blur of 9."""
     cut = image.copy()
     cut[~mask(image)] = 0
     return cv2.medianBlur(cut, 9)

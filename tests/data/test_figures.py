@@ -1,0 +1,39 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import grids
+import pandas as pd
+import pytest
+
+from seedlings.data import figures
+from seedlings.tasks import TASKS
+
+
+def test_duplicates_shows_the_groups_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image_folder: Callable[..., Path]
+) -> None:
+    drawn = grids.recorded(monkeypatch)
+    folder = image_folder({"a": 3, "b": 1})
+    table = pd.DataFrame(
+        {
+            "path": ["a/000.png", "a/001.png", "a/002.png", "b/000.png"],
+            "label": ["a", "a", "a", "b"],
+            "split": "train",
+            "group": [0, 1, 0, 2],
+        }
+    )
+    figures.duplicates(folder, table, tmp_path / "d.png")
+    title, group = drawn[0]
+    assert title.title == "1 group of (near) duplicates among 4 images"
+    assert [tile.caption for tile in group.tiles] == ["000.png\ntrain", "002.png\ntrain"]
+
+
+def test_examples_shows_the_first_images_of_every_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image_folder: Callable[..., Path]
+) -> None:
+    drawn = grids.recorded(monkeypatch)
+    folder = image_folder({"a": 8, "b": 1})
+    paths = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
+    table = pd.DataFrame({"path": paths, "label": [path[0] for path in paths]})
+    figures.examples(folder, table, TASKS["multiclass"], tmp_path / "e.png")
+    assert [(row.title, len(row.tiles)) for row in drawn[0]] == [("a", 6), ("b", 1)]

@@ -1,0 +1,54 @@
+from pathlib import Path
+from typing import Any
+
+import grids
+import numpy as np
+import pytest
+
+from seedlings import images
+from seedlings.evaluation import figures
+from seedlings.io import store
+from seedlings.params import check
+from seedlings.training.augmentations import Augmentation
+
+
+def test_the_worst_mistakes_are_shown_with_their_captions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = grids.recorded(monkeypatch)
+    with store.create(tmp_path / "a", (2, 2, 3), np.uint8) as writer:
+        writer.append(np.arange(5, dtype=np.uint8).repeat(12).reshape(5, 2, 2, 3))
+    wrong = [(3, "b as a"), (2, "a as b"), (0, "b as a")]
+    places = np.array([1, 2, 3, 4])
+    figures.mistakes(tmp_path / "a", places, wrong, path=tmp_path / "m.png", most=2)
+    title, row = drawn[0]
+    assert title.title == "The 2 worst of 3 mistakes on 4 test images"
+    assert [tile.caption for tile in row.tiles] == ["b as a", "a as b"]
+    assert [int(tile.image[0, 0, 0]) for tile in row.tiles] == [4, 3]
+    assert images.read(tmp_path / "m.png").shape[0] > 100
+
+
+def test_every_augmentation_is_shown_alone_and_with_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tree: dict[str, Any]
+) -> None:
+    drawn = grids.recorded(monkeypatch)
+    tree["finetune"]["augment"] |= {"rotation": 90.0, "noise": 0.05}
+    augmentation = Augmentation(check(tree).finetune.augment, None, seed=0)
+    with store.create(tmp_path / "a", (8, 8, 3), np.uint8) as writer:
+        writer.append(np.full((1, 8, 8, 3), 99, np.uint8))
+    figures.augmentations(tmp_path / "a", augmentation, tmp_path / "s.png")
+    titles = [row.title for row in drawn[0]]
+    assert titles == ["not augmented", "rotation alone", "noise alone", "all together"]
+    assert all(len(row.tiles) == 8 for row in drawn[0][1:])
+
+
+def test_the_curves_of_a_history_are_drawn_under_the_name_of_the_metric(tmp_path: Path) -> None:
+    history = tmp_path / "history.csv"
+    history.write_text(
+        "epoch,loss,score,val_loss,val_score\n1,2.0,0.5,3.0,0.4\n2,1.0,0.7,2.0,0.6\n"
+    )
+    for name in ("accuracy", "mean_absolute_error"):
+        figures.curves(history, name, tmp_path / f"{name}.png")
+    first, other = (images.read(path) for path in sorted(tmp_path.glob("*.png")))
+    assert first.std() > 5
+    assert not np.array_equal(first, other)

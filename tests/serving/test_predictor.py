@@ -1,0 +1,108 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from seedlings.errors import SeedlingsError
+from seedlings.networks import architectures, models
+from seedlings.packaging import bundle
+from seedlings.packaging.bundle import Contents
+from seedlings.params import Params
+from seedlings.segmentation import cutouts
+from seedlings.serving.predictor import Predictor
+from seedlings.tasks import TASKS
+
+Packaged = Callable[..., Predictor]
+NAMES = {"multiclass": ["a", "b", "c"], "binary": ["a", "b"], "multilabel": ["sea", "sky"]}
+
+
+@pytest.fixture
+def packaged(tmp_path: Path, params: Params) -> Packaged:
+    """The predictor of the baseline's network for images of 20 x 24 pixels."""
+
+    def make(
+        task: str, in_distribution: tuple[float, float] = (0.0, 1.0), **segment: Any
+    ) -> Predictor:
+        units = {"multiclass": 3, "multilabel": 2}.get(task, 1)
+        model = architectures.baseline((20, 24, 3), units, TASKS[task])
+        contents = Contents(
+            task=task,
+            outputs=NAMES.get(task, ["value"]),
+            segment={**params.segment.model_dump(), "size": [20, 24], **segment},
+            tag_threshold=0.5,
+            in_distribution=in_distribution,
+        )
+        bundle.write(model, contents, tmp_path / "package")
+        made = Predictor(tmp_path / "package")
+        assert made.contents == contents
+        outputs = model.predict(np.zeros((1, 20, 24, 3), np.uint8), verbose=0)
+        assert outputs.shape == (1, units)
+        return made
+
+    return make
+
+
+@pytest.fixture
+def pictures(noise: Callable[..., NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+    return [noise(30 + n, 70 - n) for n in range(40)]
+
+
+def test_classes_come_with_all_their_probabilities(
+    packaged: Packaged, pictures: list[NDArray[np.uint8]], tmp_path: Path
+) -> None:
+    predictor = packaged("multiclass")
+    found = predictor.answer(pictures)
+    assert list(found) == ["prediction", "probability", "probabilities", "out_of_distribution"]
+    batch = np.stack([cutouts.one(p, predictor._segment) for p in pictures])
+    expected = models.load(tmp_path / "package").predict(batch, verbose=0)
+    given = pd.DataFrame(found["probabilities"].tolist())
+    assert list(given) == NAMES["multiclass"]
+    assert given.to_numpy() == pytest.approx(expected, abs=1e-5)
+    assert found["probability"].to_numpy() == pytest.approx(expected.max(axis=1), abs=1e-5)
+    assert found["prediction"].tolist() == [NAMES["multiclass"][n] for n in expected.argmax(axis=1)]
+    assert (found["out_of_distribution"] == "").all()
+
+
+def test_two_classes_share_one_and_tags_and_numbers_have_their_own_form(
+    packaged: Packaged, pictures: list[NDArray[np.uint8]]
+) -> None:
+    found = packaged("binary").answer(pictures[:3])
+    for row in found.itertuples():
+        assert sum(row.probabilities.values()) == pytest.approx(1.0)
+        assert row.probability == max(row.probabilities.values())
+    found = packaged("multilabel").answer(pictures[:3])
+    for row in found.itertuples():
+        expected = [tag for tag, value in row.probabilities.items() if value >= 0.5]
+        assert row.prediction.split() == expected
+    found = packaged("regression", in_distribution=(-1e9, 1e9)).answer(pictures[:3])
+    assert list(found) == ["prediction", "out_of_distribution"]
+    assert found["prediction"].dtype == np.float64
+
+
+def test_an_out_of_distribution_image_has_the_reason(
+    packaged: Packaged, pictures: list[NDArray[np.uint8]]
+) -> None:
+    def reasons(
+        task: str, images: list[NDArray[np.uint8]], in_distribution: tuple[float, float]
+    ) -> list[str]:
+        answers = packaged(task, in_distribution=in_distribution).answer(images)
+        return answers["out_of_distribution"].tolist()
+
+    black = np.zeros((50, 50, 3), np.uint8)
+    found = reasons("multiclass", [black, pictures[0]], (0.0, 1.0))
+    assert found == ["empty mask: 0.00% of the image is foreground", ""]
+    [reason] = reasons("multiclass", pictures[:1], (0.9999, 1.0))
+    assert reason.startswith("confidence 0.")
+    assert "is below 1, the low end of the in-distribution range" in reason
+    [reason] = reasons("regression", pictures[:1], (-200.0, -100.0))
+    assert reason.startswith("value ")
+    assert "is above -100, the high end of the in-distribution range" in reason
+
+
+def test_no_bundle_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SeedlingsError, match="expected a packaged model in .*run `dvc repro`"):
+        Predictor(tmp_path)
