@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def _observer() -> stage.Observer:
-    """Return the observer that logs in MLflow, or one that does nothing for SEEDLINGS_TRACKING=off."""
+    """Return the observer that logs in MLflow, or one without effect if SEEDLINGS_TRACKING=off."""
     setting = os.environ.get(_TRACKING, "on")
     if setting not in ("on", "off"):
         raise SeedlingsError(f"{_TRACKING}: expected `on` or `off`, found {setting!r}")

@@ -229,7 +229,7 @@ class Regression(Task):
         return labels.astype(np.float32).to_numpy()[:, None]
 
     def strata(self, labels: pd.Series) -> NDArray[np.str_]:
-        """Return ten bins with about equal numbers of images; fewer bins if many values are equal."""
+        """Return ten bins with about equal numbers of images; fewer if many values are equal."""
         values = labels.astype(float)
         bins = np.ceil(values.rank(pct=True) * _BINS).astype(int) - 1  # equal values share a bin
         spans = values.groupby(bins).agg(["min", "max"])

@@ -36,7 +36,7 @@ class Annotations(Section):
     def _names_need_a_header(self) -> Self:
         named = [column for column in (self.path, self.label) if isinstance(column, str)]
         if named and not self.header:
-            raise ValueError(f"a column by its number where there is no header, found {named[0]!r}")
+            raise ValueError(f"a column by its number without a header, found {named[0]!r}")
         return self
 
 

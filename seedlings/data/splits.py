@@ -25,12 +25,12 @@ def choose(
     given = table["split"].to_numpy(dtype="<U10")
     if params.rule != "folders":
         return _draw(table, task, params, SPLITS[1:], rng)
-    lacking = tuple(name for name in SPLITS[1:] if name not in given)
-    present = [name for name in SPLITS if name not in lacking]
+    missing = tuple(name for name in SPLITS[1:] if name not in given)
+    present = [name for name in SPLITS if name not in missing]
     _check_given(table, task, present, params.crossing_duplicates)
-    if lacking:
+    if missing:
         own = np.flatnonzero(given == "train")
-        given[own] = _draw(table.iloc[own], task, params, lacking, rng)
+        given[own] = _draw(table.iloc[own], task, params, missing, rng)
     return given
 
 
@@ -167,18 +167,18 @@ def _check_filled(
     split: NDArray[np.str_],
     names: tuple[str, ...],
 ) -> None:
-    lacking = [f"none at all for {part}" for part in names if not (split == part).any()]
+    missing = [f"none at all for {part}" for part in names if not (split == part).any()]
     if classes is not None:
-        lacking = [
+        missing = [
             f"{name}: none for {part}"
             for number, name in enumerate(classes)
             for part in names
             if not ((codes == number) & (split == part)).any()
         ]
-    if lacking:
+    if missing:
         raise SeedlingsError(
             "the groups of near duplicates are too large to fill every split:\n  "
-            + "\n  ".join(lacking)
+            + "\n  ".join(missing)
             + "\nraise split.validation_per_class (or validation_share) and split.test_share, "
             "or lower split.duplicate_distance"
         )

@@ -176,7 +176,7 @@ class Reliability:
 def reliability(
     probabilities: NDArray[np.floating], correct: NDArray[np.bool_], *, bins: int
 ) -> Reliability:
-    """Return the accuracy of N predictions by their probability (N); Guo et al. (2017), section 2."""
+    """Return the bins of N predictions by their probability (Guo et al. 2017, section 2)."""
     place = _bins(probabilities, bins)
     count = np.bincount(place, minlength=bins)
     filled = count > 0

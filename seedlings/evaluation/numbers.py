@@ -24,7 +24,7 @@ class NumberEvaluator(Evaluator):
         return pd.DataFrame({"path": self.rows["path"], "label": self.truth[:, 0], **values})
 
     def pairs(self, results: Results) -> pd.DataFrame:
-        """Return the values as one of ten ranges of equal width, from the true minimum to maximum."""
+        """Return the values as ranges: ten of equal width between the extremes of the labels."""
         columns = {"label": self.truth, **results}
         return pd.DataFrame({name: self._ranges()[self._bin(v)] for name, v in columns.items()})
 
@@ -39,7 +39,7 @@ class NumberEvaluator(Evaluator):
         return table
 
     def draw(self, results: Results, report: Path) -> list[Path]:
-        """Draw predicted against true values."""
+        """Draw the true against the predicted values, and return the path of the figure."""
         points = {name: outputs[:, 0] for name, outputs in results.items()}
         charts.predicted_against_true(points, self.truth[:, 0], report / "predicted.png")
         return [report / "predicted.png"]

@@ -72,7 +72,7 @@ class _Publication:
             self.parent = parent.id if parent else self._adopt(digests) or self._start()
             self._tracker.tag(self.parent, {LOCK: self._revision.digest, **self._tags()})
             for stage, record in found.items():
-                self._show_stage(record, digests[stage], root)
+                self._log_stage(record, digests[stage], root)
             self._complete(found, root, wanted)
         return True
 
@@ -102,7 +102,7 @@ class _Publication:
         preset = params.preset(self._revision.tree)
         return self._revision.experiment or f"{preset}-{self._revision.digest[:7]}"
 
-    def _show_stage(self, record: Record, digest: str, root: Path) -> None:
+    def _log_stage(self, record: Record, digest: str, root: Path) -> None:
         """Ensure that the parent has one finished run of the stage, with its outputs as tags."""
         outputs = {f"{OUTPUT}{p}": md5 for p, md5 in self._revision.hashes(record.stage).items()}
         for run in self._children(self.parent):

@@ -65,7 +65,7 @@ def _listing(root: Path, digest: str) -> dict[str, str] | None:
 
 
 def _run(*command: str, folder: Path | None = None) -> None:
-    env = {**os.environ, "SEEDLINGS_TRACKING": "off"}  # a rebuild is no result of its own
+    env = {**os.environ, "SEEDLINGS_TRACKING": "off"}  # a rebuild is not logged
     done = subprocess.run(command, cwd=folder, env=env, stdout=sys.stderr, check=False)
     if done.returncode:
         raise SeedlingsError(f"`{' '.join(command)}` failed in a clone; its output is above")

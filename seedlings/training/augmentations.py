@@ -60,7 +60,7 @@ class Augmentation:
         return Augmentation(self._params.model_copy(update=rest), self._window, self._seed)
 
     def batch(self, images: NDArray[np.uint8], rows: NDArray[np.int64], epoch: int) -> Image:
-        """Return the images (N x H x W x 3, RGB uint8) as augmented in an epoch, by their `rows`."""
+        """Return images (N x H x W x 3, RGB uint8) augmented for an epoch; `rows` number them."""
         return np.stack(
             [
                 self.one(image, np.random.default_rng([self._seed, epoch, int(row)]))

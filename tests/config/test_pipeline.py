@@ -67,7 +67,7 @@ def test_params_are_what_the_script_takes(stage: str) -> None:
     for name in declared:
         expected = kinds[name] if isinstance(kinds[name], type) else str
         assert taken[name] is expected or not issubclass(taken[name], Section)
-    assert list(inspect.signature(main).parameters)[0] == "record"
+    assert next(iter(inspect.signature(main).parameters)) == "record"
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -58,7 +58,7 @@ def test_the_activation_of_a_random_vgg16_cut_in_its_middle_is_higher_at_the_end
         assert one.end > 1.5 * max(one.start, 0.0)
 
 
-def test_the_same_seed_gives_the_same_picture_at_the_chapters_mean_and_deviation(
+def test_the_same_seed_gives_the_same_picture_at_a_fixed_mean_and_deviation(
     small: Params,
 ) -> None:
     classes = [("a", 0, 1.0), ("down", 1, -1.0)]

@@ -45,7 +45,7 @@ def test_the_baseline_is_a_logistic_regression_on_pixels(rng: np.random.Generato
     np.testing.assert_allclose(model.predict(images, verbose=0), expected, rtol=1e-5)
 
 
-def test_the_chapters_head_has_its_published_number_of_weights(
+def test_the_flattened_head_has_its_published_number_of_weights(
     backbone: Callable[..., Backbone], finetune: Callable[..., Finetune]
 ) -> None:
     params = finetune(pooling="flatten", batch_normalization=False, dropout=0.0)

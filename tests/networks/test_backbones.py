@@ -110,7 +110,7 @@ def test_a_backbone_comes_back_from_disk(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"backbone": "VGG61"}, r"extract\.backbone: .*'VGG61'; there is VGG19, VGG16"),
+        ({"backbone": "VGG61"}, r"extract\.backbone: .*'VGG61'; similar names are VGG19, VGG16"),
         ({"backbone": "preprocess_input"}, r"extract\.backbone: "),
         ({"cut": "block5_pol"}, r"extract\.cut: .* no layer 'block5_pol'; .*block5_pool"),
         ({"cut": "zzz"}, r"the last of all is block5_pool"),
@@ -274,7 +274,7 @@ def test_layers_can_be_taken_off_a_backbone(extract: Callable[..., Extract]) -> 
     [
         ({"last": "block3_pool"}, r"extract\.cut: expected a layer up to block3_pool"),
         ({"last": "block9"}, r"extract\.last: the backbone has no layer 'block9'"),
-        ({"cropping": [20, 20, 0, 0]}, r"extract\.cropping: .*left of 40 x 60 pixels"),
+        ({"cropping": [20, 20, 0, 0]}, r"extract\.cropping: expected less than the 40 x 60 pixels"),
         ({"center_crop": [41, 10]}, r"extract\.center_crop: expected at most 40 x 60 pixels"),
     ],
 )

@@ -66,7 +66,7 @@ def test_a_killed_run_resumes_after_its_last_batch(
     capsys.readouterr()
     extract("killed", 99, "key")
     assert computed == [3]
-    assert "8 of 11 images were done before, 3 are left" in capsys.readouterr().out
+    assert "8 of 11 images were done before, 3 remain" in capsys.readouterr().out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "killed", "undisturbed"]
     for path in (tmp_path / "undisturbed").rglob("*"):
         if path.is_file():

@@ -56,7 +56,7 @@ def views_of(project: Project) -> dict[str, View]:
 
 @pytest.fixture(scope="module")
 def team(reproduced: Callable[[], Project]) -> Project:
-    """A project with a committed revision, and three experiments: here, aside, and from the queue."""
+    """A project with results, and three experiments: here, in a folder, and from the queue."""
     project = reproduced()
     project.tracking = True
     project.run("dvc", "exp", "run", "--quiet", "-S", "finetune.epochs=2")
