@@ -14,7 +14,8 @@ from benchmarks.project import SMALL, Project
 
 _ROUNDS = 3
 _WITHOUT_KERAS = ("download", "split", "segment", "report")
-_NOW = "import time; print('at', time.monotonic(), flush=True)"  # one clock for all processes
+_MARK = "first-line:"
+_NOW = f"import time; print('{_MARK}', time.monotonic(), flush=True)"  # one clock for all
 _STOP = f"    {_NOW}; raise SystemExit\n"  # the new first line of each `main`
 _BARE = {"python": _NOW, "import keras": f"import keras; {_NOW}"}
 
@@ -51,7 +52,7 @@ def _measure(stages: list[str], project: Project) -> dict[str, float]:
             start = time.monotonic()
             words = project.run(*command).split()
             if turn:  # the first one compiles what is not compiled yet
-                times[name].append(float(words[words.index("at") + 1]) - start)
+                times[name].append(float(words[words.index(_MARK) + 1]) - start)
     return {name: min(values) for name, values in times.items()}
 
 

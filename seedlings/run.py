@@ -54,6 +54,8 @@ def _logged(record: Record) -> Iterator[None]:
     The run logger prints a warning if MLflow fails; if it ends early, the stage continues.
     """
     logger = subprocess.Popen(_LOGGER, stdin=subprocess.PIPE, text=True)
+    with suppress(ProcessLookupError):  # it imports MLflow while the stage imports its libraries
+        os.setpriority(os.PRIO_PROCESS, logger.pid, 15)
 
     def send(message: Mapping[str, Any]) -> None:
         with suppress(BrokenPipeError):  # the run logger has ended with a message

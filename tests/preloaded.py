@@ -19,7 +19,7 @@ Why it is safe to fork:
 What is not taken, and runs as an ordinary process: other options of `python`, commands that serve
 until they are killed, a request whose environment differs in a name that was read while the
 libraries were imported (or may have been, in C), and a caller with another user, limit,
-namespace, control group or share of the processor than the server has.
+namespace or control group than the server has.
 
 What differs from an ordinary process: its parent and its process group are not the caller's, files
 above 2 that the caller has open are not there, and all processes of one server hash strings with

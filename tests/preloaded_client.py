@@ -28,7 +28,7 @@ def surroundings() -> list[str]:
             found.append(file.read())
     for name in ("root", *(f"ns/{kind}" for kind in NAMESPACES)):
         found.append(os.readlink(f"/proc/self/{name}"))  # noqa: PTH115
-    return [*found, str(os.getpriority(os.PRIO_PROCESS, 0))]
+    return found
 
 
 def is_for_the_server(program: str, arguments: list[str]) -> bool:

@@ -11,7 +11,7 @@ from PIL import Image as PillowImage
 
 from seedlings import images
 from seedlings.io.files import replacing
-from seedlings.plots.image_grid import Image
+from seedlings.images import Image
 
 _QUALITIES = (85, 70, 50, 30)
 _SIDE = 4096  # pixels; browsers on phones do not show larger images
