@@ -1,7 +1,7 @@
 """Mutations: forty seeded changes of the library, and how many of them the fast tests catch.
 
     python -m benchmarks.mutations                     # list them
-    python -m benchmarks.mutations run [REVISION ...]  # run them, on the working tree or on revisions
+    python -m benchmarks.mutations run [REVISION ...]  # run them, on the working tree or revisions
 
 A mutation changes one operator, constant or branch. Its line is in the revision `BEFORE` and in the
 working tree, once each, so that both test suites can be compared on the same mutations.

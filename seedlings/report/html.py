@@ -10,8 +10,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image as PillowImage
 
 from seedlings import images
-from seedlings.io.files import replacing
 from seedlings.images import Image
+from seedlings.io.files import replacing
 
 _QUALITIES = (85, 70, 50, 30)
 _SIDE = 4096  # pixels; browsers on phones do not show larger images
