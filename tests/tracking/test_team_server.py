@@ -36,6 +36,7 @@ def server(tmp_path: Path) -> Iterator[str]:
         **os.environ,
         "MLFLOW_AUTH_ADMIN_PASSWORD": CREDENTIALS["MLFLOW_TRACKING_PASSWORD"],
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "a secret of the tests",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight processes that nothing here needs
     }
     # Without a cache every request of every run has its password hashed anew.
     packaged = Path(mlflow.__file__).parent / "server" / "auth" / "basic_auth.ini"
