@@ -121,7 +121,7 @@ class Project:
     def wait_for_queue(self) -> None:
         """Wait until DVC's queue has run dry."""
         while re.search("Running|Queued", self.run("dvc", "queue", "status")):
-            time.sleep(3)  # each look at it takes the machine a second
+            time.sleep(0.5)
 
     def repro(self, *arguments: str, fails: bool = False) -> str:
         return self.run("dvc", "repro", *arguments, fails=fails)
