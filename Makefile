@@ -41,7 +41,7 @@ demo: .venv/demo  ## a page that predicts the image dropped on it (http://127.0.
 test: $(DEVELOP)  ## all tests
 	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-fast: $(DEVELOP)  ## the tests that start no pipeline
+fast: $(DEVELOP)  ## the tests that start no pipeline and train no network
 	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 fuzz: $(DEVELOP)  ## 30,000 random inputs of each kind: images, archives, parameters, annotations

@@ -1,4 +1,4 @@
-"""Mutations: forty seeded changes of the library, and how many of them the fast tests catch.
+"""Mutations: forty seeded changes of the library, and how many of them its unit tests catch.
 
     python -m benchmarks.mutations                     # list them
     python -m benchmarks.mutations run [REVISION ...]  # run them, on the working tree or revisions
@@ -38,6 +38,7 @@ SWAPPED = {
     " and ": " or ",
     " or ": " and ",
 }
+PIPELINES = ("repro", "survival", "systems", "sync", "team_server", "browser", "serving", "server")
 LEFT_OUT = ("cli", "run.py", "tracking", "serving/demo")  # what the slow tests are for
 
 
@@ -135,6 +136,8 @@ def tests_of(module: str, root: Path) -> list[str]:
     stem, room = Path(module).stem, Path(module).parent.name
     found = []
     for path in sorted((root / "tests").rglob("test_*.py")):
+        if path.parent.name == "pipeline" or path.stem.removeprefix("test_") in PIPELINES:
+            continue
         text = path.read_text(encoding="utf-8")
         own = path.stem == f"test_{stem}" and path.parent.name in (room, "tests")
         imported = any(
@@ -148,7 +151,7 @@ def tests_of(module: str, root: Path) -> list[str]:
 
 
 def is_caught(mutation: Mutation, root: Path) -> bool:
-    """Whether a fast test fails in a tree with the mutation, which is undone afterwards."""
+    """Whether a unit test fails in a tree with the mutation, which is undone afterwards."""
     module, number = place(mutation, root)
     path = root / module
     kept = path.read_text(encoding="utf-8")
@@ -161,8 +164,6 @@ def is_caught(mutation: Mutation, root: Path) -> bool:
         "pytest",
         "-x",
         "-q",
-        "-m",
-        "not slow",
         "-p",
         "no:cacheprovider",
     ]

@@ -48,6 +48,7 @@ def test_a_saved_model_is_loaded_with_the_same_outputs(
     ]
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
     for name, layers in (("a", "0"), ("b", "3")):
         command = [sys.executable, "-c", _SAVE, str(tmp_path / name), layers]

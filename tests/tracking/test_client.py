@@ -33,6 +33,7 @@ def test_another_server_is_used_by_the_environment(
     assert not (here / "mlflow.db").exists()
 
 
+@pytest.mark.slow
 def test_processes_that_start_at_once_make_one_database(here: Path) -> None:
     (here / "mlflow.db").unlink()
     code = "from seedlings.tracking.client import Tracker; print(Tracker()._experiment)"

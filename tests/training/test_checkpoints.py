@@ -27,6 +27,7 @@ def settings(tree: dict[str, Any], **optimizer: Any) -> Finetune:
     return check(tree).finetune
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("average", [0.0, 0.9])
 @pytest.mark.parametrize("patience", [None, 2])
 def test_a_training_that_was_killed_ends_with_the_same_weights(

@@ -51,6 +51,7 @@ def compiled(model: "keras.Model", optimizer: "keras.optimizers.Optimizer") -> N
     model.compile(optimizer, TASK.loss, metrics=[TASK.metric])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop", "adamw"])
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "exponential"])
 def test_every_optimiser_learns_with_every_schedule(
@@ -138,6 +139,7 @@ def two_part_head() -> "keras.Model":
     return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(trainable(inputs)))
 
 
+@pytest.mark.slow
 def test_the_trainable_layers_learn_in_the_second_phase_alone(
     finetune: Callable[..., Finetune], rng: np.random.Generator
 ) -> None:
@@ -171,6 +173,7 @@ def test_history_is_a_row_an_epoch() -> None:
     assert table.to_numpy().tolist() == [[1, 2.0, 0.5, 3.0, 0.4], [2, 1.0, 0.75, 2.0, 0.6]]
 
 
+@pytest.mark.slow
 def test_a_second_phase_without_improvement_is_undone(
     finetune: Callable[..., Finetune], rng: np.random.Generator
 ) -> None:
@@ -194,6 +197,7 @@ def test_a_training_that_diverges_names_the_learning_rate(rng: np.random.Generat
         fit.fit(model, data, data, record=Record("baseline"), epochs=9)
 
 
+@pytest.mark.slow
 def test_balanced_class_weights_are_used(
     finetune: Callable[..., Finetune], rng: np.random.Generator
 ) -> None:
