@@ -1,7 +1,7 @@
 """Processes that a server forks behave as ordinary ones do.
 
-That the pipeline's outputs are the same is tested by tracking/test_sync.py, where ordinary processes
-rebuild what forked ones made.
+That the pipeline's outputs are the same is tested by tracking/test_sync.py, where ordinary
+processes rebuild what forked ones made.
 """
 
 import os

@@ -140,10 +140,10 @@ def contents(path: Path) -> dict[str, bytes]:
 
 
 def test_a_full_disk_is_told_and_leaves_nothing_half_written(
-    undisturbed: Project, small_disk: Path
+    undisturbed: Project, small_disk: Path, tmp_path: Path
 ) -> None:
-    python = shutil.which("python", path=undisturbed.env["PATH"])
-    assert python
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    env = {**undisturbed.env, "MLFLOW_TRACKING_URI": uri, "PYTHONDONTWRITEBYTECODE": "1"}
     stages = yaml.safe_load((small_disk / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
     def original(path: Path) -> Path:
@@ -154,14 +154,9 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(
         for path in made:
             remove(path)
         filler = fill(small_disk, leave=3 * 4096)
-        command = [python, "-m", "seedlings.run", stage]
+        command = [sys.executable, "-m", "seedlings.run", stage]
         done = subprocess.run(
-            command,
-            cwd=small_disk,
-            env=undisturbed.env,
-            capture_output=True,
-            text=True,
-            check=False,
+            command, cwd=small_disk, env=env, capture_output=True, text=True, check=False
         )
         assert done.returncode == 1, (stage, done.stderr)
         assert f"{stage}: expected room for its outputs, found the disk full" in done.stderr
