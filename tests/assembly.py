@@ -1,29 +1,16 @@
-"""Networks as the stages assemble them, from parameters."""
+"""Whole models as the stages assemble them, from parameters and the size of an image."""
 
-from seedlings.networks import architectures, backbones
-from seedlings.networks.backbones import Backbone
+from benchmarks import networks
+from benchmarks.networks import head
+from seedlings.networks import backbones
 from seedlings.networks.runtime import keras
 from seedlings.params import Params
 from seedlings.tasks import Task
-from seedlings.training.params import Finetune
 
-
-def head(backbone: Backbone, units: int, task: Task, params: Finetune) -> "keras.Model":
-    """The head that the stage finetune trains."""
-    return architectures.head(
-        backbone,
-        units,
-        task,
-        convnet=params.convnet,
-        params=params.head,
-        regularization=params.regularization,
-        unfreeze_epochs=params.unfreeze.epochs,
-    )
+__all__ = ["classifier", "head"]
 
 
 def classifier(params: Params, size: tuple[int, int], units: int, task: Task) -> "keras.Model":
     """A whole model of images of size (height, width), as random as the weights that it names."""
     backbone = backbones.build(params.extract, *size)
-    return architectures.assemble(
-        backbone.feature_extractor, head(backbone, units, task, params.finetune)
-    )
+    return networks.classifier(backbone, units, task, params.finetune)

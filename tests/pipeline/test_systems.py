@@ -21,11 +21,12 @@ from imports import ROOT
 from project import Project
 from sklearn.datasets import load_digits
 
+from benchmarks import networks
 from seedlings import images, params
 from seedlings.cli import presets
 from seedlings.config.records import Record
 from seedlings.data import sample
-from seedlings.networks import architectures, backbones, models
+from seedlings.networks import backbones, models
 from seedlings.networks.runtime import keras
 from seedlings.tasks import TASKS
 from seedlings.training import fit
@@ -158,21 +159,13 @@ def test_every_variant_of_the_mnist_network_learns(
     backbone = backbones.build(settings.extract, 28, 28)
     task = TASKS["multiclass"]
     own = settings.finetune.model_copy(update={"epochs": 4})
-    head = architectures.head(
-        backbone,
-        10,
-        task,
-        convnet=own.convnet,
-        params=own.head,
-        regularization=own.regularization,
-    )
+    model = networks.classifier(backbone, 10, task, own)
     digits = load_digits()
     pixels = (digits.images * (255 / 16)).astype(np.uint8)
     small = np.stack([images.resize(one[:, :, None].repeat(3, 2), 28, 28) for one in pixels])
     seen = Batches(small[:1200], digits.target[:1200], size=32, seed=0)
     unseen = Batches(small[1200:], digits.target[1200:], size=32)
     record = Record("finetune")
-    model = architectures.assemble(backbone.feature_extractor, head)
     fit.train_head(model, seen, unseen, record=record, task=task, params=own)
     losses = record.curves["loss"]
     assert losses[-1] < losses[0]
