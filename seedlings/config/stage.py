@@ -8,22 +8,25 @@ from typing import Any, get_type_hints
 from seedlings.config import params, paths, pipeline
 from seedlings.config.params import Section
 from seedlings.config.records import Record
+from seedlings.io.shards import Engine, Here
 
 Observer = Callable[[Record], AbstractContextManager[None]]
 
 
-def run(name: str, observe: Observer) -> None:
+def run(name: str, observe: Observer, engine: Engine | None = None) -> None:
     """Run the function `main` of stages/<name>.py and write its record.
 
-    The function gets only the parameters that dvc.yaml declares for the stage. It runs inside the
-    context manager `observe(record)`. Raises the exceptions of the function.
+    The function gets only the parameters that dvc.yaml declares for the stage, and the engine (by
+    default this process) if it has an argument of that type. It runs inside the context manager
+    `observe(record)`. Raises the exceptions of the function.
     """
     tree = params.read()
     declared = pipeline.declared(name, params.flatten(tree))
     record = Record(name, declared, pipeline.reads(name))
     with observe(record):
         main = importlib.import_module(f"stages.{name}").main
-        main(record, **arguments(main, tree, list(declared)))
+        engines = {"engine": engine or Here()} if "engine" in get_type_hints(main) else {}
+        main(record, **arguments(main, tree, list(declared)), **engines)
         record.write(paths.record(name))
 
 
@@ -37,7 +40,7 @@ def arguments(
     """
     found: dict[str, Any] = {}
     for name, kind in get_type_hints(main).items():
-        if name in ("record", "return"):
+        if name in ("record", "engine", "return"):
             continue
         if issubclass(kind, Section):
             keys = [key.removeprefix(f"{name}.") for key in declared if key.startswith(f"{name}.")]

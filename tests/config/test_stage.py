@@ -15,6 +15,7 @@ from seedlings.config.records import Record
 from seedlings.data.params import Data, Split
 from seedlings.errors import SeedlingsError
 from seedlings.evaluation.params import Evaluate
+from seedlings.io.shards import Engine, Here
 from seedlings.segmentation.params import Segment
 
 Define = Callable[[str, Callable[..., None]], None]
@@ -140,3 +141,19 @@ def test_two_stages_with_the_same_result_write_the_same_record(define: Define) -
         written.append(Path("reports/segment/record.json").read_bytes())
     assert written[0] == written[1]
     assert str(Path.cwd()).encode() not in written[0]
+
+
+def test_a_stage_that_asks_for_an_engine_gets_it_and_by_default_this_process(
+    define: Define,
+) -> None:
+    found: list[object] = []
+
+    def main(record: Record, *, task: str, engine: Engine) -> None:
+        found.append(engine)
+
+    define("segment", main)
+    other = Here()
+    stage.run("segment", lambda record: nullcontext(), other)
+    assert found == [other]
+    run("segment")
+    assert isinstance(found[1], Here)
