@@ -9,7 +9,7 @@ START := $(shell date +%s)
 INSTALL := uv pip install --quiet --python .venv/bin/python
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
-DEVELOP := .venv/server .venv/demo .venv/test
+DEVELOP := .venv/server .venv/demo .venv/cluster .venv/test
 
 .DEFAULT_GOAL := help
 .PHONY: help repro summary ui verify serve demo test fast fuzz check format bench lock clean
@@ -64,7 +64,9 @@ lock: .venv/setup  ## pin what pyproject.toml adds (UPGRADE=--upgrade for new ve
 	$(COMPILE) $(UPGRADE) -c requirements.lock -o requirements-server.lock --group server
 	$(COMPILE) $(UPGRADE) -c requirements.lock -c requirements-server.lock -o requirements-demo.lock --group demo
 	$(COMPILE) $(UPGRADE) -c requirements.lock -c requirements-server.lock -c requirements-demo.lock \
-		-o requirements-test.lock --group test
+		-o requirements-cluster.lock pyproject.toml --extra cluster
+	$(COMPILE) $(UPGRADE) -c requirements.lock -c requirements-server.lock -c requirements-demo.lock \
+		-c requirements-cluster.lock -o requirements-test.lock --group test
 	$(COMPILE) $(UPGRADE) -c requirements.lock -o requirements-setup.lock --group setup
 
 clean:  ## remove the environment
@@ -81,6 +83,6 @@ clean:  ## remove the environment
 	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv/server .venv/demo .venv/test: .venv/%: requirements-%.lock .venv/runtime
+.venv/server .venv/demo .venv/cluster .venv/test: .venv/%: requirements-%.lock .venv/runtime
 	$(INSTALL) --require-hashes --requirement $<
 	@touch $@
