@@ -8,6 +8,7 @@ NAMES = (
     "extraction",
     "head",
     "memory",
+    "increments",
     "serving",
     "overhead",
     "startup",

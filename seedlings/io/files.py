@@ -37,6 +37,19 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def copy(source: Path, target: Path) -> None:
+    """Copy the contents of a file; the new file shares no later change with the old one.
+
+    On file systems with reflinks (XFS, Btrfs) the copy needs no room until one of them changes.
+    """
+    from dvc_objects.fs.system import reflink  # slow to import
+
+    try:
+        reflink(source, target)
+    except OSError:  # another file system, or one without reflinks
+        shutil.copyfile(source, target)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON (UTF-8, keys in the given order), atomically."""
     with replacing(path) as scratch:
