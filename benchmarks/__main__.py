@@ -13,6 +13,8 @@ NAMES = (
     "startup",
     "dependencies",
     "rebuild",
+    "growth",
+    "blocks",
     "quality",
 )
 
