@@ -14,6 +14,8 @@ NAMES = (
     "startup",
     "dependencies",
     "rebuild",
+    "growth",
+    "blocks",
     "quality",
 )
 

@@ -1,10 +1,8 @@
 """Split the images into training, validation and test, and group duplicates."""
 
-import numpy as np
-
 from seedlings.config import paths
 from seedlings.config.records import Record
-from seedlings.data import duplicates, figures, image_folder, splits
+from seedlings.data import annotations, duplicates, figures, image_folder, splits
 from seedlings.data.params import Data, Split
 from seedlings.io import split_table
 from seedlings.tasks import TASKS
@@ -16,8 +14,9 @@ def main(record: Record, *, data: Data, split: Split, seed: int, task: str) -> N
     table, damaged = duplicates.fingerprint(paths.RAW, found)
     bad += damaged
     image_folder.accept(found, table, bad, data.on_bad_image, has_classes=kind.has_classes)
+    table["unit"] = annotations.units(table, data.annotations.block)
     table["group"] = duplicates.group(table, split.duplicate_distance)
-    table["split"] = splits.choose(table, kind, split, np.random.default_rng(seed))
+    table["split"] = splits.choose(table, kind, split, seed)
     split_table.write(table, paths.SPLIT)
 
     report = paths.report("split")

@@ -50,11 +50,13 @@ def group(table: pd.DataFrame, distance: int | None) -> NDArray[np.int64]:
     """Return a group number for each row of a table with hashes; duplicates are in one group.
 
     Duplicates have equal pixels, or perceptual hashes that differ in at most `distance` of 64 bits;
-    with None, only equal pixels. Grouping is transitive. Groups are numbered from 0 in the order of
-    their first row.
+    with None, only equal pixels. The rows of a unit (see annotations.units), too, are in one group.
+    Grouping is transitive. Groups are numbered from 0 in the order of their first row.
     """
     exact, perceptual = table["exact"].to_numpy(), table["perceptual"].to_numpy()
-    first = np.arange(len(table))  # the first row of each row's group
+    units = table.get("unit", table["exact"])
+    _, rows, numbers = np.unique(units, return_index=True, return_inverse=True)
+    first = rows[numbers]  # the first row of each row's group
     for start in range(0, len(table), _BLOCK):
         pairs = _pairs(exact, perceptual, start, distance)
         if len(pairs):

@@ -21,6 +21,11 @@ def test_the_same_pixels_share_a_group_without_a_distance() -> None:
     assert duplicates.group(table, None).tolist() == [0, 1, 0, 2]
 
 
+def test_the_rows_of_a_unit_share_a_group_with_the_duplicates_of_each() -> None:
+    table = table_of([1, 2, 3, 4, 2, 6], [0] * 6).assign(unit=[1, 1, 3, 3, 5, 6])
+    assert duplicates.group(table, None).tolist() == [0, 0, 1, 1, 0, 2]
+
+
 @pytest.mark.parametrize(("distance", "groups"), [(2, [0, 1, 2]), (3, [0, 0, 1]), (5, [0, 0, 0])])
 def test_near_means_at_most_so_many_bits(distance: int, groups: list[int]) -> None:
     table = table_of([1, 2, 3], [0b0, 0b111, 0b11111 << 40 | 0b111])
