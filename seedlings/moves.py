@@ -33,7 +33,7 @@ JOINED = "its group was joined"
 PARTED = "its group was left"
 REGROUPED = "its group was joined and left"
 DISPLACED = "it was displaced"
-UNKNOWN = "for another seed, or for other parameters of the split"
+UNKNOWN = "by another seed, other parameters or another version of the split"
 
 
 def match(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, str]:

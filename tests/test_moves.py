@@ -151,6 +151,11 @@ def test_no_image_moves_without_a_cause(rule: str, seed: int, params: Params) ->
         )
         assert not {move.before for move in displaced} & {"test"}
         assert not {move.after for move in displaced} & {"test"}
+        if rule == "share":  # a larger group has a larger draw
+            places = ["test", "validation", "train"]
+            for move in found:
+                rises = places.index(move.after) > places.index(move.before)
+                assert rises == (move.cause == moves.JOINED)
     for split in (small, large):
         check_sizes(split, growth.params)
 
