@@ -160,6 +160,23 @@ def test_no_image_moves_without_a_cause(rule: str, seed: int, params: Params) ->
         check_sizes(split, growth.params)
 
 
+@pytest.mark.parametrize("rule", ["per_class", "share"])
+def test_moves_of_small_classes_have_causes_too(rule: str, params: Params) -> None:
+    own = params.split.model_copy(update={"rule": rule, "validation_per_class": 3})
+    of_test = 0
+    for seed in range(40):
+        growth = Growth(
+            np.random.default_rng(seed), params.model_copy(update={"split": own, "seed": seed}), 120
+        )
+        order = np.random.default_rng(seed).permutation(120)
+        before, after = growth.split(order), growth.split(order[:110])
+        for found in (moves.find(before, after), moves.find(after, before)):
+            assert moves.UNKNOWN not in {move.cause for move in found}
+            displaced = [move for move in found if move.cause == moves.DISPLACED]
+            of_test += sum("test" in (move.before, move.after) for move in displaced)
+    assert of_test > 0  # by the least number of images of a class
+
+
 def check_sizes(split: pd.DataFrame, params: Params) -> None:
     """Validation is exact by class, and shares are within four standard deviations."""
     for _, rows in split.groupby("label"):
