@@ -8,6 +8,7 @@ NAMES = (
     "extraction",
     "head",
     "memory",
+    "neighbours",
     "increments",
     "serving",
     "overhead",

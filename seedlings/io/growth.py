@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from seedlings.io import shards, store
 from seedlings.io.partial_results import PartialResults
-from seedlings.io.parts import Digests, Parts
+from seedlings.io.parts import Digests
 from seedlings.io.shards import Engine, Shard, Task
 
 
@@ -71,11 +71,10 @@ def write(
     partial = PartialResults(target, key)
     engine.map(task, plan.pieces, partial)
     others: dict[str, list[NDArray]] = {}
-    unique = np.unique(plan.rows)
     fresh = _Computed(plan.pieces, partial, others)
     with store.create(target, plan.rows, row_shape, dtype, proof=task.proof()) as writer:
-        for part in Parts(unique):
-            wanted = unique[part]
+        for part in writer.parts:
+            wanted = writer.parts.unique[part]
             known = np.isin(wanted, plan.taken)
             block = np.empty((len(wanted), *row_shape), dtype)
             if plan.earlier and known.any():

@@ -15,6 +15,7 @@ HEX_DIGITS = 32  # of a digest
 Digests = NDArray[np.bytes_]
 
 _PREFIX = 8  # hex digits; more parts than 16^8 are not needed
+_PART_BYTES = 256 * 2**20
 _DEVIATIONS = 6  # a part with room for so many standard deviations overflows once in 10^7 parts
 
 
@@ -38,20 +39,24 @@ class Parts:
 
     The array has `count` parts of `capacity` slots each; the last slots of a part are empty. The
     number of parts is a power of two, at least 4 times the square root of the number of rows: it
-    doubles if the number of rows grows to four times itself, or if a part is full.
+    doubles if the number of rows grows to four times itself, and if a part is full or, with rows of
+    `row_bytes` bytes, larger than 256 MiB.
     """
 
-    def __init__(self, unique: Digests) -> None:
+    def __init__(self, unique: Digests, row_bytes: int = 1) -> None:
         self.unique = unique  # distinct and sorted
         prefixes = np.array([int(digest[:_PREFIX], 16) for digest in unique.tolist()], np.int64)
         self.count = 1 << math.ceil(math.log2(4 * math.sqrt(max(1, len(unique)))))
+        rows = self.count / 16  # the largest average of a part before the number doubles
+        while rows > 1 and _capacity(rows) * row_bytes > _PART_BYTES:
+            self.count, rows = self.count * 2, rows / 2
         while True:
-            self.capacity = _capacity(self.count)
+            self.capacity = _capacity(rows)
             part = prefixes * self.count >> (4 * _PREFIX)
             self.sizes = np.bincount(part, minlength=self.count)
             if self.sizes.max() <= self.capacity:
                 break
-            self.count *= 2
+            self.count, rows = self.count * 2, rows * 2
         first = np.cumsum(self.sizes) - self.sizes
         self.slots = part * self.capacity + np.arange(len(unique)) - first[part]
 
@@ -66,7 +71,6 @@ class Parts:
             yield slice(end - size, end)
 
 
-def _capacity(count: int) -> int:
-    """Return the slots of a part if there are `count` of them; `rows` is their largest average."""
-    rows = count / 16
+def _capacity(rows: float) -> int:
+    """Return the slots of a part that has `rows` rows on average."""
     return math.ceil(rows + _DEVIATIONS * math.sqrt(rows)) + 1

@@ -32,6 +32,7 @@ class Writer:
     """Appends the distinct rows of a new array, sorted by digest; `create` returns a writer."""
 
     def __init__(self, array: "bcolz.carray", parts: Parts) -> None:
+        self.parts = parts
         self._array, self._sizes, self._filled = array, iter(parts.sizes.tolist()), 0
         self._part = np.zeros((parts.capacity, *array.shape[1:]), array.dtype)
         self._size = next(self._sizes)
@@ -73,7 +74,7 @@ def create(
     The writer takes the rows of the distinct digests, in sorted order. `proof` is kept with the
     array; see `Array.proof`.
     """
-    parts = Parts(np.unique(rows))
+    parts = Parts(np.unique(rows), math.prod(row_shape) * np.dtype(dtype).itemsize)
     with replacing(path) as scratch:
         array = bcolz.carray(
             np.empty((0, *row_shape), dtype),
@@ -111,7 +112,7 @@ class Array:
 
     @cached_property
     def _parts(self) -> Parts:
-        return Parts(np.unique(self.rows))
+        return Parts(np.unique(self.rows), math.prod(self.shape[1:]) * self.dtype.itemsize)
 
     @property
     def shape(self) -> tuple[int, ...]:

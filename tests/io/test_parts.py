@@ -48,3 +48,12 @@ def test_what_is_no_digest_is_refused() -> None:
     with pytest.raises(ValueError, match="32 hex digits, found"):
         digests(["abc"])
     assert len(digests([])) == 0
+
+
+def test_parts_of_large_rows_are_limited() -> None:
+    rows = names(0, 5000)
+    small, large = Parts(rows, 60_000), Parts(rows, 2**23)
+    assert small.capacity * 60_000 < 256 * 2**20
+    assert large.count > small.count
+    assert large.capacity * 2**23 <= 256 * 2**20
+    assert large.sizes.max() <= large.capacity
