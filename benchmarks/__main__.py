@@ -9,6 +9,7 @@ NAMES = (
     "head",
     "memory",
     "serving",
+    "prediction",
     "overhead",
     "startup",
     "dependencies",
