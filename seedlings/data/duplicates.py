@@ -12,33 +12,38 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from seedlings import images
+from seedlings.io import parts
 from seedlings.io.progress import bar
 
 _BLOCK = 128
 
 
 def fingerprint(root: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Return the table with two columns of hashes, and why some images cannot be decoded.
+    """Return the table with three columns of hashes, and why some images cannot be decoded.
 
-    `exact` is a 64-bit BLAKE2b hash of the decoded pixels. `perceptual` is the pHash: whether each
-    of the 64 lowest frequencies of a 32 x 32 cosine transform is above their median (Zauner 2010).
-    Images that cannot be decoded are not in the table; each has a reason with its path.
+    `digest` is the digest of the file's bytes, 32 hex digits (see parts.digest). `exact` is a
+    64-bit BLAKE2b hash of the decoded pixels. `perceptual` is the pHash: whether each of the 64
+    lowest frequencies of a 32 x 32 cosine transform is above their median (Zauner 2010). Images
+    that cannot be decoded are not in the table; each has a reason with its path.
     """
-    prints: list[tuple[int, int] | None] = []
+    prints: list[tuple[str, int, int] | None] = []
     reasons = []
     for path in bar(table["path"], "compare", unit="image"):
         try:
-            image = images.read(root / path)
+            data = (root / path).read_bytes()
+            image = images.decode(data, name=str(root / path))
         except images.BadImageError as error:
             reasons.append(str(error))
             prints.append(None)
             continue
-        digest = hashlib.blake2b(image.tobytes() + str(image.shape).encode(), digest_size=8)
+        pixels = hashlib.blake2b(image.tobytes() + str(image.shape).encode(), digest_size=8)
         bits = imagehash.phash(PillowImage.fromarray(image)).hash
-        prints.append((int.from_bytes(digest.digest()), int.from_bytes(np.packbits(bits))))
+        exact, perceptual = int.from_bytes(pixels.digest()), int.from_bytes(np.packbits(bits))
+        prints.append((parts.digest(data), exact, perceptual))
     good = table[[entry is not None for entry in prints]].reset_index(drop=True)
-    values = np.array([entry for entry in prints if entry], np.uint64).reshape(-1, 2)
-    return good.assign(exact=values[:, 0], perceptual=values[:, 1]), reasons
+    found = pd.DataFrame(filter(None, prints), columns=["digest", "exact", "perceptual"])
+    types = {"digest": str, "exact": np.uint64, "perceptual": np.uint64}
+    return good.join(found.astype(types)), reasons
 
 
 def group(table: pd.DataFrame, distance: int | None) -> NDArray[np.int64]:

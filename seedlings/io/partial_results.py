@@ -19,7 +19,7 @@ class PartialResults:
     """
 
     def __init__(self, target: Path, key: str) -> None:
-        self._folder = target.with_name(f".{target.name}.parts")
+        self._folder = target.absolute().with_name(f".{target.name}.parts")
         marker = self._folder / "key"
         if not marker.is_file() or marker.read_text(encoding="utf-8") != key:
             remove(self._folder)
