@@ -10,6 +10,7 @@ NAMES = (
     "memory",
     "serving",
     "prediction",
+    "scale",
     "overhead",
     "startup",
     "dependencies",

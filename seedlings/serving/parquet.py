@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -21,12 +22,14 @@ _SHOWN = 5
 class Parquet:
     """A folder of Parquet parts, local or at an address of fsspec; a sink of an engine.
 
-    `shared` says whether other machines reach the folder.
+    `shared` says whether all machines reach the folder; `folder` is a local one, which some may
+    share.
     """
 
     def __init__(self, address: str) -> None:
-        self.address = address
         self.shared = addresses.is_remote(address)
+        self.folder = None if self.shared else Path(address).absolute()
+        self.address = address if self.shared else str(self.folder)
         self._complete: set[str] = set()
 
     def __contains__(self, name: str) -> bool:
