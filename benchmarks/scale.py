@@ -23,7 +23,8 @@ from seedlings.serving import addresses
 
 _N = 10_000_000
 _WORKERS = (1, 8, 64)
-_IMAGES = 320
+_IMAGES = 160
+_REPEATS = 3
 _FILES = 10_000
 _HASHES = 16_384
 _BIG = 64  # files of 4 MiB, as the parts of an array
@@ -86,13 +87,14 @@ def image_rates(folder: Path) -> tuple[dict[str, float], dict[str, float]]:
     extractor = backbones.build(settings.extract, *settings.segment.size).feature_extractor
     function, size = models.compiled(extractor), settings.extract.batch_size
     found = np.concatenate([function(cut_outs[n : n + size]) for n in range(0, _IMAGES, size)])
-    rates = {
-        "hash (split)": _IMAGES / seconds(lambda: duplicates.fingerprint(folder, table)),
-        "decode and segment": _IMAGES
-        / seconds(lambda: [cutouts.one(images.decode(d), settings.segment) for d in encoded]),
-        "extract": _IMAGES
-        / seconds(lambda: [function(cut_outs[n : n + size]) for n in range(0, _IMAGES, size)]),
+    actions: dict[str, Callable[[], object]] = {
+        "hash (split)": lambda: duplicates.fingerprint(folder, table),
+        "decode and segment": lambda: [
+            cutouts.one(images.decode(data), settings.segment) for data in encoded
+        ],
+        "extract": lambda: [function(cut_outs[n : n + size]) for n in range(0, _IMAGES, size)],
     }
+    rates = {name: _IMAGES / seconds(action, _REPEATS) for name, action in actions.items()}
     stored = {
         "files": float(np.mean([len(data) for data in encoded])),
         "data/images": _stored(folder / "images", cut_outs),
