@@ -72,8 +72,9 @@ def _predict_all(files: tuple[str, ...], package: Path, output: str, *, overwrit
 
     bundle.read(package)  # raises the error for a missing bundle
     done = bulk.predict(package, files, output, engine=_engine(), overwrite=overwrite)
+    files_ = f"{done.files:,} file{'s' if done.files > 1 else ''}"
     click.echo(
-        f"{done.files:,} files, {done.errors:,} without a prediction, "
+        f"{files_}, {done.errors:,} without a prediction, "
         f"{done.images_per_second:.1f} images/s, in {output}"
     )
     if done.errors:

@@ -75,7 +75,7 @@ def _reason(address: str, error: OSError) -> str:
     if isinstance(error, IsADirectoryError):
         linked = os.path.islink(address)  # noqa: PTH114 - the text of an address
         return "a linked folder" if linked else "a folder that may not be read"
-    return error.strerror or str(error)
+    return error.strerror or f"{type(error).__name__}: {error}"
 
 
 def printable(text: object) -> str:

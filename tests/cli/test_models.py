@@ -33,7 +33,7 @@ def command(tmp_path: Path, params: Params) -> list[str]:
 def test_an_output_is_written_and_summed_up_in_one_line(command: list[str], tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, command)
     assert done.exit_code == 0
-    assert done.stdout.startswith("1 files, 0 without a prediction, ")
+    assert done.stdout.startswith("1 file, 0 without a prediction, ")
     assert done.stdout.endswith(f" images/s, in {tmp_path / 'answers.parquet'}\n")
     [row] = pd.read_parquet(tmp_path / "answers.parquet").to_dict("records")
     assert row["out_of_distribution"] == "empty mask: 0.00% of the image is foreground"

@@ -222,6 +222,7 @@ def test_a_pickled_task_works_without_the_bundle_and_in_another_folder(
     task = bulk.Answers(package)
     shards = listing.Listing(["images/0/a b.png", "images/notes.txt"], tmp_path / "list", str)
     expected, proof = task.run(task.read(shards[0])), task.proof()
+    inputs = pickle.dumps(task.read(shards[0]))
     sent = pickle.dumps((task, shards[0]))
     package.rename(tmp_path / "gone")
     (tmp_path / "list").unlink()
@@ -229,6 +230,7 @@ def test_a_pickled_task_works_without_the_bundle_and_in_another_folder(
     task, shard = pickle.loads(sent)
     assert task.run(task.read(shard)).equals(expected)
     assert task.proof() == proof
+    assert pickle.dumps(task.read(shard)) == inputs  # so a cluster sees that storage is shared
     assert bulk.Answers(model("other")).proof() != proof
 
 
