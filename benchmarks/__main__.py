@@ -8,6 +8,7 @@ NAMES = (
     "extraction",
     "head",
     "memory",
+    "increments",
     "serving",
     "prediction",
     "scale",
@@ -15,6 +16,8 @@ NAMES = (
     "startup",
     "dependencies",
     "rebuild",
+    "growth",
+    "blocks",
     "quality",
 )
 

@@ -1,11 +1,11 @@
 from pathlib import Path
 from typing import Any
 
-import arrays
 import grids
 import numpy as np
 import pytest
 
+from benchmarks import arrays
 from seedlings import images
 from seedlings.evaluation import figures
 from seedlings.params import check

@@ -1,10 +1,10 @@
 from pathlib import Path
 
-import arrays
 import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import arrays
 from seedlings.evaluation import model_outputs
 from seedlings.networks.runtime import keras
 from seedlings.tasks import TASKS

@@ -1,10 +1,10 @@
 from pathlib import Path
 
-import arrays
 import grids
 import numpy as np
 import pytest
 
+from benchmarks import arrays
 from seedlings.explain import figures
 from seedlings.explain.activation_maximization import MaximizedImage
 

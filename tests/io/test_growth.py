@@ -1,10 +1,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import arrays
 import numpy as np
 import pytest
 
+from benchmarks import arrays
 from seedlings.io import growth, parts, store
 from seedlings.io.parts import Digests
 from seedlings.io.shards import Here, Shard

@@ -1,10 +1,10 @@
 import hashlib
 from pathlib import Path
 
-import arrays
 import numpy as np
 import pytest
 
+from benchmarks import arrays
 from seedlings.errors import SeedlingsError
 from seedlings.io import parts, store
 

@@ -2,10 +2,10 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-import arrays
 import numpy as np
 import pytest
 
+from benchmarks import arrays
 from seedlings.io import store
 from seedlings.io.shards import Here, Shard
 from seedlings.networks import backbones, features, models

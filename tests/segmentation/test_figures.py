@@ -1,12 +1,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import arrays
 import grids
 import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import arrays
 from seedlings.segmentation import figures
 from seedlings.tasks import TASKS
 

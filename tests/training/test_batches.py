@@ -1,11 +1,11 @@
 from pathlib import Path
 from typing import Any
 
-import arrays
 import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import arrays
 from seedlings.networks.runtime import keras
 from seedlings.params import check
 from seedlings.tasks import TASKS
