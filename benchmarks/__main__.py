@@ -11,6 +11,8 @@ NAMES = (
     "neighbours",
     "increments",
     "serving",
+    "prediction",
+    "scale",
     "overhead",
     "startup",
     "dependencies",

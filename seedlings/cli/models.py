@@ -13,6 +13,7 @@ import click
 from seedlings.config import paths
 from seedlings.errors import SeedlingsError
 from seedlings.io.files import remove
+from seedlings.io.shards import Engine, Here
 
 _MODEL = "A folder with a model bundle, a run in MLflow, or models:/seedlings@champion."
 _LAST = "  [default: the champion if there is one, else models/packaged]"
@@ -27,24 +28,65 @@ _DEMO = {
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True)
 @click.option("--model", default=str(paths.PACKAGED), show_default=True, help=_MODEL)
 @click.option("--json", "form", flag_value="json", help="Print JSON.")
 @click.option("--csv", "form", flag_value="csv", help="Print CSV.")
-def predict(files: tuple[Path, ...], model: str, form: str | None) -> None:
+@click.option("--output", help="A new folder for a Parquet data set, local or of fsspec.")
+@click.option("--overwrite", is_flag=True, help="Replace the answers in --output.")
+def predict(
+    files: tuple[str, ...], model: str, form: str | None, output: str | None, overwrite: bool
+) -> None:
     """Predict the classes, tags or numbers of images.
 
-    FILES are image files, or folders with image files. Files that are not images are listed at the
-    end, and the exit code is 1.
+    FILES are image files, folders with image files, or addresses of fsspec such as
+    s3://bucket/images. Files that are not images are listed at the end, and the exit code is 1.
+
+    With --output, answers for any number of files are written as a Parquet data set, in parts. The
+    same command resumes a run that was killed. Files that are not images have a row with `error`.
     """
+    if output and form:
+        raise click.UsageError("--output writes Parquet; use it without --json and --csv")
+    if overwrite and not output:
+        raise click.UsageError("--overwrite replaces the answers in --output, which is missing")
+    with _package(model) as package:
+        if output:
+            _predict_all(files, package, output, overwrite=overwrite)
+        else:
+            _predict(files, package, form)
+
+
+def _predict(files: tuple[str, ...], package: Path, form: str | None) -> None:
     from seedlings.serving import predictions
     from seedlings.serving.predictor import Predictor
 
-    with _package(model) as package:
-        table, bad = predictions.of_files(Predictor(package), files)
+    table, bad = predictions.of_files(Predictor(package), files)
     click.echo(predictions.text(table, form), nl=False)
     if bad:
         raise SeedlingsError(f"no prediction for {len(bad)} of the files:\n  " + "\n  ".join(bad))
+
+
+def _predict_all(files: tuple[str, ...], package: Path, output: str, *, overwrite: bool) -> None:
+    from seedlings.packaging import bundle
+    from seedlings.serving import bulk
+
+    bundle.read(package)  # raises the error for a missing bundle
+    done = bulk.predict(package, files, output, engine=_engine(), overwrite=overwrite)
+    files_ = f"{done.files:,} file{'s' if done.files > 1 else ''}"
+    click.echo(
+        f"{files_}, {done.errors:,} without a prediction, "
+        f"{done.images_per_second:.1f} images/s, in {output}"
+    )
+    if done.errors:
+        raise SeedlingsError(
+            f"no prediction for {done.errors:,} of the {done.files:,} files; the column `error` "
+            f"of {output} has the reasons:\n  " + "\n  ".join(done.first_errors)
+        )
+
+
+def _engine() -> Engine:
+    """Return where `predict --output` computes."""
+    return Here()
 
 
 @click.command()

@@ -17,8 +17,8 @@ class Shard:
     """A piece of a computation: some rows, with a name for its result."""
 
     name: str  # a file name; the same rows of the same inputs have the same name
-    items: tuple[Any, ...]  # what Task.read needs of each row
-    labels: tuple[str, ...]  # the name of each row in messages, such as the path of its image
+    items: Sequence[Any]  # what Task.read needs of each row
+    labels: Sequence[str]  # the name of each row in messages, such as the path of its image
 
     def __len__(self) -> int:
         return len(self.items)

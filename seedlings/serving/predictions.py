@@ -2,39 +2,42 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pandas as pd
 
 from seedlings import images
 from seedlings.errors import SeedlingsError
 from seedlings.images import BadImageError
-from seedlings.io.path_filters import is_leftover
 from seedlings.io.progress import bar
-from seedlings.serving.predictor import Predictor
+from seedlings.serving.addresses import files, normalized, read
+from seedlings.serving.predictor import BATCH, Predictor
 
-_BATCH = 32
 
-
-def of_files(predictor: Predictor, paths: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
+def of_files(predictor: Predictor, paths: Sequence[Path | str]) -> tuple[pd.DataFrame, list[str]]:
     """Return a table with a row for each image, and a message for each file that is skipped.
 
-    `paths` are files and folders; all files below a folder are read, in batches. The columns are
-    `path`, in which bytes that are not UTF-8 are escaped, and the columns of Predictor.answer.
-    Raises SeedlingsError if a path does not exist or if there are no files.
+    `paths` are files and folders, also of fsspec; all files below a folder are read, in batches.
+    The columns are `path`, in which bytes that are not UTF-8 are escaped, and the columns of
+    Predictor.answer. Raises SeedlingsError if a path does not exist or if there are no files.
     """
     parts: list[pd.DataFrame] = []
     bad: list[str] = []
-    found = [file for path in paths for file in _files(path, bad)]
-    if not found and not bad:
+    found = [file for path in paths for file in files(normalized(path))]
+    if not found:
         raise SeedlingsError(f"expected images in {', '.join(map(str, paths))}, found none")
     with bar(None, "predict", unit="image", total=len(found)) as shown:
-        for start in range(0, len(found), _BATCH):
-            batch = found[start : start + _BATCH]
-            good = dict(_decoded(batch, bad))
+        for start in range(0, len(found), BATCH):
+            batch = found[start : start + BATCH]
+            good = {}
+            for path, image in zip(batch, decoded(batch), strict=True):
+                if isinstance(image, str):
+                    bad.append(f"{printable(path)}: {image}")
+                else:
+                    good[path] = image
             if good:
                 answers = predictor.answer(list(good.values()))
-                answers.insert(0, "path", [_printable(path) for path in good])
+                answers.insert(0, "path", [printable(path) for path in good])
                 parts.append(answers)
             shown.update(len(batch))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"path": []}), bad
@@ -56,37 +59,25 @@ def text(table: pd.DataFrame, form: str | None) -> str:
     return flat.round(4).to_string(index=False) + "\n"
 
 
-def _files(path: Path, bad: list[str]) -> Iterator[Path]:
-    """Yield `path` if it is a file, or else all files below it, sorted, without system files.
-
-    Adds a message to `bad` for each folder that is skipped.
-    """
-    if not path.is_dir():
-        if not path.exists():
-            raise SeedlingsError(f"expected a file or a folder at {path}, found nothing")
-        yield path
-        return
-    for found in (path, *sorted(path.rglob("*"))):
-        if not os.path.isdir(found):  # noqa: PTH112 - Path.is_dir raises PermissionError here
-            if not is_leftover(PurePosixPath(found.relative_to(path))):
-                yield found
-        elif found.is_symlink() and found != path:
-            bad.append(f"{_printable(found)}: a linked folder")
-        elif not os.access(found, os.R_OK | os.X_OK):
-            bad.append(f"{_printable(found)}: a folder that may not be read")
-
-
-def _decoded(batch: Sequence[Path], bad: list[str]) -> Iterator[tuple[Path, images.Image]]:
-    """Yield each image with its path; adds a message to `bad` for each file that is skipped."""
-    for path in batch:
+def decoded(addresses: Sequence[str]) -> Iterator[images.Image | str]:
+    """Yield the image in each file (RGB uint8), or the reason why there is none."""
+    for address, data in zip(addresses, read(addresses), strict=True):
+        if isinstance(data, OSError):
+            yield _reason(address, data)
+            continue
         try:
-            yield path, images.read(path)
+            yield images.decode(data)
         except BadImageError as error:
-            bad.append(_printable(error))
-        except OSError as error:
-            bad.append(f"{_printable(path)}: {error.strerror}")
+            yield printable(error)
 
 
-def _printable(text: object) -> str:
+def _reason(address: str, error: OSError) -> str:
+    if isinstance(error, IsADirectoryError):
+        linked = os.path.islink(address)  # noqa: PTH114 - the text of an address
+        return "a linked folder" if linked else "a folder that may not be read"
+    return error.strerror or f"{type(error).__name__}: {error}"
+
+
+def printable(text: object) -> str:
     """Return a path or a message as text, in which bytes that are not UTF-8 are escaped."""
     return str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

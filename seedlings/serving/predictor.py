@@ -13,7 +13,7 @@ from seedlings.segmentation import cutouts
 from seedlings.segmentation.params import Segment
 from seedlings.tasks import TASKS
 
-_BATCH = 32
+BATCH = 32
 
 Image = NDArray[np.uint8]
 Outputs = NDArray[np.float32]
@@ -38,8 +38,12 @@ class Predictor:
         have `probability`; classes and tags have `probabilities`, by name. `out_of_distribution`
         is the reason why an image is out-of-distribution, or "".
         """
-        cut_out, shares = zip(*(cutouts.with_share(i, self._segment) for i in images), strict=True)
-        outputs = self.run(np.stack(cut_out))
+        cut_out, shares = zip(*(self.cut_out_with_share(i) for i in images), strict=True)
+        return self.answer_cut_outs(np.stack(cut_out), shares)
+
+    def answer_cut_outs(self, cut_outs: NDArray[np.uint8], shares: Sequence[float]) -> pd.DataFrame:
+        """Return the table of `answer` for cut-outs, and their shares (0..1) of foreground."""
+        outputs = self.run(cut_outs)
         reasons = [
             self._out_of_distribution(share, value)
             for share, value in zip(shares, self.task.confidence(outputs), strict=True)
@@ -48,13 +52,17 @@ class Predictor:
         answers = self.task.answers(outputs, names, threshold)
         return pd.DataFrame({**answers, "out_of_distribution": reasons})
 
+    def cut_out_with_share(self, image: Image) -> tuple[Image, float]:
+        """Return the network's input for an image, and its share (0..1) of foreground."""
+        return cutouts.with_share(image, self._segment)
+
     def cut_out(self, image: Image) -> Image:
         """Return the network's input (H x W x 3, RGB uint8) for an image (RGB uint8, any size)."""
-        return cutouts.one(image, self._segment)
+        return self.cut_out_with_share(image)[0]
 
     def run(self, batch: NDArray[np.uint8]) -> Outputs:
         """Return the network's outputs (N x units) for cut-outs (N x H x W x 3, RGB uint8)."""
-        parts = (batch[start : start + _BATCH] for start in range(0, len(batch), _BATCH))
+        parts = (batch[start : start + BATCH] for start in range(0, len(batch), BATCH))
         return np.concatenate([self._network(part) for part in parts])
 
     def _out_of_distribution(self, share: float, value: float) -> str:

@@ -1,0 +1,65 @@
+"""The command `predict`; its answers are tested in tests/serving."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from seedlings import images
+from seedlings.cli import cli
+from seedlings.errors import SeedlingsError
+from seedlings.networks import architectures
+from seedlings.packaging import bundle
+from seedlings.params import Params
+from seedlings.tasks import TASKS
+
+
+@pytest.fixture
+def command(tmp_path: Path, params: Params) -> list[str]:
+    """The command for a folder with an image, with a small model and --output."""
+    segment = {**params.segment.model_dump(), "size": [20, 24]}
+    model = architectures.baseline((20, 24, 3), 1, TASKS["binary"])
+    contents = bundle.Contents("binary", ["a", "b"], segment, 0.5, (0.0, 1.0))
+    bundle.write(model, contents, tmp_path / "model")
+    (tmp_path / "images").mkdir()
+    black = images.encode_png(np.zeros((30, 30, 3), np.uint8))
+    (tmp_path / "images" / "1.png").write_bytes(black)
+    options = ["--model", str(tmp_path / "model"), "--output", str(tmp_path / "answers.parquet")]
+    return ["predict", str(tmp_path / "images"), *options]
+
+
+def test_an_output_is_written_and_summed_up_in_one_line(command: list[str], tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, command)
+    assert done.exit_code == 0
+    assert done.stdout.startswith("1 file, 0 without a prediction, ")
+    assert done.stdout.endswith(f" images/s, in {tmp_path / 'answers.parquet'}\n")
+    [row] = pd.read_parquet(tmp_path / "answers.parquet").to_dict("records")
+    assert row["out_of_distribution"] == "empty mask: 0.00% of the image is foreground"
+
+
+def test_files_without_a_prediction_are_an_error_with_the_first_of_them(
+    command: list[str], tmp_path: Path
+) -> None:
+    for number in range(8):
+        (tmp_path / "images" / f"{number}.txt").write_text("text")
+    done = CliRunner().invoke(cli, command)
+    assert isinstance(done.exception, SeedlingsError)
+    assert done.stdout.startswith("9 files, 8 without a prediction, ")
+    first, *more = str(done.exception).splitlines()
+    assert first.startswith("no prediction for 8 of the 9 files; the column `error` of ")
+    assert [line.split(":")[0].split("/")[-1] for line in more] == [f"{n}.txt" for n in range(5)]
+
+
+@pytest.mark.parametrize("options", [["--json"], ["--csv"]])
+def test_an_output_has_one_format(command: list[str], options: list[str]) -> None:
+    done = CliRunner().invoke(cli, [*command, *options])
+    assert done.exit_code == 2
+    assert "use it without --json and --csv" in done.output
+
+
+def test_overwrite_needs_an_output(command: list[str]) -> None:
+    done = CliRunner().invoke(cli, [*command[:4], "--overwrite"])
+    assert done.exit_code == 2
+    assert "the answers in --output, which is missing" in done.output
