@@ -18,6 +18,7 @@ from seedlings.io.files import write_csv
 from seedlings.io.progress import bar
 
 _BLOCK = 128
+_COLUMNS = 65_536
 _HASHES = "hashes.csv"
 
 
@@ -108,10 +109,16 @@ def _join(first: NDArray[np.int64], pairs: NDArray[np.int64]) -> NDArray[np.int6
 def _pairs(
     exact: NDArray[np.uint64], perceptual: NDArray[np.uint64], start: int, distance: int | None
 ) -> NDArray[np.int64]:
-    """Return pairs of duplicates (n x 2 row numbers), one of them in the block at `start`."""
-    block = slice(start, start + _BLOCK)
-    same = exact[block, None] == exact[None, start:]
-    if distance is not None:
-        differing = perceptual[block, None] ^ perceptual[None, start:]
-        same |= np.bitwise_count(differing) <= distance
-    return np.argwhere(np.triu(same, 1)) + start
+    """Return pairs of duplicates (n x 2 row numbers), one of them in the block at `start`.
+
+    The other rows are compared some at a time, so that the use of memory does not grow with them.
+    """
+    block, found = slice(start, start + _BLOCK), []
+    for column in range(start, len(exact), _COLUMNS):
+        others = slice(column, column + _COLUMNS)
+        same = exact[block, None] == exact[None, others]
+        if distance is not None:
+            differing = perceptual[block, None] ^ perceptual[None, others]
+            same |= np.bitwise_count(differing) <= distance
+        found.append(np.argwhere(np.triu(same, 1 + start - column)) + [start, column])
+    return np.concatenate(found)

@@ -33,8 +33,9 @@ def test_near_means_at_most_so_many_bits(distance: int, groups: list[int]) -> No
 
 
 def test_groups_are_joined_through_their_members_and_equal_brute_force(
-    rng: np.random.Generator,
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(duplicates, "_COLUMNS", 70)
     count, distance = 300, 2
     hashes = np.zeros(count, np.uint64)
     for place in range(count):  # a few bits each, so that chains form across blocks
