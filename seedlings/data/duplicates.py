@@ -120,5 +120,5 @@ def _pairs(
         if distance is not None:
             differing = perceptual[block, None] ^ perceptual[None, others]
             same |= np.bitwise_count(differing) <= distance
-        found.append(np.argwhere(np.triu(same, 1 + start - column)) + [start, column])
+        found.append(np.argwhere(np.triu(same, 1 + start - column)) + np.array([start, column]))
     return np.concatenate(found)
