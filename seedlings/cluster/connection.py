@@ -13,10 +13,12 @@ from typing import Any
 
 import dask
 import distributed
+from dask.utils import parse_timedelta
 from distributed.versions import get_versions
 
 from seedlings.errors import SeedlingsError
 
+_GRACE = 2.0  # seconds beyond a time limit of Dask
 _PATIENCE = 60.0  # seconds for an answer of the scheduler
 _VERSIONS = ("python", "dask", "distributed", "cloudpickle", "msgpack", "tornado")
 _SETTINGS = {
@@ -151,13 +153,18 @@ class Connection:
                     f"{self.address}: expected certificates for TLS, found none; set DASK_CONFIG "
                     "to the file that `seedlings cluster` has written"
                 )
+            limit = parse_timedelta(dask.config.get("distributed.comm.timeouts.connect"))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # versions are compared below
-                return distributed.Client(
-                    self.address,
-                    security=security,
-                    set_as_default=False,
-                    direct_to_workers=False,  # only the scheduler has to be reachable
+                # Dask waits without end for a server that accepts and says nothing.
+                return _within(
+                    limit + _GRACE,
+                    lambda: distributed.Client(
+                        self.address,
+                        security=security,
+                        set_as_default=False,
+                        direct_to_workers=False,  # only the scheduler has to be reachable
+                    ),
                 )
         except (OSError, ImportError, TimeoutError, ValueError, TypeError, KeyError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
@@ -222,3 +229,23 @@ def _is_loopback(host: str) -> bool:
     except OSError:
         return False
     return all(ipaddress.ip_address(str(entry[4][0])).is_loopback for entry in found)
+
+
+def _within(seconds: float, function: Callable[[], Any]) -> Any:
+    """Return the result of a function. Raises its exception, or TimeoutError after some seconds."""
+    done: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue()
+
+    def call() -> None:
+        try:
+            done.put((function(), None))
+        except BaseException as error:  # noqa: BLE001 - it is raised below
+            done.put((None, error))
+
+    threading.Thread(target=call, daemon=True).start()
+    try:
+        value, error = done.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError(f"no answer for {seconds:.0f} s") from None
+    if error is not None:
+        raise error
+    return value

@@ -170,7 +170,8 @@ class Dispatcher:
     def _handle(self, answer: Answer) -> int:
         """Handle an answer; return how many rows it completes."""
         if isinstance(answer.note, tuple):
-            self._admission.proceed(self._workers[answer.note[1]], answer)
+            if answer.note[1] in self._workers:
+                self._admission.proceed(self._workers[answer.note[1]], answer)
             return 0
         for worker in self._workers.values():
             for job in worker.jobs:
