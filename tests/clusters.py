@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,10 +52,16 @@ def environment(**more: str) -> dict[str, str]:
 
 
 @contextmanager
-def running(folder: Path, workers: int, **more: str) -> Iterator[Cluster]:
+def running(
+    folder: Path,
+    workers: int,
+    *options: str,
+    start: Sequence[str] = (sys.executable, "-c", START),
+    **more: str,
+) -> Iterator[Cluster]:
     """A cluster whose settings are in a folder; ended as Ctrl-C does."""
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-c", START, "cluster", "--workers", str(workers), "--port", "0"]
+    command = [*start, "cluster", "--workers", str(workers), "--port", "0", *options]
     process = subprocess.Popen(
         command, cwd=folder, env=environment(**more), stdout=subprocess.PIPE, text=True
     )

@@ -54,7 +54,7 @@ class Admission:
         self._connection, self._task = connection, task
         self._here = proof.identify(proof.locked(), proof.code())
         self._expected = ""
-        self._renewed: set[str] = set()  # the workers that were restarted for this task
+        self._renewed: set[str] = set()  # nannies whose worker was restarted for this task
         self._failures: list[str] = []  # of workers that loaded the task
         self._alone_since = time.monotonic()
         self._check = b""
@@ -137,10 +137,11 @@ class Admission:
 
     def _renew(self, worker: Worker, reason: str) -> None:
         """Restart a worker once, as older code or an earlier task can be the cause; then refuse."""
-        if worker.member.name in self._renewed:
+        if worker.member.nanny in self._renewed:
             self.refuse(worker, [reason])
         else:
-            self._renewed.add(worker.member.name)
+            warn(f"worker {worker.member} is restarted: {reason}")
+            self._renewed.add(worker.member.nanny)
             self.restart(worker)
 
 

@@ -39,6 +39,7 @@ class Member:
     address: str
     folder: str  # the working folder, which is new for every process
     name: str  # for messages: the address, and the name if it has one
+    nanny: str = ""  # the address of its nanny, which all its processes have in common
 
     def __str__(self) -> str:
         return self.name
@@ -88,7 +89,12 @@ class Connection:
         except (OSError, TimeoutError, AttributeError) as error:
             raise self._lost() from error
         return [
-            Member(address, worker["local_directory"], _name(address, worker["name"]))
+            Member(
+                address=address,
+                folder=worker["local_directory"],
+                name=_name(address, worker["name"]),
+                nanny=worker["nanny"] or address,
+            )
             for address, worker in found["workers"].items()
             if worker["status"] in ("running", "paused")
         ]
