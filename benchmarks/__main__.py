@@ -9,11 +9,14 @@ NAMES = (
     "head",
     "cluster",
     "memory",
+    "increments",
     "serving",
     "overhead",
     "startup",
     "dependencies",
     "rebuild",
+    "growth",
+    "blocks",
     "quality",
 )
 

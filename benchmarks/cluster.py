@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from seedlings import params
 from seedlings.cluster.engine import choose
 from seedlings.io import shards
 from seedlings.io.shards import Shard
-from seedlings.networks.params import Extract
+from seedlings.networks import backbones, runtime
+from seedlings.networks.features import Extraction
 
 _BATCH = 32
 _SHARDS = 24
@@ -27,38 +28,12 @@ _ROWS = 100_000
 _SIZE = 150
 
 
-@dataclass
-class Features:
-    """VGG16's features of random images."""
-
-    threads: int
-    settings: Extract
-    seed: int
-    name: str = "features"
-    _function: Any = field(default=None, repr=False)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_function": None}
+class Features(Extraction):
+    """The task of the stage extract, for random images instead of stored ones."""
 
     def read(self, shard: Shard) -> NDArray[np.uint8]:
         generator = np.random.default_rng(shard.items)
         return generator.integers(0, 256, (len(shard), _SIZE, _SIZE, 3), dtype=np.uint8)
-
-    def run(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
-        if self._function is None:
-            self._function = self._compiled()
-        return self._function(inputs)
-
-    def _compiled(self) -> Any:
-        from seedlings.networks import backbones, models, runtime
-
-        runtime.prepare(self.seed, self.threads)
-        backbone = backbones.build(self.settings, _SIZE, _SIZE)
-        return models.compiled(backbone.feature_extractor)
-
-    def proof(self) -> str:
-        found = self.run(np.zeros((_BATCH, _SIZE, _SIZE, 3), np.uint8))
-        return found[0].tobytes().hex()[:64]
 
 
 @dataclass
@@ -93,15 +68,20 @@ class Files:
         scratch.rename(self.folder / name)
 
 
+def _features(threads: int) -> Features:
+    settings = params.load()
+    runtime.prepare(settings.seed, threads)
+    extractor = backbones.build(settings.extract, _SIZE, _SIZE).feature_extractor
+    folder = Path()  # there are no stored images
+    return Features(extractor, folder, batch_size=_BATCH, seed=settings.seed, threads=threads)
+
+
 def work(what: str, first: int, last: int) -> None:
     """Compute some shards of 32 rows with the engine of the environment; print their images/s.
 
     The network is compiled before the time begins, in every process.
     """
-    settings = params.load()
-    task: Any = Nothing()
-    if what != "nothing":
-        task = Features(int(what), settings.extract, settings.seed)
+    task: Any = Nothing() if what == "nothing" else _features(int(what))
     rows = [str(number) for number in range(last * _BATCH)]
     pieces = shards.cut(rows, range(len(rows)), rows, size=_BATCH)[first:last]
     engine = choose()

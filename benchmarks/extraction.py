@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import arrays, networks
 from benchmarks.measure import compare, seconds, seedlings
 from seedlings import params
-from seedlings.io import store
-from seedlings.networks import backbones, features, models, runtime
+from seedlings.networks import backbones, models, runtime
 
 _IMAGES = 320
 _REPEATS = 2
@@ -34,17 +34,14 @@ def main() -> None:
     function(pictures[:size])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with store.create(folder / "images", pictures.shape[1:], np.uint8) as writer:
-            writer.append(pictures)
+        arrays.write(folder / "images", pictures)
 
         def network() -> None:
             for start in range(0, _IMAGES, size):
                 function(pictures[start : start + size])
 
         def extract() -> None:
-            features.extract(
-                extractor, folder / "images", folder / "features", batch_size=size, key=""
-            )
+            networks.extract(extractor, folder / "images", folder / "features", settings)
 
         rates["the network alone"] = _IMAGES / seconds(network, _REPEATS)
         rates["extract"] = _IMAGES / seconds(extract, _REPEATS)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import networks
+from benchmarks import arrays, networks
 from benchmarks.measure import compare, limit, seconds, seedlings
 from seedlings import params
 from seedlings.config.records import Record
 from seedlings.io import store
-from seedlings.networks import architectures, backbones, features, runtime
+from seedlings.networks import architectures, backbones, runtime
 from seedlings.networks.runtime import keras
 from seedlings.segmentation.masks import METHODS
 from seedlings.tasks import TASKS
@@ -49,16 +49,10 @@ def main() -> None:
     def stored() -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            with store.create(folder / "images", pictures.shape[1:], np.uint8) as writer:
-                writer.append(pictures)
+            arrays.write(folder / "images", pictures)
             backbone, head = build()
-            features.extract(
-                backbone.feature_extractor,
-                folder / "images",
-                folder / "features",
-                batch_size=settings.extract.batch_size,
-                key="",
-            )
+            extractor = backbone.feature_extractor
+            networks.extract(extractor, folder / "images", folder / "features", settings)
             train("stored", head, store.read(folder / "features", 0, _IMAGES))
 
     def through() -> None:

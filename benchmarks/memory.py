@@ -14,24 +14,32 @@ _SIDE = 48  # pixels of the images of extract, so that it takes minutes and not 
 _SEGMENT = """
 import pandas as pd
 from seedlings import params
+from seedlings.io import parts
+from seedlings.io.shards import Here
 from seedlings.segmentation import cutouts
-table = pd.DataFrame({"path": [f"{n % 144}.png" for n in range(count)]})
-cutouts.make(folder, table, params.load().segment, folder / "images")
+rows = []
+for number in range(count):  # bytes after the end of an image make it another file
+    data = (folder / f"{number % 144}.png").read_bytes() + str(number).encode()
+    (folder / f"{number}.copy").write_bytes(data)
+    rows.append((f"{number}.copy", parts.digest(data)))
+table = pd.DataFrame(rows, columns=["path", "digest"])
+cutouts.make(folder, table, params.load().segment, folder / "images", engine=Here(), key="")
 """
 _EXTRACT = """
 import numpy as np
+from benchmarks import networks
 from seedlings import params
-from seedlings.io import store
-from seedlings.networks import backbones, features, runtime
+from seedlings.io import parts, store
+from seedlings.networks import backbones, runtime
 settings = params.load()
 runtime.prepare(settings.seed, settings.threads)
 rng = np.random.default_rng(0)
-with store.create(folder / "small", (side, side, 3), np.uint8) as writer:
+names = parts.digests([parts.digest(str(number).encode()) for number in range(count)])
+with store.create(folder / "small", names, (side, side, 3), np.uint8) as writer:
     for start in range(0, count, 96):
         writer.append(rng.integers(0, 256, (96, side, side, 3), dtype=np.uint8))
 extractor = backbones.build(settings.extract, side, side).feature_extractor
-features.extract(extractor, folder / "small", folder / "features",
-                 batch_size=settings.extract.batch_size, key="")
+networks.extract(extractor, folder / "small", folder / "features", settings)
 """
 _PEAK = """
 import resource

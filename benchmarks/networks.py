@@ -1,10 +1,26 @@
 """Networks as the stages assemble them, from parameters."""
 
-from seedlings.networks import architectures
+from pathlib import Path
+
+from seedlings.io.shards import Here
+from seedlings.networks import architectures, features
 from seedlings.networks.backbones import Backbone
 from seedlings.networks.runtime import keras
+from seedlings.params import Params
 from seedlings.tasks import Task
 from seedlings.training.params import Finetune
+
+
+def extract(extractor: "keras.Model", images: Path, target: Path, settings: Params) -> None:
+    """Write the features of a stored array of images, as the stage extract does."""
+    task = features.Extraction(
+        extractor,
+        images,
+        batch_size=settings.extract.batch_size,
+        seed=settings.seed,
+        threads=settings.threads,
+    )
+    features.extract(task, images, target, engine=Here(), key="")
 
 
 def head(backbone: Backbone, units: int, task: Task, params: Finetune) -> "keras.Model":

@@ -76,9 +76,9 @@ def report(name: str, settings: Params) -> None:
         sources.collect(settings.data, root / "raw", settings.seed)
         scanned, _ = image_folder.scan(root / "raw", settings.split.rule)
         table, _ = duplicates.fingerprint(root / "raw", scanned)
+        table["unit"] = table["exact"]
         table["group"] = duplicates.group(table, settings.split.duplicate_distance)
-        rng = np.random.default_rng(settings.seed)
-        table["split"] = splits.choose(table, task, settings.split, rng)
+        table["split"] = splits.choose(table, task, settings.split, settings.seed)
         cutouts.make(root / "raw", table, settings.segment, root / "images")
         start = time.perf_counter()
         runtime.prepare(settings.seed, settings.threads)

@@ -29,20 +29,27 @@ class BadImageError(SeedlingsError):
 
 def read(path: Path) -> Image:
     """Return the image in a file; see `decode`."""
-    try:
-        return decode(path.read_bytes())
-    except BadImageError as error:
-        raise BadImageError(f"{path}: {error}") from error
+    return decode(path.read_bytes(), name=str(path))
 
 
-def decode(data: bytes) -> Image:
+def decode(data: bytes, *, name: str = "") -> Image:
     """Return an encoded image (PNG, JPEG, WebP, TIFF, BMP, ...) as H x W x 3, RGB uint8.
 
     Grey, palette and CMYK images are converted to RGB, 16 bits to 8; transparent pixels are blended
     with black, like the background in the segmentation; the EXIF orientation is applied.
 
-    Raises BadImageError for data that is not an image, is truncated, or has more than MAX_PIXELS.
+    Raises BadImageError for data that is not an image, is truncated, or has more than MAX_PIXELS;
+    its message begins with `name`, if there is one.
     """
+    try:
+        return _decode(data)
+    except BadImageError as error:
+        if not name:
+            raise
+        raise BadImageError(f"{name}: {error}") from error
+
+
+def _decode(data: bytes) -> Image:
     if _check_header(data):
         return _on_black(data)
     try:

@@ -1,26 +1,27 @@
 """Split the images into training, validation and test, and group duplicates."""
 
-import numpy as np
-
-from seedlings.config import paths
+from seedlings.config import earlier, paths
 from seedlings.config.records import Record
-from seedlings.data import duplicates, figures, image_folder, splits
+from seedlings.data import annotations, duplicates, figures, image_folder, splits
 from seedlings.data.params import Data, Split
 from seedlings.io import split_table
 from seedlings.tasks import TASKS
 
 
 def main(record: Record, *, data: Data, split: Split, seed: int, task: str) -> None:
-    kind = TASKS[task]
+    kind, report = TASKS[task], paths.report("split")
     found, unlabelled, bad = image_folder.read(paths.RAW, data.annotations, split.rule, kind)
-    table, damaged = duplicates.fingerprint(paths.RAW, found)
+    with earlier.outputs(record, [report]) as last:
+        known = duplicates.read_hashes(last / report) if last else None
+    table, damaged = duplicates.fingerprint(paths.RAW, found, known)
     bad += damaged
     image_folder.accept(found, table, bad, data.on_bad_image, has_classes=kind.has_classes)
+    table["unit"] = annotations.units(table, data.annotations.block)
     table["group"] = duplicates.group(table, split.duplicate_distance)
-    table["split"] = splits.choose(table, kind, split, np.random.default_rng(seed))
+    table["split"] = splits.choose(table, kind, split, seed)
     split_table.write(table, paths.SPLIT)
 
-    report = paths.report("split")
+    duplicates.write_hashes(table, report)
     figures.examples(paths.RAW, table, kind, record.add_picture(report / "examples.png"))
     figures.duplicates(paths.RAW, table, record.add_picture(report / "duplicates.png"))
     record.add_metrics(splits.totals(table, kind))

@@ -222,6 +222,7 @@ def test_annotations_name_images_that_are_there_or_are_refused(
         match="path",
         ending="",
         separator=" ",
+        block=None,
     )
     try:
         table, bad = annotations.read(root, layout, TASKS[task])

@@ -152,6 +152,7 @@ ANNOTATIONS = {
     "match": "name",
     "ending": "",
     "separator": "",
+    "block": None,
 }
 
 
@@ -166,6 +167,19 @@ def test_annotations_are_a_section_of_its_own(tree: dict[str, Any]) -> None:
         SeedlingsError, match=r"data\.annotations\.fiel: no such .* did you mean file"
     ):
         module.check(tree)
+    tree["data"]["annotations"] = ANNOTATIONS | {"block": 50}
+    assert module.check(tree).data.annotations.block == 50
+    tree["data"]["annotations"] |= {"file": None}
+    with pytest.raises(SeedlingsError, match=r"data\.annotations: .*file to order the rows"):
+        module.check(tree)
+
+
+def test_shares_leave_training_images(tree: dict[str, Any]) -> None:
+    tree["split"] |= {"rule": "share", "test_share": 0.6, "validation_share": 0.4}
+    with pytest.raises(SeedlingsError, match=r"split: .*a sum below 1, found 1"):
+        module.check(tree)
+    tree["split"]["rule"] = "per_class"
+    assert module.check(tree).split.validation_share == 0.4
 
 
 def test_what_a_task_does_not_have_cannot_be_asked_for(tree: dict[str, Any]) -> None:

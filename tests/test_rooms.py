@@ -13,7 +13,7 @@ LIBRARY = ROOT / "seedlings"
 ORDER = [
     *("__init__.py", "errors.py", "tasks.py", "images.py", "io", "config", "plots", "data"),
     *("segmentation", "networks", "training", "evaluation", "explain", "packaging", "serving"),
-    *("report", "params.py", "tracking", "cluster", "cli", "run.py"),
+    *("report", "params.py", "moves.py", "tracking", "cluster", "cli", "run.py"),
 ]
 MODULES = sorted(LIBRARY.rglob("*.py"))
 NAMES = {

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from seedlings.config import paths, records
 from seedlings.errors import SeedlingsError
 from seedlings.report import summaries
+
+if TYPE_CHECKING:
+    from seedlings.tracking.comparisons import Changes
 
 _SHOWN = 5
 
@@ -64,7 +68,7 @@ def pictures() -> list[str]:
     help="The HTML file to write, with the images.",
 )
 def compare(names: tuple[str, ...], page: Path) -> None:
-    """Compare the parameters, metrics and predictions of revisions.
+    """Compare the parameters, metrics, predictions and splits of revisions.
 
     NAMES are experiments, revisions, runs in MLflow, or `workspace`. A single name is compared with
     the workspace.
@@ -83,15 +87,32 @@ def compare(names: tuple[str, ...], page: Path) -> None:
         for line in _columns({"": list(names), **rows} if rows else {}):
             click.echo(f"  {line}")
     for entry in found:
-        click.echo(
-            f"\nOf {entry.common} test images, {names[0]} → {entry.name}: {len(entry.better)} "
-            f"better, {len(entry.worse)} worse; p = {entry.p_value:.2g}"
-        )
-        for how, changed in (("better", entry.better), ("worse", entry.worse)):
-            for change in changed[:_SHOWN]:
-                click.echo(f"  {how:<7} {change.path}: {change.before} → {change.after}")
+        for line in _changes(names[0], entry):
+            click.echo(line)
     comparisons.write(sides, found, page)
     click.echo(f"\nPage with the images: {page}")
+
+
+def _changes(first: str, found: "Changes") -> Iterable[str]:
+    """Yield lines about the test images that two sides have, and about the changed splits."""
+    yield (
+        f"\nTest images: {found.totals[0]} in {first}, {found.totals[1]} in {found.name}, "
+        f"{found.common} in both"
+    )
+    if found.scores:
+        for line in _columns({"on those in both": [first, found.name], **found.scores}):
+            yield f"  {line}"
+    yield (
+        f"Of these {found.common}, {first} → {found.name}: {len(found.better)} better, "
+        f"{len(found.worse)} worse; p = {found.p_value:.2g}"
+    )
+    for how, changed in (("better", found.better), ("worse", found.worse)):
+        for change in changed[:_SHOWN]:
+            yield f"  {how:<7} {change.path}: {change.before} → {change.after}"
+    yield f"Images whose split changed: {len(found.moves) or 'none'}"
+    yield from (f"  {move}" for move in found.moves[:_SHOWN])
+    if len(found.moves) > _SHOWN:
+        yield f"  and {len(found.moves) - _SHOWN} more"
 
 
 def _columns(rows: Mapping[str, Sequence[object]]) -> Iterable[str]:

@@ -2,7 +2,10 @@
 
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy.ndimage import minimum_filter1d
 
 from seedlings.data.params import Annotations
 from seedlings.errors import SeedlingsError
@@ -12,8 +15,8 @@ from seedlings.tasks import Task
 def read(raw: Path, annotations: Annotations, task: Task) -> tuple[pd.DataFrame, list[str]]:
     """Return the images in the annotations, sorted by path, and why other rows cannot be used.
 
-    Columns: path (relative to `raw`, with slashes), label (text), and split (""). The tags of an
-    image are separated by one space.
+    Columns: path (relative to `raw`, with slashes), label (text), split (""), and row (the place in
+    the file, among the rows that can be used). The tags of an image are separated by one space.
 
     Raises SeedlingsError if the file is missing, is not CSV, or does not have the columns.
     """
@@ -31,7 +34,30 @@ def read(raw: Path, annotations: Annotations, task: Task) -> tuple[pd.DataFrame,
         else:
             rows.append((str(path), label, ""))
     table = pd.DataFrame(rows, columns=["path", "label", "split"], dtype=str)
+    table["row"] = np.arange(len(table))
     return table.sort_values("path", ignore_index=True), reasons
+
+
+def units(table: pd.DataFrame, block: int | None) -> NDArray[np.uint64]:
+    """Return the unit of each image of a table with hashes: what gets one draw of the split.
+
+    A unit is named by a hash `exact`: with `block` that of the image which begins the block of the
+    row, else that of the image itself. A row begins a block if its hash is the smallest of the
+    block/2 rows before and after it (Bjørner et al. 2010, Content-dependent chunking for
+    differential compression, the local maximum approach). So blocks have about `block` rows and
+    at least half as many, and a row that is added or removed changes only the blocks beside it. The
+    rows before the first of these rows belong to its block.
+    """
+    if block is None:
+        return table["exact"].to_numpy(dtype=np.uint64)
+    order = np.argsort(table["row"].to_numpy(), kind="stable")
+    exact = table["exact"].to_numpy(dtype=np.uint64)[order]
+    ranks = np.unique(exact, return_inverse=True)[1]  # the filter would round 64-bit numbers
+    begins = ranks == minimum_filter1d(ranks, 2 * (block // 2) + 1, mode="nearest")
+    firsts = exact[begins]
+    found = np.empty_like(exact)
+    found[order] = firsts[np.maximum(np.cumsum(begins) - 1, 0)]
+    return found
 
 
 def unnamed(raw: Path, table: pd.DataFrame, annotations: Annotations) -> list[str]:

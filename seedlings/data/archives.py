@@ -3,7 +3,6 @@
 import errno
 import gzip
 import os
-import shutil
 import stat
 import struct
 import tarfile
@@ -18,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from seedlings.errors import SeedlingsError
+from seedlings.io.files import copy
 from seedlings.io.path_filters import flaw_of, is_leftover
 
 _BLOCK = 1 << 20
@@ -270,7 +270,7 @@ def copy_folder(folder: Path, target: Path) -> list[str]:
             refused.append(f"{shown}: {reason}")
         elif source.is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target / name)
+            copy(source, target / name)
         else:
             (target / name).mkdir(parents=True, exist_ok=True)
     return refused

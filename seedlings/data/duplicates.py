@@ -1,6 +1,7 @@
 """Duplicates: groups of equal or similar images, which must be in the same split."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import imagehash
@@ -12,44 +13,81 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from seedlings import images
+from seedlings.io import parts
+from seedlings.io.files import write_csv
 from seedlings.io.progress import bar
 
 _BLOCK = 128
+_HASHES = "hashes.csv"
 
 
-def fingerprint(root: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Return the table with two columns of hashes, and why some images cannot be decoded.
+Hashes = tuple[int, int]  # of the pixels: exact and perceptual
 
-    `exact` is a 64-bit BLAKE2b hash of the decoded pixels. `perceptual` is the pHash: whether each
-    of the 64 lowest frequencies of a 32 x 32 cosine transform is above their median (Zauner 2010).
-    Images that cannot be decoded are not in the table; each has a reason with its path.
+
+def fingerprint(
+    root: Path, table: pd.DataFrame, known: Mapping[str, Hashes] | None = None
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return the table with three columns of hashes, and why some images cannot be decoded.
+
+    `digest` is the digest of the file's bytes, 32 hex digits (see parts.digest). `exact` is a
+    64-bit BLAKE2b hash of the decoded pixels. `perceptual` is the pHash: whether each of the 64
+    lowest frequencies of a 32 x 32 cosine transform is above their median (Zauner 2010). Images
+    that cannot be decoded are not in the table; each has a reason with its path. Files whose digest
+    is in `known` are not decoded: it has their hashes (see `read_hashes`).
     """
-    prints: list[tuple[int, int] | None] = []
+    known = known or {}
+    prints: list[tuple[str, int, int] | None] = []
     reasons = []
     for path in bar(table["path"], "compare", unit="image"):
+        data = (root / path).read_bytes()
+        digest = parts.digest(data)
         try:
-            image = images.read(root / path)
+            exact, perceptual = known.get(digest) or _hashes(data, str(root / path))
         except images.BadImageError as error:
             reasons.append(str(error))
             prints.append(None)
-            continue
-        digest = hashlib.blake2b(image.tobytes() + str(image.shape).encode(), digest_size=8)
-        bits = imagehash.phash(PillowImage.fromarray(image)).hash
-        prints.append((int.from_bytes(digest.digest()), int.from_bytes(np.packbits(bits))))
+        else:
+            prints.append((digest, exact, perceptual))
     good = table[[entry is not None for entry in prints]].reset_index(drop=True)
-    values = np.array([entry for entry in prints if entry], np.uint64).reshape(-1, 2)
-    return good.assign(exact=values[:, 0], perceptual=values[:, 1]), reasons
+    found = pd.DataFrame(filter(None, prints), columns=["digest", "exact", "perceptual"])
+    if known:
+        taken = found["digest"].isin(known).sum()
+        print(f"split: the hashes of {taken} of {len(found)} images are taken over from the cache")
+    types = {"digest": str, "exact": np.uint64, "perceptual": np.uint64}
+    return good.join(found.astype(types)), reasons
+
+
+def _hashes(data: bytes, name: str) -> Hashes:
+    image = images.decode(data, name=name)
+    pixels = hashlib.blake2b(image.tobytes() + str(image.shape).encode(), digest_size=8)
+    bits = imagehash.phash(PillowImage.fromarray(image)).hash
+    return int.from_bytes(pixels.digest()), int.from_bytes(np.packbits(bits))
+
+
+def write_hashes(table: pd.DataFrame, folder: Path) -> None:
+    """Write the hashes of each file of a table, for the next run of the stage."""
+    write_csv(folder / _HASHES, table[["digest", "exact", "perceptual"]].drop_duplicates("digest"))
+
+
+def read_hashes(folder: Path) -> dict[str, Hashes]:
+    """Return the hashes that `write_hashes` wrote into a folder, by the digest of the file."""
+    types = {"digest": str, "exact": np.uint64, "perceptual": np.uint64}
+    table = pd.read_csv(folder / _HASHES, dtype=types)
+    pairs = zip(table["exact"].tolist(), table["perceptual"].tolist(), strict=True)
+    return dict(zip(table["digest"], pairs, strict=True))
 
 
 def group(table: pd.DataFrame, distance: int | None) -> NDArray[np.int64]:
     """Return a group number for each row of a table with hashes; duplicates are in one group.
 
     Duplicates have equal pixels, or perceptual hashes that differ in at most `distance` of 64 bits;
-    with None, only equal pixels. Grouping is transitive. Groups are numbered from 0 in the order of
-    their first row.
+    with None, only equal pixels. The rows of a unit (see annotations.units), too, are in one group.
+    Grouping is transitive. Groups are numbered from 0 in the order of their first row.
     """
     exact, perceptual = table["exact"].to_numpy(), table["perceptual"].to_numpy()
-    first = np.arange(len(table))  # the first row of each row's group
+    units = table.get("unit", table["exact"])
+    _, rows, numbers = np.unique(units, return_index=True, return_inverse=True)
+    first = rows[numbers]  # the first row of each row's group
     for start in range(0, len(table), _BLOCK):
         pairs = _pairs(exact, perceptual, start, distance)
         if len(pairs):

@@ -27,16 +27,19 @@ class Annotations(Section):
     match: Literal["path", "name"]
     ending: str
     separator: str
+    block: Annotated[int, Field(ge=2)] | None
 
     def table(self, raw: Path) -> Path:
         """Return the path of the CSV file below the folder `raw`."""
         return raw / (self.file or "")
 
     @model_validator(mode="after")
-    def _names_need_a_header(self) -> Self:
+    def _keys_fit_each_other(self) -> Self:
         named = [column for column in (self.path, self.label) if isinstance(column, str)]
         if named and not self.header:
             raise ValueError(f"a column by its number without a header, found {named[0]!r}")
+        if self.block is not None and self.file is None:
+            raise ValueError(f"file to order the rows of block {self.block}, found none")
         return self
 
 
@@ -59,3 +62,13 @@ class Split(Section):
     test_share: PositiveShare
     duplicate_distance: Annotated[int, Field(ge=0, le=16)] | None
     crossing_duplicates: Literal["refuse", "accept"]
+
+    @model_validator(mode="after")
+    def _training_images_remain(self) -> Self:
+        drawn = self.test_share + self.validation_share
+        if self.rule == "share" and drawn >= 1.0:
+            raise ValueError(
+                "test_share and validation_share that leave training images, a sum below 1, "
+                f"found {drawn:g}"
+            )
+        return self

@@ -1,6 +1,9 @@
-"""The split: assigns each image to training, validation or test."""
+"""The split: assigns each image to training, validation or test, from its content."""
 
-from collections.abc import Mapping
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,45 +15,79 @@ from seedlings.io import split_table
 from seedlings.io.split_table import SPLITS
 from seedlings.tasks import Task
 
+_EVERYTHING = "all images"  # the class of every image where the task has no classes
 
-def choose(
-    table: pd.DataFrame, task: Task, params: Split, rng: np.random.Generator
-) -> NDArray[np.str_]:
-    """Return a split (one of SPLITS) for each row of a table with labels and groups.
+
+class Interval(NamedTuple):
+    """The draws of one split: from `start`, around the end of [0, 1), over `length`.
+
+    With `most`, only so many images of each class, the first in the order of the draws.
+    """
+
+    start: float
+    length: float
+    most: int | None = None
+
+    @property
+    def least(self) -> int:
+        """The number of images that each class needs in this split."""
+        return self.most or 1
+
+
+def choose(table: pd.DataFrame, task: Task, params: Split, seed: int) -> NDArray[np.str_]:
+    """Return a split (one of SPLITS) for each row of a table with labels, units and groups.
 
     With the rule `folders`, it is the split in the table; if there are no validation or no test
     images, they are drawn from the training images. With the other rules, all splits are drawn; see
-    `assign`. Raises SeedlingsError if a class is too small, or if duplicates cross the splits.
+    `draws` and `assign`. Raises SeedlingsError if a class is too small, or if duplicates cross the
+    splits.
     """
     given = table["split"].to_numpy(dtype="<U10")
     if params.rule != "folders":
-        return _draw(table, task, params, SPLITS[1:], rng)
-    missing = tuple(name for name in SPLITS[1:] if name not in given)
+        return _draw(table, task, intervals(params), seed)
+    missing = {name: part for name, part in intervals(params).items() if name not in given}
     present = [name for name in SPLITS if name not in missing]
     _check_given(table, task, present, params.crossing_duplicates)
     if missing:
         own = np.flatnonzero(given == "train")
-        given[own] = _draw(table.iloc[own], task, params, missing, rng)
+        given[own] = _draw(table.iloc[own], task, missing, seed)
     return given
 
 
+def intervals(params: Split) -> dict[str, Interval]:
+    """Return the interval of draws of each split but training, in the order of assignment."""
+    by_count = params.rule == "per_class"
+    return {
+        "test": Interval(0.0, params.test_share),
+        "validation": Interval(0.0, 1.0, params.validation_per_class)
+        if by_count
+        else Interval(params.test_share, params.validation_share),
+    }
+
+
+def draws(units: NDArray[np.uint64], seed: int) -> NDArray[np.float64]:
+    """Return the draw of each unit: a number in [0, 1) from its 64-bit hash and the seed.
+
+    It is a keyed BLAKE2b hash, so it is uniform, and it depends on no other unit.
+    """
+    key = seed.to_bytes(8)
+    distinct, places = np.unique(units, return_inverse=True)
+    digests = (
+        hashlib.blake2b(int(unit).to_bytes(8), digest_size=8, key=key).digest() for unit in distinct
+    )
+    numbers = np.array([int.from_bytes(digest) >> 11 for digest in digests], np.float64)
+    return (numbers * 2.0**-53)[places]
+
+
 def _draw(
-    table: pd.DataFrame,
-    task: Task,
-    params: Split,
-    names: tuple[str, ...],
-    rng: np.random.Generator,
+    table: pd.DataFrame, task: Task, parts: Mapping[str, Interval], seed: int
 ) -> NDArray[np.str_]:
-    """Return a split for each row: `train`, or one of `names` in the sizes of the parameters."""
-    sizes = {"test": params.test_share, "validation": params.validation_share}
-    if task.has_classes and params.rule == "per_class":
-        sizes["validation"] = params.validation_per_class
+    labels = table["label"].to_numpy(dtype=str)
     return assign(
-        task.strata(table["label"]),
+        labels if task.has_classes else np.full(len(table), _EVERYTHING),
         table["group"].to_numpy(),
-        sizes={name: size for name, size in sizes.items() if name in names},
-        all_needed=task.has_classes,
-        rng=rng,
+        draws=draws(table["unit"].to_numpy(dtype=np.uint64), seed),
+        parts=parts,
     )
 
 
@@ -58,41 +95,63 @@ def assign(
     labels: NDArray[np.str_],
     groups: NDArray[np.int64],
     *,
-    sizes: Mapping[str, float],
-    all_needed: bool = True,
-    rng: np.random.Generator,
+    draws: NDArray[np.float64],
+    parts: Mapping[str, Interval],
 ) -> NDArray[np.str_]:
-    """Return a random split for each image, stratified by label, with each group in one split.
+    """Return the split of each image: `train`, or one of `parts` by the draw of its group.
 
-    `sizes` has for each split the number of images of every label (an int), or their share (a
-    float; rounded, and at least one image if `all_needed`). The remaining images are for training.
-    If groups are too large to match a number exactly, the split has fewer images, never more.
+    The draw of a group is the largest draw of its images. In the order of the draws, a split takes
+    the groups in its interval; beyond the interval, only the first group of a class that it does
+    not have yet. A group is left for the next split if it exceeds `most`, or if too few images of
+    one of its classes would be left for the following splits and one training image.
 
-    Raises SeedlingsError that lists all labels that are too small, if `all_needed`.
+    Raises SeedlingsError that lists all labels that are too small, or that have no image in a
+    split.
     """
     classes, codes = np.unique(labels, return_inverse=True)
-    counts = np.bincount(codes)
-    least = 1 if all_needed else 0
-    wanted = {
-        name: np.maximum(least, np.round(size * counts).astype(int))
-        if isinstance(size, float)
-        else np.full(len(classes), size)
-        for name, size in sizes.items()
-    }
-    if all_needed:
-        _check_sizes(classes, counts, wanted)
+    left = np.bincount(codes)
+    _check_sizes(classes, left, parts)
     members = _members(groups)
+    contents = [Counter(codes[rows].tolist()) for rows in members]
+    highest = np.array([draws[rows].max() for rows in members])
     split = np.full(len(labels), "train", dtype="<U10")
-    for name, needed in wanted.items():
-        left = needed.copy()
-        for group in rng.permutation(len(members)):
-            rows = members[group]
-            there = np.bincount(codes[rows], minlength=len(classes))
-            if split[rows[0]] == "train" and (there <= left).all():
-                split[rows] = name
-                left -= there
-    _check_filled(classes if all_needed else None, codes, split, ("train", *sizes))
+    free = np.ones(len(members), bool)
+    reserve = 1 + sum(part.least for part in parts.values())
+    for name, part in parts.items():
+        reserve -= part.least
+        places = (highest - part.start) % 1.0
+        order = [group for group in np.argsort(places, kind="stable") if free[group]]
+        offers = [(contents[group], bool(places[group] < part.length)) for group in order]
+        for number in _taken(offers, left, most=part.most, reserve=reserve):
+            free[order[number]] = False
+            split[members[order[number]]] = name
+    _check_filled(classes, codes, split, ("train", *parts))
     return split
+
+
+def _taken(
+    offers: Sequence[tuple[Mapping[int, int], bool]],
+    left: NDArray[np.int64],
+    *,
+    most: int | None,
+    reserve: int,
+) -> Iterator[int]:
+    """Yield the numbers of the groups that a split takes; subtract their images from `left`.
+
+    An offer has the number of images of each class in a group, and whether its draw is in the
+    interval of the split.
+    """
+    taken: Counter[int] = Counter()
+    for number, (content, inside) in enumerate(offers):
+        wanted = inside or any(not taken[code] for code in content)
+        if wanted and all(
+            left[code] - count >= reserve and (most is None or taken[code] + count <= most)
+            for code, count in content.items()
+        ):
+            for code, count in content.items():
+                left[code] -= count
+                taken[code] += count
+            yield number
 
 
 def counts(table: pd.DataFrame, task: Task) -> dict[str, dict[str, int]]:
@@ -143,17 +202,15 @@ def crossing_groups(table: pd.DataFrame) -> list[str]:
 
 
 def _check_sizes(
-    classes: NDArray[np.str_], sizes: NDArray, wanted: Mapping[str, NDArray[np.int64]]
+    classes: NDArray[np.str_], sizes: NDArray[np.int64], parts: Mapping[str, Interval]
 ) -> None:
-    small = []
-    for number, name in enumerate(classes):
-        parts = [f"{counts[number]} {split}" for split, counts in wanted.items()]
-        needed = sum(int(counts[number]) for counts in wanted.values()) + 1
-        if sizes[number] < needed:
-            small.append(
-                f"{name}: {sizes[number]} images, at least {needed} needed "
-                f"({', '.join(parts)}, 1 training)"
-            )
+    needed = 1 + sum(part.least for part in parts.values())
+    list_of_parts = ", ".join(f"{part.least} {name}" for name, part in parts.items())
+    small = [
+        f"{name}: {size} images, at least {needed} needed ({list_of_parts}, 1 training)"
+        for name, size in zip(classes, sizes, strict=True)
+        if size < needed
+    ]
     if small:
         raise SeedlingsError(
             "these classes are too small for split.validation_per_class (or validation_share) "
@@ -162,23 +219,19 @@ def _check_sizes(
 
 
 def _check_filled(
-    classes: NDArray[np.str_] | None,
-    codes: NDArray,
-    split: NDArray[np.str_],
-    names: tuple[str, ...],
+    classes: NDArray[np.str_], codes: NDArray[np.int64], split: NDArray[np.str_], names: tuple
 ) -> None:
-    missing = [f"none at all for {part}" for part in names if not (split == part).any()]
-    if classes is not None:
-        missing = [
-            f"{name}: none for {part}"
-            for number, name in enumerate(classes)
-            for part in names
-            if not ((codes == number) & (split == part)).any()
-        ]
+    missing = [
+        f"{name}: none for {part}"
+        for number, name in enumerate(classes)
+        for part in names
+        if not ((codes == number) & (split == part)).any()
+    ]
     if missing:
         raise SeedlingsError(
-            "the groups of near duplicates are too large to fill every split:\n  "
+            "the groups of near duplicates (and of rows in blocks) are too large to fill every "
+            "split:\n  "
             + "\n  ".join(missing)
             + "\nraise split.validation_per_class (or validation_share) and split.test_share, "
-            "or lower split.duplicate_distance"
+            "lower split.duplicate_distance, or lower data.annotations.block"
         )

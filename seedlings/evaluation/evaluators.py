@@ -48,6 +48,14 @@ class Evaluator(ABC):
     def predictions(self, results: Results) -> pd.DataFrame:
         """Return one row for each test image: path, true label, and each model's prediction."""
 
+    @staticmethod
+    @abstractmethod
+    def main_metric(predictions: pd.DataFrame, model: str) -> tuple[str, float]:
+        """Return the name and the value of a model's main metric on some rows of `predictions`.
+
+        The columns are text, but for the F2 of tags, as they are read from predictions.csv.
+        """
+
     @abstractmethod
     def pairs(self, results: Results) -> pd.DataFrame:
         """Return the columns `label` and one for each model, as categories for a confusion plot."""

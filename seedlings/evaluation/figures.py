@@ -25,7 +25,7 @@ def curves(history: Path, metric: str, path: Path) -> None:
 
 def augmentations(cutouts: Path, augmentation: Augmentation, path: Path) -> None:
     """Draw each augmentation alone, and all together, for the first image of an array."""
-    image = store.read(cutouts, 0, 1)[0]
+    image = store.Array(cutouts).row(0)
     rows = [Row("not augmented", [Tile(image)])]
     for name in augmentation.active:
         rows.append(Row(f"{name} alone", _variants(image, augmentation.alone(name))))
@@ -50,10 +50,8 @@ def mistakes(
     `places` are the rows of the array `cutouts` of the test images; `wrong` has the number and the
     caption of test images, the worst first.
     """
-    tiles = []
-    for row, caption in wrong[:most]:
-        place = int(places[row])
-        tiles.append(Tile(store.read(cutouts, place, place + 1)[0], caption))
+    array = store.Array(cutouts)
+    tiles = [Tile(array.row(int(places[row])), caption) for row, caption in wrong[:most]]
     rows = [Row(f"The {len(tiles)} worst of {len(wrong)} mistakes on {len(places)} test images")]
     for start in range(0, len(tiles), _COLUMNS):
         rows.append(Row("", tiles[start : start + _COLUMNS]))

@@ -38,6 +38,7 @@ def saliency(
     `places` are the rows of the array `cutouts` of the test images; `columns` are the correct and
     the wrong images, as numbers of test images with captions.
     """
+    array = store.Array(cutouts)
     rows = [Row("Correct, then wrong; each: the image, SmoothGrad, Grad-CAM")]
     for pair in zip_longest(*columns):
         tiles = []
@@ -46,7 +47,7 @@ def saliency(
                 tiles += [Tile(image_grid.BLANK)] * 3
                 continue
             row, caption = entry
-            image = store.read(cutouts, int(places[row]), int(places[row]) + 1)[0]
+            image = array.row(int(places[row]))
             tiles += [Tile(image, caption), *map(Tile, explain(image))]
         rows.append(Row("", tiles))
     image_grid.write(image_grid.draw(rows, tile=120), path)

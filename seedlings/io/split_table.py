@@ -1,4 +1,8 @@
-"""The split table, data/split.csv: path, label, split and group of every image."""
+"""The split table, data/split.csv: path, label, split, group and digest of every image.
+
+The digest is that of the bytes of the image file (see parts.digest); it is the key of the image's
+row in the arrays.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,19 +16,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SPLITS = ("train", "validation", "test")
-COLUMNS = ["path", "label", "split", "group"]
+COLUMNS = ["path", "label", "split", "group", "digest"]
 
 
 def write(table: "pd.DataFrame", path: Path) -> None:
-    """Write the table (columns path, label, split, group) as CSV, atomically."""
+    """Write the table (columns path, label, split, group, digest) as CSV, atomically."""
     write_csv(path, table[COLUMNS])
 
 
 def read(path: Path) -> "pd.DataFrame":
-    """Return the table in a file: path, label and split are text, group is a number."""
+    """Return the table in a file: group is a number, the other columns are text."""
     import pandas as pd
 
-    text = {"path": str, "label": str, "split": str}
+    text = {"path": str, "label": str, "split": str, "digest": str}
     return pd.read_csv(path, dtype=text, keep_default_na=False)
 
 

@@ -1,16 +1,79 @@
 """Features: the output of the frozen feature extractor for every image, computed once."""
 
-import math
-import sys
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from seedlings.io import store
-from seedlings.io.partial_results import PartialResults
-from seedlings.io.progress import bar
-from seedlings.networks import models
+from seedlings.config import paths
+from seedlings.io import growth, parts, store
+from seedlings.io.shards import Engine, Shard
+from seedlings.networks import models, runtime
 from seedlings.networks.runtime import keras
+
+
+class Extraction:
+    """The task of the stage extract: features of images, in batches that are padded to one size.
+
+    So the features of an image do not depend on its neighbours. A copy in another process has the
+    network as bytes, and loads it at its first use.
+    """
+
+    name = "extract"
+
+    def __init__(
+        self,
+        feature_extractor: "keras.Model",
+        images: Path,
+        *,
+        batch_size: int,
+        seed: int,
+        threads: int,
+    ) -> None:
+        self._model = feature_extractor
+        self._images = images.absolute()
+        self.row_shape = tuple(feature_extractor.output_shape[1:])
+        self.batch_size, self._seed, self._threads = batch_size, seed, threads
+
+    def __getstate__(self) -> dict[str, Any]:
+        left_out = ("_model", "_function", "_array", "_proof")
+        kept = {key: value for key, value in vars(self).items() if key not in left_out}
+        return {**kept, "_saved": models.to_bytes(self._model)}
+
+    @cached_property
+    def _model(self) -> "keras.Model":
+        runtime.prepare(self._seed, self._threads)
+        return models.from_bytes(self._saved)  # type: ignore[attr-defined]
+
+    @cached_property
+    def _function(self) -> Any:
+        return models.compiled(self._model)
+
+    @cached_property
+    def _array(self) -> store.Array:
+        return store.Array(self._images)
+
+    def read(self, shard: Shard) -> NDArray[np.uint8]:
+        """Return the images of a shard: n x H x W x 3."""
+        return self._array.take(parts.digests([digest for digest, _ in shard.items]))
+
+    def run(self, inputs: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Return the features of at most `batch_size` images: n x h x w x C."""
+        batch = np.zeros((self.batch_size, *inputs.shape[1:]), np.uint8)
+        batch[: len(inputs)] = inputs
+        return [self._function(batch)[: len(inputs)]]
+
+    def proof(self) -> str:
+        """Return a digest of the features of a batch of noise: it depends on the processor, too."""
+        return self._proof
+
+    @cached_property
+    def _proof(self) -> str:
+        shape = (self.batch_size, *self._model.input_shape[1:])
+        noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        return parts.digest(self.run(noise)[0].tobytes())
 
 
 def stored(path: Path) -> bool:
@@ -20,38 +83,29 @@ def stored(path: Path) -> bool:
 
 def store_none(feature_extractor: "keras.Model", target: Path) -> None:
     """Write an empty array, for a model without a backbone."""
-    with store.create(target, feature_extractor.output_shape[1:], np.float32):
+    shape = feature_extractor.output_shape[1:]
+    with store.create(target, parts.digests([]), shape, np.float32):
         pass
 
 
 def extract(
-    feature_extractor: "keras.Model", images: Path, target: Path, *, batch_size: int, key: str
+    task: Extraction,
+    images: Path,
+    target: Path,
+    *,
+    engine: Engine,
+    key: str,
+    earlier: Path | None = None,
 ) -> None:
     """Write the feature extractor's output for all images, in order: N x h x w x C, float32.
 
-    A run that was killed resumes after its last complete batch, if `key` is unchanged: a digest of
-    everything that the output depends on.
+    `earlier` is a folder with the outputs of an earlier run, from which unchanged rows are taken
+    over; see growth.write for `key`.
     """
-    total = store.shape(images)[0]
-    numbers = range(math.ceil(total / batch_size))
-    partial = PartialResults(target, key)
-    done = sum(min(batch_size, total - n * batch_size) for n in numbers if _name(n) in partial)
-    if done:
-        print(f"extract: {done} of {total} images were done before, {total - done} remain")
-        sys.stdout.flush()
-    function = models.compiled(feature_extractor)
-    with bar(None, "extract", unit="image", total=total, done=done) as progress:
-        for number in numbers:
-            if _name(number) not in partial:
-                start = number * batch_size
-                batch = store.read(images, start, min(total, start + batch_size))
-                partial.save(_name(number), [function(batch)])
-                progress.update(len(batch))
-    with store.create(target, feature_extractor.output_shape[1:], np.float32) as writer:
-        for number in numbers:
-            writer.append(partial.load(_name(number))[0][0])
-    partial.remove()
-
-
-def _name(number: int) -> str:
-    return f"{number:08d}"
+    rows = store.Array(images).rows
+    array = store.Array(earlier / paths.FEATURES) if earlier else None
+    labels = [f"the image {digest.decode()} in {paths.SPLIT}" for digest in rows.tolist()]
+    plan = growth.plan(task, rows, labels, size=task.batch_size, earlier=array)
+    growth.write(
+        target, task, plan, row_shape=task.row_shape, dtype=np.float32, engine=engine, key=key
+    )

@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,21 @@ def load(path: Path) -> "keras.Model":
     model = keras.models.model_from_json(text)
     model.load_weights(path / _WEIGHTS)
     return model
+
+
+def to_bytes(model: "keras.Model") -> dict[str, bytes]:
+    """Return the files that `save` writes, by name."""
+    with tempfile.TemporaryDirectory() as folder:
+        save(model, Path(folder) / "model")
+        return {file.name: file.read_bytes() for file in (Path(folder) / "model").iterdir()}
+
+
+def from_bytes(files: Mapping[str, bytes]) -> "keras.Model":
+    """Return the model in the files that `to_bytes` returned."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, data in files.items():
+            (Path(folder) / name).write_bytes(data)
+        return load(Path(folder))
 
 
 def compiled(model: "keras.Model") -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:

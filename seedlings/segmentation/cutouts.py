@@ -1,6 +1,8 @@
 """Cut-outs: images decoded, resized and without their background, in one array."""
 
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,35 +10,88 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seedlings import images
+from seedlings.config import paths
 from seedlings.errors import SeedlingsError
-from seedlings.io import store
-from seedlings.io.progress import bar
+from seedlings.io import growth, parts, store
+from seedlings.io.shards import Engine, Shard
 from seedlings.segmentation import masks
 from seedlings.segmentation.params import Segment
 
-_BATCH = 64
+SHARES = "foreground.csv"  # in the folder of the stage's report
+
+_SHARD = 64  # images
 _SHOWN = 10
+_DECIMALS = 6  # of a share
 
 
-def make(raw: Path, table: pd.DataFrame, params: Segment, target: Path) -> NDArray[np.float64]:
+@dataclass(frozen=True)
+class Cutting:
+    """The task of the stage segment: cut-outs of image files, and their shares of foreground."""
+
+    raw: Path  # absolute
+    params: Segment
+
+    name = "segment"
+
+    def read(self, shard: Shard) -> list[tuple[str, bytes]]:
+        """Return the path and the bytes of each image. Raises SeedlingsError for a changed file."""
+        found = []
+        for digest, path in shard.items:
+            data = (self.raw / path).read_bytes()
+            if parts.digest(data) != digest:
+                raise SeedlingsError(
+                    f"{self.raw / path}: expected the file that the stage split has read, "
+                    "found another one; run `dvc repro` again"
+                )
+            found.append((str(self.raw / path), data))
+        return found
+
+    def run(self, inputs: Sequence[tuple[str, bytes]]) -> list[NDArray]:
+        """Return the cut-outs (n x H x W x 3, RGB uint8), and the share (0..1) of each."""
+        images_ = [images.decode(data, name=path) for path, data in inputs]
+        pictures, shares = zip(*(with_share(image, self.params) for image in images_), strict=True)
+        return [np.stack(pictures), np.array(shares)]
+
+    def proof(self) -> str:
+        """Return a digest of the cut-out of an image of noise."""
+        height, width = self.params.size
+        shape = (height + height // 3, width + width // 3, 3)
+        noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        return parts.digest(one(noise, self.params).tobytes())
+
+
+def make(
+    raw: Path,
+    table: pd.DataFrame,
+    params: Segment,
+    target: Path,
+    *,
+    engine: Engine,
+    key: str,
+    earlier: Path | None = None,
+) -> NDArray[np.float64]:
     """Write the cut-outs of all rows, in order; return the share (0..1) of foreground of each.
 
-    The array at `target` is N x height x width x 3, RGB uint8.
+    The array at `target` is N x height x width x 3, RGB uint8. `earlier` is a folder with the
+    outputs of an earlier run, from which unchanged rows are taken over; see growth.write for `key`.
     """
-    height, width = params.size
-    shares = []
-    with store.create(target, (height, width, 3), np.uint8) as writer:
-        batch = []
-        for path in bar(table["path"], "segment", unit="image"):
-            picture, share = with_share(images.read(raw / path), params)
-            batch.append(picture)
-            shares.append(share)
-            if len(batch) == _BATCH:
-                writer.append(np.stack(batch))
-                batch = []
-        if batch:
-            writer.append(np.stack(batch))
-    return np.array(shares)
+    task = Cutting(raw.absolute(), params)
+    rows, paths_ = parts.digests(table["digest"].tolist()), table["path"].tolist()
+    array = store.Array(earlier / paths.IMAGES) if earlier else None
+    plan = growth.plan(task, rows, paths_, size=_SHARD, earlier=array)
+    shape = (*params.size, 3)
+    others = growth.write(
+        target, task, plan, row_shape=shape, dtype=np.uint8, engine=engine, key=key
+    )
+    shares = {digest: float(share) for digest, (share,) in others.items()}
+    if earlier and plan.earlier:
+        shares = _read_shares(earlier / paths.report("segment") / SHARES) | shares
+    return table["digest"].map(shares).to_numpy()
+
+
+def _read_shares(path: Path) -> dict[str, float]:
+    table = pd.read_csv(path, dtype={"digest": str}, float_precision="round_trip")
+    return dict(zip(table["digest"], table["foreground"], strict=True))
 
 
 def one(image: NDArray[np.uint8], params: Segment) -> NDArray[np.uint8]:
@@ -48,7 +103,7 @@ def with_share(image: NDArray[np.uint8], params: Segment) -> tuple[NDArray[np.ui
     """Return the cut-out of an image, and its share (0..1) of foreground; see `one`."""
     resized = images.resize(image, *params.size)
     cut_out = masks.METHODS[params.method].cut_out(resized)
-    share = masks.foreground(masks.kept(cut_out))
+    share = round(masks.foreground(masks.kept(cut_out)), _DECIMALS)  # as in the table
     return masks.with_background(resized, cut_out, params.background), share
 
 
@@ -59,8 +114,8 @@ def summarize(shares: NDArray[np.float64]) -> dict[str, float]:
 
 
 def shares_table(table: pd.DataFrame, shares: NDArray[np.float64]) -> pd.DataFrame:
-    """Return a table of the path, the label and the share of foreground of each image."""
-    return table[["path", "label"]].assign(foreground=shares.round(6))
+    """Return a table of the path, label, digest and share of foreground of each image."""
+    return table[["path", "label", "digest"]].assign(foreground=shares)
 
 
 def name_empty(table: pd.DataFrame, shares: NDArray[np.float64], params: Segment) -> list[str]:

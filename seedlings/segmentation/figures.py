@@ -28,12 +28,12 @@ def before_and_after(
     path: Path,
 ) -> None:
     """Draw images of each class, each beside its cut-out with the share of foreground."""
-    rows = []
+    rows, array = [], store.Array(cutouts)
     for name, places in task.groups(table["label"]):
         tiles = []
         for place in places[np.linspace(0, len(places) - 1, _PER_CLASS).astype(int)]:
             tiles.append(Tile(image_grid.fit(images.read(raw / table["path"].iloc[place]))))
-            cutout = store.read(cutouts, place, place + 1)[0]
+            cutout = array.row(place)
             tiles.append(Tile(cutout, f"{shares[place]:.1%} foreground"))
         rows.append(Row(name, tiles))
     image_grid.write(image_grid.draw(rows), path)

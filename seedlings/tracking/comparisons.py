@@ -3,17 +3,20 @@
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from seedlings import images
+from seedlings import images, moves
 from seedlings.config import paths, records
 from seedlings.errors import SeedlingsError
 from seedlings.evaluation import metrics
+from seedlings.evaluation.by_task import EVALUATORS
+from seedlings.io import split_table
+from seedlings.moves import Move
 from seedlings.plots import image_grid
 from seedlings.report import html, summaries
 from seedlings.tasks import TASKS
@@ -23,6 +26,7 @@ from seedlings.tracking.revisions import Revision
 from seedlings.tracking.tags import COMMIT, EXPERIMENT_NAME, LOCK, PARENT, RESTORE
 
 WORKSPACE = "workspace"
+_RULES = ("seed", "split.", "task", "data.annotations.block")  # keys that change the split
 _PREDICTIONS = paths.report("evaluate") / "predictions.csv"
 
 
@@ -33,7 +37,8 @@ class Side:
     name: str
     revision: Revision
     metrics: dict[str, float]
-    predictions: pd.DataFrame  # indexed by path; label, finetuned, score
+    predictions: pd.DataFrame  # indexed by path; label, finetuned, baseline, score
+    table: pd.DataFrame  # the split table, and the hash of each file as `digest`
 
     @property
     def params(self) -> dict[str, Any]:
@@ -58,14 +63,17 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The test images on which another side differs from the first."""
+    """The test images on which another side differs from the first, and the changed splits."""
 
     name: str
+    totals: tuple[int, int]  # number of test images of each side
     common: int  # number of images in both test splits
+    scores: dict[str, list[str]]  # on these: the main metric of each model, on each side
     same_images: bool  # whether both have the same data, test images and labels
     better: list[Change]
     worse: list[Change]
     p_value: float
+    moves: list[Move]  # of all images that both have
 
 
 def side(name: str) -> Side:
@@ -76,12 +84,14 @@ def side(name: str) -> Side:
     revision = _revision(name)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        revision.get([paths.report("evaluate")], root)
+        revision.get([paths.report("evaluate"), paths.SPLIT], root)
         record = records.read(root / paths.record("evaluate"))
         text = {"path": str, "label": str, "finetuned": str, "baseline": str}
-        table = pd.read_csv(root / _PREDICTIONS, dtype=text, keep_default_na=False)
-    table["score"] = TASKS[revision.params["task"]].scores(table)
-    return Side(name, revision, record.metrics, table.set_index("path"))
+        predictions = pd.read_csv(root / _PREDICTIONS, dtype=text, keep_default_na=False)
+        table = split_table.read(root / paths.SPLIT)
+    predictions["score"] = TASKS[revision.params["task"]].scores(predictions)
+    table["digest"] = table["path"].map(revision.digests(paths.RAW))
+    return Side(name, revision, record.metrics, predictions.set_index("path"), table)
 
 
 def differing(sides: Sequence[Side]) -> dict[str, list[Any]]:
@@ -105,33 +115,67 @@ def side_by_side(sides: Sequence[Side]) -> dict[str, list[str]]:
 def changes(first: Side, other: Side) -> Changes:
     """Return the test images that the other fine-tuned model predicts better or worse.
 
-    They are sorted by the change of their score, largest first. The p value is that of McNemar's
-    test for classes, else of Wilcoxon's signed-rank test. Raises SeedlingsError if the tasks are
-    different.
+    They are the images that both sides have in their test split, even under another path; the
+    result has the paths of the first. They are sorted by the change of their score, largest first.
+    The p value is that of McNemar's test for classes, else of Wilcoxon's signed-rank test. Raises
+    SeedlingsError if the tasks are different.
     """
-    if first.params["task"] != other.params["task"]:
+    task = first.params["task"]
+    if task != other.params["task"]:
         raise SeedlingsError(
-            f"expected revisions of one task, found {first.params['task']} ({first.name}) and "
+            f"expected revisions of one task, found {task} ({first.name}) and "
             f"{other.params['task']} ({other.name})"
         )
-    both = first.predictions.join(other.predictions, suffixes=("", "_after"), how="inner")
-    gain = (both["score_after"] - both["score"]).to_numpy()
+    before, after = _common(first, other)
+    gain = (after["score"] - before["score"]).to_numpy()
     order = np.argsort(-np.abs(gain), kind="stable")
-    found = [(gain[row], _change(both.iloc[row])) for row in order if gain[row]]
+    found = [(gain[row], _change(before.iloc[row], after.iloc[row])) for row in order if gain[row]]
+    totals = len(first.predictions), len(other.predictions)
     return Changes(
-        other.name,
-        len(both),
-        len(both) == len(first.predictions) == len(other.predictions)
-        and bool((both["label"] == both["label_after"]).all())
+        name=other.name,
+        totals=totals,
+        common=len(before),
+        scores=_scores(task, before, after),
+        same_images=totals == (len(before), len(before))
+        and bool((before["label"] == after["label"]).all())
         and first.images == other.images,
-        [change for by, change in found if by > 0],
-        [change for by, change in found if by < 0],
-        metrics.paired_p_value(
-            both["score"].to_numpy(),
-            both["score_after"].to_numpy(),
-            test=TASKS[first.params["task"]].paired_test,
-        ),
+        better=[change for by, change in found if by > 0],
+        worse=[change for by, change in found if by < 0],
+        p_value=metrics.paired_p_value(
+            before["score"].to_numpy(), after["score"].to_numpy(), test=TASKS[task].paired_test
+        )
+        if len(before)
+        else 1.0,
+        moves=_moves(first, other),
     )
+
+
+def _common(first: Side, other: Side) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the predictions of both sides for the test images of both, in the same order."""
+    known = moves.match(first.table, other.table)
+    after = other.predictions[other.predictions.index.isin(known)]
+    after = after.rename(index=known)
+    both = first.predictions.index[first.predictions.index.isin(after.index)]
+    return first.predictions.loc[both], after.loc[both]
+
+
+def _scores(task: str, before: pd.DataFrame, after: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the main metric of both models on the predictions of both sides, by its title."""
+    rows = {}
+    if len(before):
+        for model in ("finetuned", "baseline"):
+            found = [EVALUATORS[task].main_metric(part, model) for part in (before, after)]
+            title = f"{model} {summaries.title(found[0][0])}"
+            rows[title] = [f"{value:.4f}" for _, value in found]
+    return rows
+
+
+def _moves(first: Side, other: Side) -> list[Move]:
+    """Return the moves between two sides; a parameter of the split can be the cause of each."""
+    task = TASKS[first.params["task"]]
+    found = moves.find(first.table, other.table, has_classes=task.has_classes)
+    same_rules = not any(key.startswith(_RULES) for key in differing([first, other]))
+    return found if same_rules else [replace(m, cause=moves.UNKNOWN, by=()) for m in found]
 
 
 def write(sides: Sequence[Side], found: Sequence[Changes], path: Path, most: int = 24) -> None:
@@ -154,8 +198,8 @@ def write(sides: Sequence[Side], found: Sequence[Changes], path: Path, most: int
     html.write(Path(__file__).parent / "templates" / "comparison.html", values, path)
 
 
-def _change(row: pd.Series) -> Change:
-    return Change(str(row.name), row["label"], row["finetuned"], row["finetuned_after"])
+def _change(before: pd.Series, after: pd.Series) -> Change:
+    return Change(str(before.name), before["label"], before["finetuned"], after["finetuned"])
 
 
 def _pictures(revision: Revision, names: Sequence[str]) -> dict[str, str]:

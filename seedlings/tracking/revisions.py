@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -83,11 +84,26 @@ class Revision:
 
         Raises SeedlingsError if neither DVC's cache nor a remote has them.
         """
-        system = DVCFileSystem(rev=self.commit or None)
-        try:
+        with self._cached() as system:
             for path in wanted:
                 (target / path).parent.mkdir(parents=True, exist_ok=True)
                 _copy(system, path.as_posix(), str(target / path))
+
+    def digests(self, folder: Path) -> dict[str, str]:
+        """Return DVC's hash of each file of an output, by its path below the folder.
+
+        Only the list of the files is read. Raises SeedlingsError as `get` does.
+        """
+        with self._cached() as system:
+            found = system.find(folder.as_posix(), detail=True)
+        prefix = f"{folder.as_posix()}/"
+        return {path.removeprefix(prefix): info["md5"] for path, info in found.items()}
+
+    @contextmanager
+    def _cached(self) -> Iterator[DVCFileSystem]:
+        """Yield the files of this revision in DVC; raise SeedlingsError if they are absent."""
+        try:
+            yield DVCFileSystem(rev=self.commit or None)
         except (OSError, DataIndexDirError, DvcException) as error:
             raise SeedlingsError(
                 f"{self.name}: DVC's cache does not have all of its reports and models; "

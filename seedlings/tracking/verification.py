@@ -65,7 +65,8 @@ def _listing(root: Path, digest: str) -> dict[str, str] | None:
 
 
 def _run(*command: str, folder: Path | None = None) -> None:
-    env = {**os.environ, "SEEDLINGS_TRACKING": "off"}  # a rebuild is not logged
+    # A rebuild is not logged, and takes nothing over, even if it shares the cache.
+    env = {**os.environ, "SEEDLINGS_TRACKING": "off", "SEEDLINGS_REUSE": "off"}
     done = subprocess.run(command, cwd=folder, env=env, stdout=sys.stderr, check=False)
     if done.returncode:
         raise SeedlingsError(f"`{' '.join(command)}` failed in a clone; its output is above")

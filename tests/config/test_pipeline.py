@@ -62,7 +62,7 @@ def test_params_are_what_the_script_takes(stage: str) -> None:
     main = import_module(f"stages.{stage}").main
     declared = {name.split(".")[0] for name in STAGES[stage]["params"]}
     taken = dict(get_type_hints(main))
-    assert set(taken) - {"record", "return"} == declared <= set(Params.model_fields)
+    assert set(taken) - {"record", "engine", "return"} == declared <= set(Params.model_fields)
     kinds = get_type_hints(Params)
     for name in declared:
         expected = kinds[name] if isinstance(kinds[name], type) else str

@@ -1,6 +1,8 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from seedlings.data import annotations, image_folder
@@ -19,6 +21,7 @@ def csv_file(**changes: Any) -> Annotations:
         "match": "name",
         "ending": "",
         "separator": "",
+        "block": None,
     }
     return Annotations(**{**values, **changes})
 
@@ -103,3 +106,42 @@ def test_one_class_alone_is_refused(raw: Path) -> None:
     (raw / "log.csv").write_text("c1.jpg,l,r,only\nc2.jpg,l,r,only\n")
     with pytest.raises(SeedlingsError, match="two classes in the column 3.*found only 'only'"):
         image_folder.read(raw, csv_file(), "share", TASKS["multiclass"])
+
+
+def rows_of(exact: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame({"exact": exact.astype(np.uint64), "row": np.arange(len(exact))})
+
+
+def test_without_blocks_a_unit_is_an_image() -> None:
+    table = pd.DataFrame({"exact": np.array([7, 2**64 - 1], np.uint64)})
+    assert annotations.units(table, None).tolist() == [7, 2**64 - 1]
+
+
+def test_a_block_begins_at_the_smallest_hash_around() -> None:
+    exact = np.array([5, 3, 9, 8, 7, 1, 6, 4, 2, 9])
+    # 3 and 1 and 2 are the smallest of five, the two before and the two after them.
+    expected = [3, 3, 3, 3, 3, 1, 1, 1, 2, 2]
+    assert annotations.units(rows_of(exact), 4).tolist() == expected
+    shuffled = rows_of(exact).sample(frac=1, random_state=0)
+    found = annotations.units(shuffled, 4)
+    assert found[np.argsort(shuffled["row"])].tolist() == expected
+
+
+def test_blocks_have_about_their_length(rng: np.random.Generator) -> None:
+    exact = rng.integers(0, 2**63, 20_000).astype(np.uint64) * 2 + 1
+    lengths = np.unique(annotations.units(rows_of(exact), 50), return_counts=True)[1]
+    assert lengths.mean() == pytest.approx(51, rel=0.05)
+    assert np.sort(lengths)[1] >= 26  # but for the last block
+    assert lengths.max() < 50 * 4
+
+
+def test_a_row_more_or_less_changes_only_the_blocks_beside_it(rng: np.random.Generator) -> None:
+    exact = rng.integers(0, 2**63, 2_000).astype(np.uint64)
+    before = annotations.units(rows_of(exact), 20)
+    for _ in range(50):
+        place = int(rng.integers(len(exact)))
+        after = annotations.units(rows_of(np.delete(exact, place)), 20)
+        changed = np.flatnonzero(np.delete(before, place) != after)
+        names = set(np.delete(before, place)[changed])
+        assert len(names) <= 2
+        assert all(abs(row - place) < 100 for row in changed)

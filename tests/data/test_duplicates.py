@@ -21,6 +21,11 @@ def test_the_same_pixels_share_a_group_without_a_distance() -> None:
     assert duplicates.group(table, None).tolist() == [0, 1, 0, 2]
 
 
+def test_the_rows_of_a_unit_share_a_group_with_the_duplicates_of_each() -> None:
+    table = table_of([1, 2, 3, 4, 2, 6], [0] * 6).assign(unit=[1, 1, 3, 3, 5, 6])
+    assert duplicates.group(table, None).tolist() == [0, 0, 1, 1, 0, 2]
+
+
 @pytest.mark.parametrize(("distance", "groups"), [(2, [0, 1, 2]), (3, [0, 0, 1]), (5, [0, 0, 0])])
 def test_near_means_at_most_so_many_bits(distance: int, groups: list[int]) -> None:
     table = table_of([1, 2, 3], [0b0, 0b111, 0b11111 << 40 | 0b111])
@@ -91,3 +96,27 @@ def test_the_real_pairs_are_of_one_species(real_images: Path) -> None:
         ["Common wheat"],
         ["Sugar beet"],
     ]
+
+
+def test_known_files_are_not_decoded_again(
+    tmp_path: Path, image_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = image_folder({"a": 3})
+    table = pd.DataFrame({"path": ["a/000.png", "a/001.png", "a/002.png"], "label": "a"})
+    whole, _ = duplicates.fingerprint(folder, table)
+    duplicates.write_hashes(whole, tmp_path / "report")
+    known = duplicates.read_hashes(tmp_path / "report")
+    assert len(known) == 3
+    (folder / "a" / "000.png").rename(folder / "a" / "003.png")
+    (folder / "a" / "001.png").write_bytes(b"broken")
+    table["path"] = ["a/003.png", "a/001.png", "a/002.png"]
+    decoded = []
+    decode = images.decode
+    monkeypatch.setattr(
+        images, "decode", lambda data, name: decoded.append(name) or decode(data, name=name)
+    )
+    again, bad = duplicates.fingerprint(folder, table, known)
+    assert decoded == [str(folder / "a" / "001.png")]
+    assert len(bad) == 1
+    hashes = ["digest", "exact", "perceptual"]
+    pd.testing.assert_frame_equal(again[hashes], whole.loc[[0, 2], hashes].reset_index(drop=True))

@@ -1,8 +1,10 @@
+import hashlib
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from seedlings.data import splits
 from seedlings.errors import SeedlingsError
@@ -12,75 +14,111 @@ from seedlings.tasks import TASKS
 
 
 def assign(
-    labels: list[str], groups: list[int] | None = None, validation: int = 3, share: float = 0.2
-) -> np.ndarray:
-    numbers = np.arange(len(labels)) if groups is None else np.array(groups)
-    return splits.assign(
+    labels: list[str],
+    draws: list[float],
+    groups: list[int] | None = None,
+    validation: int = 2,
+    share: float = 0.2,
+) -> str:
+    """The splits as one text, a letter for each image: t test, v validation, . training."""
+    split = splits.assign(
         np.array(labels),
-        numbers,
-        sizes={"test": share, "validation": validation},
-        rng=np.random.default_rng(0),
+        np.arange(len(labels)) if groups is None else np.array(groups),
+        draws=np.array(draws),
+        parts={
+            "test": splits.Interval(0.0, share),
+            "validation": splits.Interval(0.0, 1.0, validation),
+        },
     )
+    return "".join({"test": "t", "validation": "v", "train": "."}[name] for name in split)
 
 
-def count(labels: list[str], split: np.ndarray, label: str, part: str) -> int:
-    return int(((np.array(labels) == label) & (split == part)).sum())
+TENTHS = [n / 10 for n in range(10)]
 
 
-def test_each_class_gives_its_number_to_validation_and_its_share_to_the_test() -> None:
-    labels = ["a"] * 20 + ["b"] * 50 + ["c"] * 8
-    split = assign(labels)
-    for label, test, train in (("a", 4, 13), ("b", 10, 37), ("c", 2, 3)):
-        assert count(labels, split, label, "validation") == 3
-        assert count(labels, split, label, "test") == test
-        assert count(labels, split, label, "train") == train
+def test_the_first_draws_are_for_the_test_the_next_for_validation() -> None:
+    assert assign(["a"] * 10, TENTHS) == "ttvv......"
+    assert assign(["a"] * 10, TENTHS[::-1]) == "......vvtt"
+    assert assign(["a", "b"] * 5, TENTHS) == "ttvvvv...."
+
+
+def test_a_group_has_its_largest_draw() -> None:
+    assert assign(["a"] * 10, TENTHS, [0, 1, 2, 3, 4, 5, 6, 7, 8, 0]) == ".tvv......"
+    # {0, 3} has 0.3: after 1 (test) and 2 (validation), only one of the two would fit.
+    assert assign(["a"] * 10, TENTHS, [0, 1, 2, 0, 4, 5, 6, 7, 8, 9]) == ".tv.v....."
+
+
+def test_a_group_that_does_not_fit_is_for_training_and_the_next_image_is_not() -> None:
+    # After test: 2 (validation), then 3 and 4 together, which are one too many, then 5.
+    assert assign(["a"] * 10, TENTHS, [0, 1, 2, 3, 3, 5, 6, 7, 8, 9]) == "ttv..v...."
+
+
+def test_the_next_in_order_is_for_a_test_that_no_draw_falls_in() -> None:
+    assert assign(["a"] * 5, [0.5, 0.3, 0.9, 0.7, 0.8]) == "vt.v."
+    split = splits.assign(
+        np.array(["a"] * 4),
+        np.arange(4),
+        draws=np.array([0.1, 0.6, 0.7, 0.8]),
+        parts={"test": splits.Interval(0.0, 0.2), "validation": splits.Interval(0.2, 0.1)},
+    )
+    assert split.tolist() == ["test", "validation", "train", "train"]
+
+
+def test_the_test_leaves_validation_and_one_training_image() -> None:
+    assert assign(["a"] * 5, [0.01, 0.02, 0.03, 0.04, 0.05]) == "ttvv."
+    split = splits.assign(
+        np.array(["a"] * 3),
+        np.arange(3),
+        draws=np.array([0.25, 0.26, 0.27]),
+        parts={"test": splits.Interval(0.0, 0.2), "validation": splits.Interval(0.2, 0.1)},
+    )
+    assert split.tolist() == ["test", "validation", "train"]
+
+
+def test_a_draw_is_of_the_unit_and_the_seed_alone() -> None:
+    units = np.array([3, 1, 2**64 - 1, 3], np.uint64)
+    found = splits.draws(units, seed=1)
+    digest = hashlib.blake2b((1).to_bytes(8), digest_size=8, key=(1).to_bytes(8)).digest()
+    assert found[1] == pytest.approx(int.from_bytes(digest) / 2**64)
+    assert found[0] == found[3]
+    assert np.array_equal(splits.draws(units[:2], seed=1), found[:2])
+    assert not np.isclose(splits.draws(units, seed=2), found).any()
+
+
+def test_draws_are_uniform(rng: np.random.Generator) -> None:
+    found = splits.draws(rng.integers(0, 2**63, 10_000).astype(np.uint64), seed=0)
+    assert stats.kstest(found, "uniform").pvalue > 0.01
+    assert 0.0 <= found.min() < found.max() < 1.0
 
 
 def test_a_group_never_crosses(rng: np.random.Generator) -> None:
-    labels = rng.choice(["a", "b"], 200).tolist()
+    labels = rng.choice(["a", "b"], 200)
     groups = rng.integers(0, 80, 200)
-    split = assign(labels, groups.tolist(), validation=10)
+    text = np.array(list(assign(labels.tolist(), rng.random(200).tolist(), groups.tolist(), 10)))
     for group in np.unique(groups):
-        assert len(set(split[groups == group])) == 1
+        assert len(set(text[groups == group])) == 1
     for label in "ab":
-        assert count(labels, split, label, "validation") == 10
-        assert count(labels, split, label, "test") == round(0.2 * labels.count(label))
-
-
-def test_the_draw_depends_on_the_generator_alone() -> None:
-    labels = ["a"] * 20 + ["b"] * 20
-    assert np.array_equal(assign(labels), assign(labels))
-    other = splits.assign(
-        np.array(labels),
-        np.arange(40),
-        sizes={"test": 0.2, "validation": 3},
-        rng=np.random.default_rng(1),
-    )
-    assert not np.array_equal(assign(labels), other)
-
-
-def test_large_groups_leave_a_few_fewer_and_never_more() -> None:
-    labels = ["a"] * 30 + ["b"] * 30
-    groups = [n // 2 for n in range(60)]
-    split = assign(labels, groups, validation=3)
-    assert count(labels, split, "a", "validation") == 2
+        assert (text[labels == label] == "v").sum() == 10
 
 
 def test_every_class_that_is_too_small_is_listed() -> None:
     labels = ["a"] * 20 + ["b"] * 4 + ["c"] * 2
+    draws = np.linspace(0, 0.9, 26).tolist()
     with pytest.raises(SeedlingsError, match=r"(?s)b: 4 images, at least 5 needed.*c: 2 images"):
-        assign(labels)
-    assert count(labels[:20] + ["b"] * 5, assign(labels[:20] + ["b"] * 5), "b", "train") == 1
+        assign(labels, draws, validation=3)
+    assert assign(labels[:24], draws[:24]) == "tttttt" + "vv" + "." * 12 + "tvv."
 
 
 def test_a_group_that_is_a_whole_class_is_an_error() -> None:
-    with pytest.raises(SeedlingsError, match=r"(?s)a: none for.*duplicate_distance"):
-        assign(["a"] * 20 + ["b"] * 20, [0] * 20 + list(range(1, 21)))
+    draws = np.linspace(0, 0.9, 40).tolist()
+    with pytest.raises(SeedlingsError, match=r"(?s)a: none for.*duplicate_distance.*block"):
+        assign(["a"] * 20 + ["b"] * 20, draws, [0] * 20 + list(range(1, 21)))
 
 
 def given(rows: list[tuple[str, str, int]]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=["label", "split", "group"])
-    return table.assign(path=[f"{n}.png" for n in range(len(table))])
+    units = np.arange(len(table), dtype=np.uint64)
+    return table.assign(path=[f"{n}.png" for n in range(len(table))], unit=units)
 
 
 def folders_rule(tree: dict[str, Any]) -> Any:
@@ -94,37 +132,37 @@ FULL = [
 ]
 
 
-def test_given_folders_are_kept(tree: dict[str, Any], rng: np.random.Generator) -> None:
+def test_given_folders_are_kept(tree: dict[str, Any]) -> None:
     table = given(FULL)
-    chosen = splits.choose(table, TASKS["multiclass"], folders_rule(tree), rng)
+    chosen = splits.choose(table, TASKS["multiclass"], folders_rule(tree), 0)
     assert chosen.tolist() == table["split"].tolist()
 
 
 def test_given_folders_that_tear_a_group_apart_are_refused(
-    tree: dict[str, Any], rng: np.random.Generator
+    tree: dict[str, Any],
 ) -> None:
     table = given([*FULL, ("a", "test", 0)])
     with pytest.raises(SeedlingsError, match=r"(?s)1 groups.*0\.png = 6\.png"):
-        splits.choose(table, TASKS["multiclass"], folders_rule(tree), rng)
+        splits.choose(table, TASKS["multiclass"], folders_rule(tree), 0)
 
 
 def test_given_folders_that_tear_a_group_apart_are_accepted_if_asked(
-    tree: dict[str, Any], rng: np.random.Generator
+    tree: dict[str, Any],
 ) -> None:
     table = given([*FULL, ("a", "test", 0)])
     tree["split"]["crossing_duplicates"] = "accept"
-    chosen = splits.choose(table, TASKS["multiclass"], folders_rule(tree), rng)
+    chosen = splits.choose(table, TASKS["multiclass"], folders_rule(tree), 0)
     assert chosen.tolist() == table["split"].tolist()
     assert splits.crossing_groups(table) == ["0.png = 6.png"]
     assert splits.crossing_groups(given(FULL)) == []
 
 
 def test_given_folders_have_to_hold_every_class(
-    tree: dict[str, Any], rng: np.random.Generator
+    tree: dict[str, Any],
 ) -> None:
     with pytest.raises(SeedlingsError, match="every class in validation, found none of: b"):
         table = given([row for row in FULL if row[:2] != ("b", "validation")])
-        splits.choose(table, TASKS["multiclass"], folders_rule(tree), rng)
+        splits.choose(table, TASKS["multiclass"], folders_rule(tree), 0)
 
 
 @pytest.mark.parametrize("lacking", ["test", "validation"])
@@ -135,28 +173,35 @@ def test_a_folder_that_is_not_there_is_drawn_from_training(
     rows = [(label, "train", n) for n, label in enumerate("ab" * 20)]
     table = given([*rows, ("a", kept, 98), ("b", kept, 99)])
     tree["split"] |= {"validation_share": 0.1, "test_share": 0.25, "validation_per_class": 2}
-    chosen = splits.choose(table, TASKS["multiclass"], folders_rule(tree), rng)
+    chosen = splits.choose(table, TASKS["multiclass"], folders_rule(tree), 0)
     assert chosen[-2:].tolist() == [kept, kept]
-    drawn = table["label"][chosen == lacking].value_counts().to_dict()
-    assert drawn == ({"a": 5, "b": 5} if lacking == "test" else {"a": 2, "b": 2})
+    draws = splits.draws(table["unit"][:-2].to_numpy(), 0)
+    inside = draws < 0.25 if lacking == "test" else (draws >= 0.25) & (draws < 0.35)
+    assert (chosen[:-2] == lacking).tolist() == inside.tolist()
+    assert set(table["label"][chosen == lacking]) == {"a", "b"}
 
 
 @pytest.mark.parametrize(
     ("task", "labels"),
     [("regression", [str(n / 7) for n in range(100)]), ("multilabel", ["x y", "x", "y", "z"] * 25)],
 )
-def test_shares_are_taken_of_numbers_and_tags(
-    task: str, labels: list[str], tree: dict[str, Any], rng: np.random.Generator
+def test_numbers_and_tags_are_split_by_their_draws_alone(
+    task: str, labels: list[str], tree: dict[str, Any]
 ) -> None:
     tree["split"] |= {"rule": "share", "validation_share": 0.1, "test_share": 0.2}
-    table = pd.DataFrame({"label": labels, "split": "", "group": np.arange(100)})
-    chosen = splits.choose(table, TASKS[task], check(tree).split, rng)
-    assert (chosen == "test").sum() == pytest.approx(20, abs=1)
-    assert (chosen == "validation").sum() == pytest.approx(10, abs=2)
-    if task == "regression":  # of every tenth of the values
-        values = table["label"].astype(float).to_numpy()
-        spread = np.histogram(values[chosen == "test"], 10, (0, 99 / 7))[0]
-        assert spread.tolist() == [2] * 10
+    table = given([(label, "", n) for n, label in enumerate(labels)])
+    chosen = splits.choose(table, TASKS[task], check(tree).split, 5)
+    draws = splits.draws(table["unit"].to_numpy(), 5)
+    expected = np.select([draws < 0.2, draws < 0.3], ["test", "validation"], "train")
+    assert chosen.tolist() == expected.tolist()
+
+
+def test_an_image_that_is_alone_in_its_split_is_taken_for_tags_too(tree: dict[str, Any]) -> None:
+    tree["split"]["rule"] = "share"
+    table = given([("x", "", n) for n in range(3)])
+    for seed in range(20):
+        chosen = splits.choose(table, TASKS["multilabel"], check(tree).split, seed)
+        assert sorted(chosen) == ["test", "train", "validation"]
 
 
 def test_rows_and_counts_are_of_the_splits() -> None:

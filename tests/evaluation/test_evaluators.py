@@ -1,3 +1,4 @@
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -179,3 +180,26 @@ def test_correct_and_wrong_answers_take_turns_by_label(evaluator: Callable[..., 
         NUMBER_RESULTS["finetuned"], most=2
     )
     assert [row for row, _ in correct] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("task", "labels", "results"),
+    [
+        ("multiclass", CLASSES, RESULTS),
+        ("binary", CLASSES, SECOND_ALONE),
+        ("multilabel", TAGS, TAG_RESULTS),
+        ("regression", NUMBERS, NUMBER_RESULTS),
+    ],
+)
+def test_the_main_metric_is_the_first_one_and_follows_from_the_written_predictions(
+    task: str, labels: list[str], results: Results, evaluator: Callable[..., Evaluator]
+) -> None:
+    found = evaluator(task, labels)
+    text = found.predictions(results).to_csv(index=False)
+    as_text = dict.fromkeys(["label", *results], str)
+    written = pd.read_csv(io.StringIO(text), dtype=as_text, keep_default_na=False)
+    scores = found.score(results)
+    for model in results:
+        name, value = found.main_metric(written, model)
+        assert next(key for key in scores if key.startswith(model)) == f"{model}/{name}"
+        assert value == pytest.approx(scores[f"{model}/{name}"], abs=1e-6)

@@ -5,9 +5,9 @@ import grids
 import numpy as np
 import pytest
 
+from benchmarks import arrays
 from seedlings import images
 from seedlings.evaluation import figures
-from seedlings.io import store
 from seedlings.params import check
 from seedlings.training.augmentations import Augmentation
 
@@ -16,8 +16,7 @@ def test_the_worst_mistakes_are_shown_with_their_captions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = grids.recorded(monkeypatch)
-    with store.create(tmp_path / "a", (2, 2, 3), np.uint8) as writer:
-        writer.append(np.arange(5, dtype=np.uint8).repeat(12).reshape(5, 2, 2, 3))
+    arrays.write(tmp_path / "a", np.arange(5, dtype=np.uint8).repeat(12).reshape(5, 2, 2, 3))
     wrong = [(3, "b as a"), (2, "a as b"), (0, "b as a")]
     places = np.array([1, 2, 3, 4])
     figures.mistakes(tmp_path / "a", places, wrong, path=tmp_path / "m.png", most=2)
@@ -34,8 +33,7 @@ def test_every_augmentation_is_shown_alone_and_with_the_others(
     drawn = grids.recorded(monkeypatch)
     tree["finetune"]["augment"] |= {"rotation": 90.0, "noise": 0.05}
     augmentation = Augmentation(check(tree).finetune.augment, None, seed=0)
-    with store.create(tmp_path / "a", (8, 8, 3), np.uint8) as writer:
-        writer.append(np.full((1, 8, 8, 3), 99, np.uint8))
+    arrays.write(tmp_path / "a", np.full((1, 8, 8, 3), 99, np.uint8))
     figures.augmentations(tmp_path / "a", augmentation, tmp_path / "s.png")
     titles = [row.title for row in drawn[0]]
     assert titles == ["not augmented", "rotation alone", "noise alone", "all together"]

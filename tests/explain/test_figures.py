@@ -4,9 +4,9 @@ import grids
 import numpy as np
 import pytest
 
+from benchmarks import arrays
 from seedlings.explain import figures
 from seedlings.explain.activation_maximization import MaximizedImage
-from seedlings.io import store
 
 
 def test_maximized_images_are_shown_by_layer_with_their_activations(
@@ -31,8 +31,7 @@ def test_saliency_shows_correct_images_beside_wrong_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = grids.recorded(monkeypatch)
-    with store.create(tmp_path / "a", (2, 2, 3), np.uint8) as writer:
-        writer.append(np.arange(5, dtype=np.uint8).repeat(12).reshape(5, 2, 2, 3))
+    arrays.write(tmp_path / "a", np.arange(5, dtype=np.uint8).repeat(12).reshape(5, 2, 2, 3))
     columns = [[(0, "a"), (2, "b")], [(1, "c as a")]]
     figures.saliency(
         tmp_path / "a", np.array([1, 2, 4]), columns, lambda i: [i + 10, i + 20], tmp_path / "s.png"

@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -62,3 +65,47 @@ def test_json_refuses_what_is_not_a_number(tmp_path: Path) -> None:
 def test_csv_has_no_index(tmp_path: Path) -> None:
     files.write_csv(tmp_path / "a.csv", pd.DataFrame({"x": [1], "y": ["a b"]}, index=[7]))
     assert (tmp_path / "a.csv").read_bytes() == b"x,y\n1,a b\n"
+
+
+def copied(folder: Path) -> tuple[Path, Path]:
+    """Copy a file of 1 MiB, and change the copy; return both."""
+    source, target = folder / "source", folder / "target"
+    source.write_bytes(bytes(2**20))
+    files.copy(source, target)
+    assert target.read_bytes() == bytes(2**20)
+    assert target.stat().st_ino != source.stat().st_ino
+    return source, target
+
+
+def test_a_copy_shares_no_change(tmp_path: Path) -> None:
+    source, target = copied(tmp_path)
+    target.write_bytes(b"changed")
+    assert source.read_bytes() == bytes(2**20)
+
+
+@pytest.fixture
+def xfs(tmp_path: Path) -> Iterator[Path]:
+    """A file system with reflinks, in a file."""
+    image, folder = tmp_path / "image", tmp_path / "xfs"
+    folder.mkdir()
+    with image.open("wb") as file:
+        file.truncate(400 * 2**20)
+    try:
+        subprocess.run(["mkfs.xfs", "-q", "-m", "reflink=1", str(image)], check=True)
+        subprocess.run(["mount", "-o", "loop", str(image), str(folder)], check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"XFS cannot be mounted here: {error}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_copy_shares_its_blocks_where_the_file_system_can(xfs: Path) -> None:
+    (xfs / "large").write_bytes(bytes(range(256)) * 2**18)  # 64 MiB
+    os.sync()
+    free = os.statvfs(xfs).f_bavail
+    files.copy(xfs / "large", xfs / "copy")
+    os.sync()
+    used = (free - os.statvfs(xfs).f_bavail) * os.statvfs(xfs).f_bsize
+    assert used < 2**20
+    assert (xfs / "copy").read_bytes() == (xfs / "large").read_bytes()
+    copied(xfs)

@@ -12,6 +12,7 @@ def test_the_table_comes_back_from_disk(tmp_path: Path) -> None:
             "label": ["Shepherd’s Purse", "NA", 'quo"te'],
             "split": ["train", "test", "validation"],
             "group": [0, 1, 2],
+            "digest": ["00", "1e5", "ff"],
         }
     )
     split_table.write(table.assign(exact=1), tmp_path / "split.csv")

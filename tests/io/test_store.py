@@ -4,62 +4,75 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import arrays
 from seedlings.errors import SeedlingsError
-from seedlings.io import store
+from seedlings.io import parts, store
 
 
 @pytest.fixture
-def rows(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
-    monkeypatch.setattr(store, "_CHUNK_BYTES", 10 * 4 * 5 * 3)  # ten rows a chunk
+def rows(rng: np.random.Generator) -> np.ndarray:
     return rng.integers(0, 256, (37, 4, 5, 3), dtype=np.uint8)
 
 
+def files(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
 def write(path: Path, rows: np.ndarray, batch: int) -> None:
-    with store.create(path, rows.shape[1:], rows.dtype) as writer:
+    names = arrays.digests(rows)
+    order = np.argsort(names)
+    with store.create(path, names, rows.shape[1:], rows.dtype) as writer:
         for start in range(0, len(rows), batch):
-            writer.append(rows[start : start + batch])
+            writer.append(rows[order[start : start + batch]])
 
 
-def digest(folder: Path) -> str:
-    total = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            total.update(str(path.relative_to(folder)).encode() + path.read_bytes())
-    return total.hexdigest()
-
-
-def test_rows_come_back(tmp_path: Path, rows: np.ndarray) -> None:
+def test_rows_come_back_in_their_order(tmp_path: Path, rows: np.ndarray) -> None:
     write(tmp_path / "a", rows, 8)
     assert store.shape(tmp_path / "a") == rows.shape
-    assert store.dtype(tmp_path / "a") == np.uint8
+    assert store.Array(tmp_path / "a").dtype == np.uint8
     assert np.array_equal(store.read(tmp_path / "a", 3, 31), rows[3:31])
-
-
-def test_batches_hold_every_row_once_and_the_last_may_be_short(
-    tmp_path: Path, rows: np.ndarray
-) -> None:
-    write(tmp_path / "a", rows, 37)
-    batches = list(store.batches(tmp_path / "a", 8))
-    assert [len(batch) for batch in batches] == [8, 8, 8, 8, 5]
-    assert np.array_equal(np.concatenate(batches), rows)
+    assert np.array_equal(store.Array(tmp_path / "a").row(17), rows[17])
 
 
 def test_the_bytes_depend_on_the_rows_alone(tmp_path: Path, rows: np.ndarray) -> None:
     write(tmp_path / "a", rows, 8)
     write(tmp_path / "b", rows, 37)
-    assert digest(tmp_path / "a") == digest(tmp_path / "b")
+    assert files(tmp_path / "a") == files(tmp_path / "b")
     write(tmp_path / "c", 255 - rows, 8)
-    assert digest(tmp_path / "a") != digest(tmp_path / "c")
+    assert files(tmp_path / "a") != files(tmp_path / "c")
 
 
-def test_many_rows_make_few_files(tmp_path: Path, rows: np.ndarray) -> None:
-    write(tmp_path / "a", rows, 8)
-    assert len(list((tmp_path / "a" / "data").glob("*.blp"))) == 4
+def test_a_new_row_changes_one_part_and_a_new_order_none(tmp_path: Path, rows: np.ndarray) -> None:
+    write(tmp_path / "a", rows[:36], 8)
+    write(tmp_path / "b", rows, 8)
+    before, after = files(tmp_path / "a"), files(tmp_path / "b")
+    changed = {name for name in after if before.get(name) != after[name]}
+    assert {name for name in changed if name.startswith("data/")} == changed - {
+        "rows.npy",
+        "meta/sizes",
+    }
+    assert len(changed) == 3
+    write(tmp_path / "c", rows[::-1], 8)
+    reordered = files(tmp_path / "c")
+    assert {name for name in after if after[name] != reordered[name]} == {"rows.npy"}
+    assert np.array_equal(store.read(tmp_path / "c", 0, 37), rows[::-1])
+
+
+def test_equal_rows_are_stored_once(tmp_path: Path, rows: np.ndarray) -> None:
+    arrays.write(tmp_path / "a", rows[[0, 1, 0, 2, 1]])
+    arrays.write(tmp_path / "b", rows[[0, 1, 2]])
+    assert np.array_equal(store.read(tmp_path / "a", 0, 5), rows[[0, 1, 0, 2, 1]])
+    one, other = files(tmp_path / "a"), files(tmp_path / "b")
+    assert {name for name in one if one[name] != other[name]} == {"rows.npy"}
 
 
 def test_unpacked_gives_the_rows_in_the_order_asked(tmp_path: Path, rows: np.ndarray) -> None:
     write(tmp_path / "a", rows, 8)
-    wanted = np.array([36, 0, 12, 11, 20])
+    wanted = np.array([36, 0, 12, 11, 20, 12])
     with store.unpacked(tmp_path / "a", wanted) as array:
         assert np.array_equal(array, rows[wanted])
         assert [path.name for path in tmp_path.iterdir()] == ["a"]
@@ -71,10 +84,30 @@ def test_unpacked_gives_no_rows(tmp_path: Path, rows: np.ndarray) -> None:
         assert array.shape == (0, 4, 5, 3)
 
 
+def test_the_proof_is_kept(tmp_path: Path, rows: np.ndarray) -> None:
+    names = arrays.digests(rows[:1])
+    with store.create(tmp_path / "a", names, rows.shape[1:], np.uint8, proof="abc") as writer:
+        writer.append(rows[:1])
+    assert store.Array(tmp_path / "a").proof == "abc"
+
+
+@pytest.mark.parametrize("count", [0, 36, 38])
+def test_too_few_and_too_many_rows_are_refused(
+    count: int, tmp_path: Path, rows: np.ndarray
+) -> None:
+    names = arrays.digests(rows)
+    with (
+        pytest.raises(ValueError, match="rows"),
+        store.create(tmp_path / "a", names, rows.shape[1:], np.uint8) as writer,
+    ):
+        writer.append(np.concatenate([rows, rows])[:count])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_array_that_was_not_finished_is_not_there(tmp_path: Path, rows: np.ndarray) -> None:
     with (
         pytest.raises(RuntimeError, match="stop"),
-        store.create(tmp_path / "a", rows.shape[1:], rows.dtype) as writer,
+        store.create(tmp_path / "a", arrays.digests(rows), rows.shape[1:], rows.dtype) as writer,
     ):
         writer.append(rows)
         raise RuntimeError("stop")
@@ -87,7 +120,7 @@ def test_a_missing_array_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_an_array_without_rows_survives_the_loss_of_its_empty_folder(tmp_path: Path) -> None:
-    with store.create(tmp_path / "a", (2, 3), np.float32):
+    with store.create(tmp_path / "a", parts.digests([]), (2, 3), np.float32):
         pass
     (tmp_path / "a" / "data").rmdir()  # as where DVC brings it back
     assert store.shape(tmp_path / "a") == (0, 2, 3)

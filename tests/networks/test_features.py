@@ -1,12 +1,23 @@
+import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks import arrays
 from seedlings.io import store
+from seedlings.io.shards import Here, Shard
 from seedlings.networks import backbones, features, models
 from seedlings.params import check
+
+
+def task_of(extractor: Any, images: Path, batch_size: int = 4) -> features.Extraction:
+    return features.Extraction(extractor, images, batch_size=batch_size, seed=42, threads=2)
+
+
+def extract(extractor: Any, images: Path, target: Path, key: str) -> None:
+    features.extract(task_of(extractor, images), images, target, engine=Here(), key=key)
 
 
 def test_features_are_the_extractors_output_in_the_order_of_the_images(
@@ -14,9 +25,8 @@ def test_features_are_the_extractors_output_in_the_order_of_the_images(
 ) -> None:
     extractor = backbones.build(check(tree).extract, 32, 32).feature_extractor
     images = rng.integers(0, 256, (11, 32, 32, 3), dtype=np.uint8)
-    with store.create(tmp_path / "images", images.shape[1:], np.uint8) as writer:
-        writer.append(images)
-    features.extract(extractor, tmp_path / "images", tmp_path / "features", batch_size=4, key="x")
+    arrays.write(tmp_path / "images", images)
+    extract(extractor, tmp_path / "images", tmp_path / "features", key="x")
     found = store.read(tmp_path / "features", 0, 11)
     assert found.shape == (11, 1, 1, 512)
     assert found.dtype == np.float32
@@ -37,34 +47,31 @@ def test_a_killed_run_resumes_after_its_last_batch(
 ) -> None:
     extractor = backbones.build(check(tree).extract, 32, 32).feature_extractor
     images = rng.integers(0, 256, (11, 32, 32, 3), dtype=np.uint8)
-    with store.create(tmp_path / "images", images.shape[1:], np.uint8) as writer:
-        writer.append(images)
+    arrays.write(tmp_path / "images", images)
     computed: list[int] = []
 
-    def counting(extractor: Any, limit: int) -> Any:
-        function = compiled(extractor)
-
-        def run(batch: np.ndarray) -> np.ndarray:
+    def extract_some(name: str, limit: int, key: str) -> None:
+        def run(task: features.Extraction, inputs: np.ndarray) -> list[np.ndarray]:
             if len(computed) == limit:
                 raise Killed
-            computed.append(len(batch))
-            return function(batch)
+            computed.append(len(inputs))
+            return original(task, inputs)
 
-        return run
-
-    def extract(name: str, limit: int, key: str) -> None:
-        monkeypatch.setattr(models, "compiled", lambda extractor: counting(extractor, limit))
+        task = task_of(extractor, tmp_path / "images")
+        task.proof()
         computed.clear()
-        features.extract(extractor, tmp_path / "images", tmp_path / name, batch_size=4, key=key)
+        with monkeypatch.context() as patch:
+            patch.setattr(features.Extraction, "run", run)
+            features.extract(task, tmp_path / "images", tmp_path / name, engine=Here(), key=key)
 
-    compiled = models.compiled
-    extract("undisturbed", 99, "key")
+    original = features.Extraction.run
+    extract_some("undisturbed", 99, "key")
     assert computed == [4, 4, 3]
     with pytest.raises(Killed):
-        extract("killed", 2, "key")
+        extract_some("killed", 2, "key")
     assert not (tmp_path / "killed").exists()
     capsys.readouterr()
-    extract("killed", 99, "key")
+    extract_some("killed", 99, "key")
     assert computed == [3]
     assert "8 of 11 images were done before, 3 remain" in capsys.readouterr().out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "killed", "undisturbed"]
@@ -74,6 +81,42 @@ def test_a_killed_run_resumes_after_its_last_batch(
             assert path.read_bytes() == again.read_bytes()
 
     with pytest.raises(Killed):
-        extract("other", 2, "key")
-    extract("other", 99, "another key")
+        extract_some("other", 2, "key")
+    extract_some("other", 99, "another key")
     assert computed == [4, 4, 3]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "cut"),
+    [("VGG16", "block5_pool"), ("ResNet50", "conv5_block3_out"), ("MobileNet", "conv_pw_13_relu")],
+)
+def test_features_do_not_depend_on_the_place_and_the_neighbours_in_a_padded_batch(
+    backbone: str, cut: str, tmp_path: Path, tree: dict[str, Any], rng: np.random.Generator
+) -> None:
+    tree["extract"] |= {"backbone": backbone, "cut": cut}
+    extractor = backbones.build(check(tree).extract, 48, 48).feature_extractor
+    task = task_of(extractor, tmp_path, batch_size=8)
+    images = rng.integers(0, 256, (8, 48, 48, 3), dtype=np.uint8)
+    whole = task.run(images)[0]
+    assert len({row.tobytes() for row in whole}) == 8
+    for count in (1, 3, 8):
+        chosen = rng.permutation(8)[:count]
+        found = task.run(images[chosen])[0]
+        assert found.tobytes() == whole[chosen].tobytes()
+
+
+def test_a_copy_in_another_process_gives_the_same_features(
+    tmp_path: Path, tree: dict[str, Any], rng: np.random.Generator
+) -> None:
+    extractor = backbones.build(check(tree).extract, 32, 32).feature_extractor
+    images = rng.integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+    names = arrays.write(tmp_path / "images", images)
+    task = task_of(extractor, tmp_path / "images")
+    copy = pickle.loads(pickle.dumps(task))
+    copy.__dict__["_model"] = models.from_bytes(copy._saved)  # prepare() belongs to a new process
+    shard = Shard("a", tuple((name.decode(), "") for name in names[:3].tolist()), ("",) * 3)
+    assert np.array_equal(task.read(shard), images[:3])
+    assert copy.run(copy.read(shard))[0].tobytes() == task.run(images[:3])[0].tobytes()
+    assert copy.proof() == task.proof()
+    other = task_of(extractor, tmp_path / "images", batch_size=2)
+    assert other.proof() != task.proof()

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seedlings.io import store
+from benchmarks import arrays
 from seedlings.segmentation import figures
 from seedlings.tasks import TASKS
 
@@ -18,8 +18,7 @@ def test_before_and_after_shows_some_images_of_every_class(
     folder = image_folder({"a": 5, "b": 1})
     paths = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
     table = pd.DataFrame({"path": paths, "label": [path[0] for path in paths]})
-    with store.create(tmp_path / "cut", (8, 8, 3), np.uint8) as writer:
-        writer.append(np.zeros((6, 8, 8, 3), np.uint8))
+    arrays.write(tmp_path / "cut", np.zeros((6, 8, 8, 3), np.uint8))
     figures.before_and_after(
         folder,
         table,

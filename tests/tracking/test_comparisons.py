@@ -1,10 +1,12 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from seedlings import moves
 from seedlings.errors import SeedlingsError
 from seedlings.tracking import comparisons
 from seedlings.tracking.comparisons import Side
@@ -20,7 +22,7 @@ def make(
     images: str = "abc",
     **changes: Any,
 ) -> Side:
-    table = pd.DataFrame({"label": LABELS, "finetuned": answers})
+    table = pd.DataFrame({"label": LABELS, "finetuned": answers, "baseline": LABELS[::-1]})
     table["score"] = (table["label"] == table["finetuned"]).astype(float)
     table.index = pd.Index([f"{n}.png" for n in range(len(table))], name="path")
     accuracy = table["score"].mean()
@@ -32,7 +34,16 @@ def make(
     }
     tree = {"task": task, "seed": 1, "finetune": {"epochs": 3, **changes}}
     lock = {"download": {"outs": [{"path": "data/raw", "md5": images}]}}
-    return Side(name, Revision("", "", lock, tree), metrics, table)
+    split = pd.DataFrame(
+        {
+            "path": table.index,
+            "label": LABELS,
+            "split": "test",
+            "group": range(4),
+            "digest": list("0123"),
+        }
+    )
+    return Side(name, Revision("", "", lock, tree), metrics, table, split)
 
 
 def test_what_differs_is_named_with_the_value_of_every_side() -> None:
@@ -56,10 +67,44 @@ def test_images_go_from_wrong_to_right_and_back() -> None:
 
 def test_only_images_of_both_tests_count() -> None:
     before, after = make("one", list("bbbb")), make("two", list("aabb"))
-    shorter = Side("two", after.revision, after.metrics, after.predictions.iloc[1:])
+    shorter = replace(after, predictions=after.predictions.iloc[1:])
     found = comparisons.changes(before, shorter)
-    assert found.common == 3
+    assert (found.totals, found.common) == ((4, 3), 3)
     assert [change.path for change in found.better] == ["1.png"]
+    assert found.scores == {
+        "finetuned accuracy": ["0.6667", "1.0000"],  # b, b of a, b, b, and all three
+        "baseline accuracy": ["0.0000", "0.0000"],
+    }
+    nothing = comparisons.changes(before, replace(after, predictions=after.predictions.iloc[:0]))
+    assert (nothing.common, nothing.scores, nothing.p_value) == (0, {}, 1.0)
+
+
+def test_a_renamed_test_image_is_the_same_image() -> None:
+    before, after = make("one", list("bbbb")), make("two", list("aabb"))
+    paths = ["new.png", *before.predictions.index[1:]]
+    renamed = replace(
+        after,
+        predictions=after.predictions.set_axis(paths),
+        table=after.table.assign(path=paths),
+    )
+    found = comparisons.changes(before, renamed)
+    assert found.common == 4
+    assert [change.path for change in found.better] == ["0.png", "1.png"]
+    others = replace(renamed, table=renamed.table.assign(digest=list("9123")))
+    assert comparisons.changes(before, others).common == 3
+
+
+def test_changed_splits_are_named_with_their_cause() -> None:
+    before, after = make("one", list("aabb")), make("two", list("aabb"))
+    joined = after.table.assign(group=[0, 0, 2, 3], split=["train", "train", "test", "test"])
+    found = comparisons.changes(before, replace(after, table=joined))
+    assert [str(move) for move in found.moves] == [
+        "0.png: test → train, its group was joined by 1.png",
+        "1.png: test → train, its group was joined by 0.png",
+    ]
+    reseeded = Revision("", "", after.revision.lock, after.revision.tree | {"seed": 2})
+    other = replace(after, table=joined, revision=reseeded)
+    assert {move.cause for move in comparisons.changes(before, other).moves} == {moves.UNKNOWN}
 
 
 def test_the_same_images_are_the_same_files_with_the_same_labels() -> None:

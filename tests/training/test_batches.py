@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seedlings.io import store
+from benchmarks import arrays
 from seedlings.networks.runtime import keras
 from seedlings.params import check
 from seedlings.tasks import TASKS
@@ -74,8 +74,7 @@ def test_keras_sees_every_example_of_every_epoch_in_a_new_order() -> None:
 
 
 def test_training_and_test_rows_come_from_the_split(tmp_path: Path) -> None:
-    with store.create(tmp_path / "a", (1,), np.float32) as writer:
-        writer.append(np.arange(6, dtype=np.float32)[:, None])
+    arrays.write(tmp_path / "a", np.arange(6, dtype=np.float32)[:, None])
     table = pd.DataFrame(
         {
             "label": ["x", "y", "x", "y", "x", "y"],

@@ -1,0 +1,21 @@
+"""Stored arrays for tests and benchmarks."""
+
+from pathlib import Path
+
+import numpy as np
+
+from seedlings.io import parts, store
+
+
+def digests(rows: np.ndarray) -> parts.Digests:
+    """Return the digest of each row's bytes."""
+    return parts.digests([parts.digest(row.tobytes()) for row in np.ascontiguousarray(rows)])
+
+
+def write(path: Path, rows: np.ndarray, names: parts.Digests | None = None) -> parts.Digests:
+    """Write an array with the given rows, in order; return their digests."""
+    names = digests(rows) if names is None else names
+    _, first = np.unique(names, return_index=True)
+    with store.create(path, names, rows.shape[1:], rows.dtype) as writer:
+        writer.append(rows[first])
+    return names

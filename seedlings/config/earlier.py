@@ -1,0 +1,100 @@
+"""Earlier results: the outputs of a stage in DVC's cache, under the hashes of dvc.lock.
+
+A stage takes rows over from them. They are usable if its command, parameters, code and packages
+are those in dvc.lock; only its data may have changed.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from seedlings.config import params, paths, pipeline
+from seedlings.config.records import Record
+from seedlings.errors import SeedlingsError
+
+_REUSE = "SEEDLINGS_REUSE"
+
+
+@contextmanager
+def outputs(record: Record, wanted: Collection[Path]) -> Iterator[Path | None]:
+    """Yield a folder with the wanted outputs of the last run of a stage, or None.
+
+    The folder has links to the files in DVC's cache, at the paths of the outputs. It is None if
+    dvc.lock or the cache does not have them, or if other things than data have changed since: the
+    reason is printed. With SEEDLINGS_REUSE=off it is always None.
+    """
+    setting = os.environ.get(_REUSE, "on")
+    if setting not in ("on", "off"):
+        raise SeedlingsError(f"{_REUSE}: expected `on` or `off`, found {setting!r}")
+    entry = pipeline.locked().get(record.stage)
+    if setting == "off" or entry is None:
+        yield None
+        return
+    if changed := _changed(entry, record):
+        print(f"{record.stage}: no row is taken over, as {changed} changed since dvc.lock")
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        complete = _link(entry, wanted, Path(folder))
+        if not complete:
+            print(f"{record.stage}: no row is taken over, as DVC's cache does not have the last")
+        yield Path(folder) if complete else None
+
+
+def _changed(entry: Mapping[str, Any], record: Record) -> str | None:
+    """Return what other than data differs from the entry of a stage in dvc.lock, or None."""
+    tree = pipeline.read_yaml(paths.PIPELINE)["stages"][record.stage]
+    if entry["cmd"] != tree["cmd"]:
+        return "the command"
+    before = params.flatten(entry.get("params", {}).get(paths.PARAMS.name, {}))
+    if different := sorted(
+        key
+        for key in {*before, *record.params}
+        if key not in before or key not in record.params or before[key] != record.params[key]
+    ):
+        return ", ".join(different)
+    locked = {dep["path"]: dep["md5"] for dep in entry["deps"]}
+    for dep in filter(lambda dep: dep.startswith(pipeline.CODE), tree["deps"]):
+        if locked.get(dep) != _md5(Path(dep)):
+            return dep
+    return None
+
+
+def _md5(path: Path) -> str:
+    """Return DVC's hash of a file or of a folder of code."""
+    if not path.is_dir():
+        return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    files = sorted(
+        (file.relative_to(path).as_posix(), file)
+        for file in path.rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    )
+    listing = [{"md5": _md5(file), "relpath": name} for name, file in files]
+    text = json.dumps(listing, sort_keys=True).encode()
+    return hashlib.md5(text, usedforsecurity=False).hexdigest() + ".dir"
+
+
+def _link(entry: Mapping[str, Any], wanted: Collection[Path], folder: Path) -> bool:
+    """Link the wanted outputs into `folder`; return whether the cache has all of their files."""
+    from dvc.repo import Repo  # slow to import
+
+    with Repo() as repo:
+        cache = Path(repo.cache.local.path)
+    hashes = {out["path"]: out["md5"] for out in entry["outs"]}
+    for path in wanted:
+        listing = cache / hashes[path.as_posix()][:2] / hashes[path.as_posix()][2:]
+        if not listing.is_file():
+            return False
+        for file in json.loads(listing.read_text(encoding="utf-8")):
+            source = cache / file["md5"][:2] / file["md5"][2:]
+            if not source.is_file():
+                return False
+            link = folder / path / file["relpath"]
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(source.resolve())
+    return True

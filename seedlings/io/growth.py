@@ -1,0 +1,109 @@
+"""Growth of an array: takes unchanged rows over from an earlier array, and computes the others."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from seedlings.io import shards, store
+from seedlings.io.partial_results import PartialResults
+from seedlings.io.parts import Digests, Parts
+from seedlings.io.shards import Engine, Shard, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is taken over and what is computed; rows are distinct digests, sorted."""
+
+    rows: Digests  # of the new array, with repetitions, in its order
+    earlier: store.Array | None
+    taken: Digests
+    pieces: list[Shard]
+
+    @property
+    def computed(self) -> int:
+        """Number of rows that are computed."""
+        return sum(map(len, self.pieces))
+
+
+def plan(
+    task: Task, rows: Digests, labels: Sequence[str], *, size: int, earlier: store.Array | None
+) -> Plan:
+    """Return the plan for an array with a row for each digest, and print one line about it.
+
+    `labels` are the names of the rows in messages. Rows are taken over from the array `earlier` if
+    its proof is that of the task here. The others are computed in shards of `size` rows, sorted by
+    digest; the items of a shard are the digests and the labels.
+    """
+    unique, first = np.unique(rows, return_index=True)
+    if earlier is not None and earlier.proof != task.proof():
+        print(f"{task.name}: no row is taken over, as this processor gives other results")
+        earlier = None
+    known = np.isin(unique, earlier.rows if earlier else unique[:0])
+    names = [digest.decode() for digest in unique[~known].tolist()]
+    shown = [labels[place] for place in first[~known]]
+    pieces = shards.cut(names, list(zip(names, shown, strict=True)), shown, size=size)
+    print(
+        f"{task.name}: {known.sum()} of {len(unique)} rows are taken over from the cache, "
+        f"{len(names)} are computed",
+        flush=True,
+    )
+    return Plan(rows, earlier, unique[known], pieces)
+
+
+def write(
+    target: Path,
+    task: Task,
+    plan: Plan,
+    *,
+    row_shape: tuple[int, ...],
+    dtype: DTypeLike,
+    engine: Engine,
+    key: str,
+) -> dict[str, list[NDArray]]:
+    """Write the array of a plan; return the other results of the task for each computed digest.
+
+    The first array of each result has the rows. A killed run resumes with the shards that are
+    complete, if `key` is unchanged: a digest of everything that the result depends on.
+    """
+    partial = PartialResults(target, key)
+    engine.map(task, plan.pieces, partial)
+    others: dict[str, list[NDArray]] = {}
+    unique = np.unique(plan.rows)
+    fresh = _Computed(plan.pieces, partial, others)
+    with store.create(target, plan.rows, row_shape, dtype, proof=task.proof()) as writer:
+        for part in Parts(unique):
+            wanted = unique[part]
+            known = np.isin(wanted, plan.taken)
+            block = np.empty((len(wanted), *row_shape), dtype)
+            if plan.earlier and known.any():
+                block[known] = plan.earlier.take(wanted[known])
+            if not known.all():
+                block[~known] = fresh.next(int((~known).sum()))
+            writer.append(block)
+    partial.remove()
+    return others
+
+
+class _Computed:
+    """The computed rows in order, read from the results of the shards one shard at a time."""
+
+    def __init__(
+        self, pieces: Sequence[Shard], partial: PartialResults, others: dict[str, list[NDArray]]
+    ) -> None:
+        self._pieces, self._partial, self._others = iter(pieces), partial, others
+        self._rows: NDArray | None = None
+
+    def next(self, count: int) -> NDArray:
+        """Return the next rows."""
+        while self._rows is None or len(self._rows) < count:
+            piece = next(self._pieces)
+            arrays, _ = self._partial.load(piece.name)
+            for place, (digest, _) in enumerate(piece.items):
+                self._others[digest] = [array[place] for array in arrays[1:]]
+            rest = [] if self._rows is None else [self._rows]
+            self._rows = np.concatenate([*rest, arrays[0]])
+        taken, self._rows = self._rows[:count], self._rows[count:]
+        return taken

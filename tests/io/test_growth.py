@@ -1,0 +1,136 @@
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import arrays
+from seedlings.io import growth, parts, store
+from seedlings.io.parts import Digests
+from seedlings.io.shards import Here, Shard
+
+
+@dataclass
+class Doubling:
+    """Doubles rows, and remembers how many."""
+
+    rows: dict[str, np.ndarray]
+    name: str = "double"
+    seen: int = 0
+    proofs: str = "same"
+    killed_after: int = 10**9
+    sizes: list[int] = field(default_factory=list)
+
+    def read(self, shard: Shard) -> np.ndarray:
+        return np.stack([self.rows[digest] for digest, _ in shard.items])
+
+    def run(self, inputs: np.ndarray) -> list[np.ndarray]:
+        if self.seen + len(inputs) > self.killed_after:
+            raise KeyboardInterrupt
+        self.seen += len(inputs)
+        self.sizes.append(len(inputs))
+        return [inputs * 2.0, inputs.sum(axis=1)]
+
+    def proof(self) -> str:
+        return self.proofs
+
+
+@pytest.fixture
+def rows(rng: np.random.Generator) -> np.ndarray:
+    return rng.random((200, 6)).astype(np.float32)
+
+
+def build(
+    target: Path, task: Doubling, names: Digests, earlier: Path | None = None
+) -> dict[str, list[np.ndarray]]:
+    array = store.Array(earlier) if earlier else None
+    labels = [f"{n}.png" for n in range(len(names))]
+    plan = growth.plan(task, names, labels, size=7, earlier=array)
+    return growth.write(
+        target, task, plan, row_shape=(6,), dtype=np.float32, engine=Here(), key="key"
+    )
+
+
+def task_of(rows: np.ndarray) -> tuple[Doubling, Digests]:
+    names = arrays.digests(rows)
+    known = {name.decode(): row for name, row in zip(names.tolist(), rows, strict=True)}
+    return Doubling(known), names
+
+
+def same_files(one: Path, other: Path) -> bool:
+    ours, theirs = (
+        {p.relative_to(root): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+        for root in (one, other)
+    )
+    return ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "computed"),
+    [
+        (range(180), range(195), 15),  # added
+        (range(200), range(10, 200), 0),  # removed
+        (range(200), [*range(200)][::-1], 0),  # reordered
+        (range(60), range(200), 140),  # with twice the parts
+        (range(200), range(50), 0),  # with half the parts
+        (range(100), [*range(50), *range(50), 150], 1),  # copies
+        (range(100), range(100, 200), 100),  # nothing in common
+    ],
+)
+def test_the_bytes_are_those_of_a_rebuild_and_only_new_rows_are_computed(
+    before: list[int], after: list[int], computed: int, tmp_path: Path, rows: np.ndarray
+) -> None:
+    task, names = task_of(rows)
+    build(tmp_path / "before", task, names[before])
+    task.seen = 0
+    others = build(tmp_path / "grown", task, names[after], tmp_path / "before")
+    assert task.seen == len(others) == computed
+    assert max([0, *task.sizes]) <= 7
+    build(tmp_path / "rebuilt", task, names[after])
+    assert same_files(tmp_path / "grown", tmp_path / "rebuilt")
+    found = store.read(tmp_path / "grown", 0, len(after))
+    assert np.array_equal(found, rows[after] * 2.0)
+    for digest, (total,) in others.items():
+        assert total == task.rows[digest].sum()
+
+
+def test_other_results_on_this_processor_take_nothing_over(
+    tmp_path: Path, rows: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task, names = task_of(rows)
+    build(tmp_path / "before", task, names)
+    task.seen, task.proofs = 0, "other"
+    build(tmp_path / "after", task, names, tmp_path / "before")
+    assert task.seen == 200
+    assert "no row is taken over, as this processor gives other results" in capsys.readouterr().out
+
+
+def test_one_line_says_how_many_rows_are_taken_over(
+    tmp_path: Path, rows: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task, names = task_of(rows)
+    build(tmp_path / "before", task, names[:185])
+    capsys.readouterr()
+    build(tmp_path / "after", task, names, tmp_path / "before")
+    printed = capsys.readouterr().out
+    assert printed == "double: 185 of 200 rows are taken over from the cache, 15 are computed\n"
+
+
+def test_a_killed_run_resumes_with_the_same_bytes(tmp_path: Path, rows: np.ndarray) -> None:
+    task, names = task_of(rows)
+    build(tmp_path / "before", task, names[:100])
+    task.seen, task.killed_after = 0, 30
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path / "after", task, names, tmp_path / "before")
+    assert not (tmp_path / "after").exists()
+    task.killed_after = 10**9
+    build(tmp_path / "after", task, names, tmp_path / "before")
+    assert task.seen == 100
+    build(tmp_path / "rebuilt", task, names)
+    assert same_files(tmp_path / "after", tmp_path / "rebuilt")
+
+
+def test_an_array_without_rows(tmp_path: Path, rows: np.ndarray) -> None:
+    task, _ = task_of(rows)
+    build(tmp_path / "empty", task, parts.digests([]))
+    assert store.shape(tmp_path / "empty") == (0, 6)
