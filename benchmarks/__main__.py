@@ -7,6 +7,7 @@ NAMES = (
     "segmentation",
     "extraction",
     "head",
+    "cluster",
     "memory",
     "neighbours",
     "increments",

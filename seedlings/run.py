@@ -14,6 +14,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from seedlings import params
+from seedlings.cluster import engine
 from seedlings.config import stage
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
@@ -27,7 +28,7 @@ def main() -> None:
     name = sys.argv[1]
     try:
         params.load()
-        stage.run(name, _observer())
+        stage.run(name, _observer(), engine.choose())
     except SeedlingsError as error:
         sys.exit(f"\n{name}: {error}")
     except OSError as error:

@@ -13,7 +13,7 @@ LIBRARY = ROOT / "seedlings"
 ORDER = [
     *("__init__.py", "errors.py", "tasks.py", "images.py", "io", "config", "plots", "data"),
     *("segmentation", "networks", "training", "evaluation", "explain", "packaging", "serving"),
-    *("report", "params.py", "moves.py", "tracking", "cli", "run.py"),
+    *("report", "params.py", "moves.py", "tracking", "cluster", "cli", "run.py"),
 ]
 MODULES = sorted(LIBRARY.rglob("*.py"))
 NAMES = {
@@ -51,6 +51,8 @@ def test_no_room_and_no_module_is_large() -> None:
         ("tensorflow", "networks/runtime.py"),
         ("streamlit", "serving/demo.py"),
         ("ruamel", "cli/presets.py"),
+        ("distributed", "cluster/connection.py"),
+        ("dask", "cluster/connection.py"),
     ],
 )
 def test_a_library_is_imported_in_one_module_alone(library: str, home: str) -> None:

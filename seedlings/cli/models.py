@@ -10,10 +10,10 @@ from pathlib import Path
 
 import click
 
+from seedlings.cluster import engine
 from seedlings.config import paths
 from seedlings.errors import SeedlingsError
 from seedlings.io.files import remove
-from seedlings.io.shards import Engine, Here
 
 _MODEL = "A folder with a model bundle, a run in MLflow, or models:/seedlings@champion."
 _LAST = "  [default: the champion if there is one, else models/packaged]"
@@ -71,7 +71,7 @@ def _predict_all(files: tuple[str, ...], package: Path, output: str, *, overwrit
     from seedlings.serving import bulk
 
     bundle.read(package)  # raises the error for a missing bundle
-    done = bulk.predict(package, files, output, engine=_engine(), overwrite=overwrite)
+    done = bulk.predict(package, files, output, engine=engine.choose(), overwrite=overwrite)
     files_ = f"{done.files:,} file{'s' if done.files > 1 else ''}"
     click.echo(
         f"{files_}, {done.errors:,} without a prediction, "
@@ -82,11 +82,6 @@ def _predict_all(files: tuple[str, ...], package: Path, output: str, *, overwrit
             f"no prediction for {done.errors:,} of the {done.files:,} files; the column `error` "
             f"of {output} has the reasons:\n  " + "\n  ".join(done.first_errors)
         )
-
-
-def _engine() -> Engine:
-    """Return where `predict --output` computes."""
-    return Here()
 
 
 @click.command()

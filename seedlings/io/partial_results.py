@@ -15,14 +15,14 @@ class PartialResults:
     """Named results in a hidden folder beside their target, each written atomically.
 
     They are valid only for one `key`, a digest of everything that they depend on; results with
-    another key are removed.
+    another key are removed. `folder` is their folder, as an absolute path.
     """
 
     def __init__(self, target: Path, key: str) -> None:
-        self._folder = target.absolute().with_name(f".{target.name}.parts")
-        marker = self._folder / "key"
+        self.folder = target.absolute().with_name(f".{target.name}.parts")
+        marker = self.folder / "key"
         if not marker.is_file() or marker.read_text(encoding="utf-8") != key:
-            remove(self._folder)
+            remove(self.folder)
             with replacing(marker) as scratch:
                 scratch.write_text(key, encoding="utf-8")
 
@@ -43,7 +43,7 @@ class PartialResults:
 
     def remove(self) -> None:
         """Remove all results, when the target is complete."""
-        remove(self._folder)
+        remove(self.folder)
 
     def _file(self, name: str) -> Path:
-        return self._folder / f"{name}.npz"
+        return self.folder / f"{name}.npz"

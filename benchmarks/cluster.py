@@ -1,0 +1,167 @@
+"""What a cluster costs: workers against plain processes, and the scheduler for 100,000 rows."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.measure import ROOT, compare, limit
+from seedlings import params
+from seedlings.cluster.engine import choose
+from seedlings.io import shards
+from seedlings.io.shards import Shard
+from seedlings.networks import backbones, runtime
+from seedlings.networks.features import Extraction
+
+_BATCH = 32
+_SHARDS = 24
+_ROWS = 100_000
+_SIZE = 150
+
+
+class Features(Extraction):
+    """The task of the stage extract, for random images instead of stored ones."""
+
+    def read(self, shard: Shard) -> NDArray[np.uint8]:
+        generator = np.random.default_rng(shard.items)
+        return generator.integers(0, 256, (len(shard), _SIZE, _SIZE, 3), dtype=np.uint8)
+
+
+@dataclass
+class Nothing:
+    """A network that does nothing."""
+
+    name: str = "nothing"
+
+    def read(self, shard: Shard) -> tuple[int, ...]:
+        return shard.items
+
+    def run(self, inputs: tuple[int, ...]) -> int:
+        return len(inputs)
+
+    def proof(self) -> str:
+        return "nothing"
+
+
+@dataclass
+class Files:
+    """Results as files in a folder."""
+
+    folder: Path
+
+    def __contains__(self, name: str) -> bool:
+        return (self.folder / name).is_file()
+
+    def save(self, name: str, result: Any) -> None:
+        scratch = self.folder / f".{name}"
+        with scratch.open("wb") as file:
+            np.save(file, result)
+        scratch.rename(self.folder / name)
+
+
+def _features(threads: int) -> Features:
+    settings = params.load()
+    runtime.prepare(settings.seed, threads)
+    extractor = backbones.build(settings.extract, _SIZE, _SIZE).feature_extractor
+    folder = Path()  # there are no stored images
+    return Features(extractor, folder, batch_size=_BATCH, seed=settings.seed, threads=threads)
+
+
+def work(what: str, first: int, last: int) -> None:
+    """Compute some shards of 32 rows with the engine of the environment; print their images/s.
+
+    The network is compiled before the time begins, in every process.
+    """
+    task: Any = Nothing() if what == "nothing" else _features(int(what))
+    rows = [str(number) for number in range(last * _BATCH)]
+    pieces = shards.cut(rows, range(len(rows)), rows, size=_BATCH)[first:last]
+    engine = choose()
+    with tempfile.TemporaryDirectory() as name:
+        if what != "nothing":
+            warm = [Shard(f"warm-{n}", (n,) * _BATCH, ("",) * _BATCH) for n in range(4)]
+            engine.map(task, warm, Files(Path(name)))
+        print("ready", flush=True)
+        sys.stdin.readline()
+        start = time.perf_counter()
+        engine.map(task, pieces, Files(Path(name)))
+        print(time.perf_counter() - start, flush=True)
+
+
+def together(*jobs: tuple[str, int, int], env: Mapping[str, str] | None = None) -> float:
+    """Return the seconds of processes that begin together, until the last has ended."""
+    program = "import sys; from benchmarks.cluster import work; a = sys.argv[1:]; "
+    program += "work(a[0], int(a[1]), int(a[2]))"
+    command = [sys.executable, "-c", program]
+    env = {**os.environ, **(env or {})}
+    pipe = subprocess.PIPE
+    processes = [
+        subprocess.Popen([*command, *map(str, job)], env=env, stdin=pipe, stdout=pipe, text=True)
+        for job in jobs
+    ]
+    for process in processes:
+        _line(process, "ready")
+    for process in processes:
+        assert process.stdin is not None
+        print(file=process.stdin, flush=True)
+    found = [float(process.communicate()[0].split()[-1]) for process in processes]
+    return max(found)
+
+
+def _line(process: subprocess.Popen[str], expected: str) -> None:
+    assert process.stdout is not None
+    while (line := process.stdout.readline()).strip() != expected:
+        assert line, "the process has ended"
+
+
+@contextmanager
+def cluster(workers: int) -> Iterator[dict[str, str]]:
+    """Start a cluster; yield what it exports."""
+    program = "from seedlings.cli import main; main()"
+    command = [sys.executable, "-c", program, "cluster", "--workers", str(workers), "--port", "0"]
+    with tempfile.TemporaryDirectory() as folder:
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        process = subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        lines = [process.stdout.readline().removeprefix("export ").strip() for _ in range(2)]
+        try:
+            yield dict(line.split("=", 1) for line in lines)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def main() -> None:
+    images = _SHARDS * _BATCH
+    half = _SHARDS // 2
+    with cluster(2) as env:
+        two = together(("1", 0, _SHARDS), env=env)
+        nothing = together(("nothing", 0, _ROWS // _BATCH), env=env)
+    plain_two = together(("1", 0, half), ("1", half, _SHARDS))
+    with cluster(1) as env:
+        one = together(("2", 0, _SHARDS), env=env)
+    plain_one = together(("2", 0, _SHARDS))
+    for what, seconds in (
+        ("two workers of one thread", two),
+        ("two plain processes", plain_two),
+        ("one worker of two threads", one),
+        ("no engine, two threads", plain_one),
+    ):
+        print(f"{what:<26} {images / seconds:>7.1f} images/s")
+    print(f"{_ROWS} rows, no network    {nothing:>7.1f} s ({_ROWS / nothing:.0f} rows/s)")
+    compare("two workers / two plain processes", plain_two / two, 0.95)
+    compare("one worker / no engine", plain_one / one, 0.9)
+    network = _ROWS * plain_one / images
+    limit("scheduler / network, for 100,000 rows", 100 * nothing / network, 2.0, "%")
+
+
+if __name__ == "__main__":
+    main()

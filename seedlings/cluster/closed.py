@@ -1,0 +1,11 @@
+"""A preload module of Dask: it closes the HTTP server that every scheduler and worker starts.
+
+That server has no password and no encryption; the only ports left are those with TLS.
+"""
+
+from typing import Any
+
+
+async def dask_setup(server: Any) -> None:
+    """Stop the HTTP server of a scheduler or a worker, once it has started."""
+    server.http_server.stop()

@@ -1,0 +1,65 @@
+"""The engine of a cluster: it computes shards on the workers of a Dask scheduler."""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+
+from seedlings.errors import SeedlingsError
+from seedlings.io.shards import Engine, Here, Shard, Sink, Task
+
+ADDRESS = "DASK_SCHEDULER_ADDRESS"
+_WANTED = "SEEDLINGS_CLUSTER"
+
+
+def choose() -> Engine:
+    """Return the engine that the environment asks for.
+
+    With DASK_SCHEDULER_ADDRESS it is the cluster of that scheduler, else this process. With
+    SEEDLINGS_CLUSTER=optional, this process does what the cluster cannot.
+    """
+    wanted = os.environ.get(_WANTED, "required")
+    if wanted not in ("required", "optional"):
+        raise SeedlingsError(f"{_WANTED}: expected `required` or `optional`, found {wanted!r}")
+    address = os.environ.get(ADDRESS)
+    return Cluster(address, optional=wanted == "optional") if address else Here()
+
+
+class Cluster:
+    """The engine that computes on the workers of the scheduler at an address."""
+
+    def __init__(self, address: str, *, optional: bool = False) -> None:
+        self.address = address
+        self.optional = optional
+
+    def map(self, task: Task, shards: Sequence[Shard], sink: Sink) -> None:
+        """Compute the shards that the sink does not have; afterwards it has all of them.
+
+        Raises SeedlingsError for bad input, for an image that fails three times, and if the cluster
+        cannot compute; then the complete shards are kept.
+        """
+        if all(shard.name in sink for shard in shards):
+            return Here().map(task, shards, sink)  # nothing to compute
+        if importlib.util.find_spec("distributed") is None:
+            self._without(
+                f"{ADDRESS} is set: expected the package `distributed`, found none; install it "
+                "with `make .venv/cluster`, or unset the variable"
+            )
+            return Here().map(task, shards, sink)
+        from seedlings.cluster.connection import ClusterError, Connection
+        from seedlings.cluster.dispatch import Dispatcher
+
+        try:
+            with Connection(self.address) as connection:
+                Dispatcher(connection, task, sink).run(shards)
+        except ClusterError as error:
+            self._without(str(error))
+            Here().map(task, shards, sink)
+
+    def _without(self, reason: str) -> None:
+        """Warn that this process computes. Raises SeedlingsError if the cluster is required."""
+        if not self.optional:
+            raise SeedlingsError(
+                f"{reason}; with {_WANTED}=optional, this process would do the work"
+            )
+        print(f"warning: {reason}; this process does the work", file=sys.stderr, flush=True)

@@ -1,0 +1,135 @@
+"""What a worker of a cluster runs. The scheduler also imports this module, so it imports little."""
+
+import pickle
+import threading
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from seedlings.cluster import proof
+from seedlings.cluster.proof import Identity
+from seedlings.errors import SeedlingsError
+from seedlings.io.shards import Shard, Sink, Task
+
+_LOADED = proof.code()  # when this process imported the library
+_ONE_AT_A_TIME = threading.Lock()  # a worker with several threads computes one shard at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A pickled value with its digest."""
+
+    content: bytes
+    digest: str
+
+    @staticmethod
+    def of(value: Any) -> "Parcel":
+        """Return the parcel of a value."""
+        content = pickle.dumps(value, protocol=5)
+        return Parcel(content, proof.digest(content))
+
+    def open(self) -> Any:
+        """Return the value. Raises ValueError if the bytes do not have the digest."""
+        if proof.digest(self.content) != self.digest:
+            raise ValueError("expected other bytes: they changed on the way")
+        return pickle.loads(self.content)  # noqa: S301 - peers of a cluster are trusted like code
+
+
+@dataclass(frozen=True, slots=True)
+class StorageCheck:
+    """How a worker finds out whether it sees the storage of the client."""
+
+    shared: bool  # whether all machines see the sink, whatever the file system
+    token: Path | None  # a file that the client has written beside the sink
+    shard: Shard | None  # a shard, with the digest of its inputs
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """The answer of a worker to a task: its proof, or why it failed."""
+
+    proof: str = ""
+    sees_storage: bool = False
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result of a shard."""
+
+    kind: Literal["done", "bad input", "failed", "not installed"]
+    result: Parcel | None = None  # None if the worker has saved it
+    message: str = ""
+
+
+@dataclass(slots=True)
+class _Current:
+    """The task of this process, with the digest of its parcel."""
+
+    digest: str = ""
+    task: Task | None = None
+    sink: Sink | None = None
+
+
+_current = _Current()
+
+
+def introduce(packages: Sequence[str]) -> Identity:
+    """Return the identity of this worker."""
+    return proof.identify(packages, _LOADED)
+
+
+def install(content: bytes, digest: str, check: bytes) -> Installed:
+    """Keep a pickled task and its sink for the shards that follow; return the task's proof."""
+    with _ONE_AT_A_TIME:
+        try:
+            if _current.digest != digest:
+                _current.digest, _current.task, _current.sink = "", None, None
+                _current.task, _current.sink = Parcel(content, digest).open()
+                _current.digest = digest
+            assert _current.task is not None
+            found = _current.task.proof()
+            seen = _sees_storage(_current.task, pickle.loads(check))  # noqa: S301 - as above
+            return Installed(found, seen)
+        except Exception:  # noqa: BLE001 - the client decides what an error of a worker means
+            _current.digest = ""
+            return Installed(error=traceback.format_exc(limit=-3))
+
+
+def compute(order: bytes) -> Outcome:
+    """Compute one shard: its pickled (digest of the task, shard, inputs or None, save or not).
+
+    Without inputs, the worker reads them from storage and saves the result there.
+    """
+    digest, shard, inputs, save = pickle.loads(order)  # noqa: S301 - as above
+    with _ONE_AT_A_TIME:
+        task, sink = _current.task, _current.sink
+        if task is None or sink is None or _current.digest != digest:
+            return Outcome("not installed")
+        try:
+            result = task.run(task.read(shard) if inputs is None else inputs.open())
+            if not save:
+                return Outcome("done")
+            if inputs is not None:
+                return Outcome("done", Parcel.of(result))
+            sink.save(shard.name, result)
+            return Outcome("done")
+        except SeedlingsError as error:
+            return Outcome("bad input", message=str(error))
+        except Exception:  # noqa: BLE001 - the client decides what an error of a worker means
+            return Outcome("failed", message=traceback.format_exc(limit=-3))
+
+
+def _sees_storage(task: Task, check: StorageCheck) -> bool:
+    """Return whether this worker writes where the client reads, and reads the same inputs."""
+    if not check.shared and (check.token is None or not check.token.is_file()):
+        return False
+    if check.shard is None:
+        return False
+    try:
+        return Parcel.of(task.read(check.shard)).digest == check.digest
+    except (OSError, SeedlingsError):
+        return False

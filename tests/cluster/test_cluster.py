@@ -1,0 +1,218 @@
+"""A real cluster: the same bytes whatever its workers do, and what it refuses."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cluster_tasks
+import clusters
+import pytest
+from cluster_tasks import Apart, Folder, Roots
+from imports import ROOT
+
+from seedlings.cluster.connection import Connection
+from seedlings.cluster.engine import Cluster
+from seedlings.errors import SeedlingsError
+from seedlings.io.shards import Here
+
+pytestmark = pytest.mark.slow
+CLIENT = "import sys, cluster_tasks; cluster_tasks.compute(*sys.argv[1:])"
+COUNT = len(cluster_tasks.cut(cluster_tasks.numbers()))
+
+
+@pytest.fixture(scope="module")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[clusters.Cluster]:
+    with clusters.running(tmp_path_factory.mktemp("cluster"), 2) as started:
+        yield started
+
+
+@pytest.fixture
+def two(shared_cluster: clusters.Cluster) -> clusters.Cluster:
+    shared_cluster.use()
+    return shared_cluster
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> dict[str, bytes]:
+    """The results without an engine."""
+    return compute(Here(), Roots(tmp_path), Folder(tmp_path / "here")).bytes()
+
+
+def compute(engine: Here | Cluster, task: Roots, sink: Apart, *orders: str) -> Apart:
+    items = cluster_tasks.numbers()
+    items[20:20] = orders
+    engine.map(task, cluster_tasks.cut(items), sink)
+    return sink
+
+
+def client(folder: Path, env: dict[str, str], delay: float = 0.0) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", CLIENT, str(folder), str(folder / "results"), str(delay)]
+    return subprocess.Popen(command, env=env, cwd=folder, stderr=subprocess.PIPE, text=True)
+
+
+def wait(condition: Callable[[], object]) -> None:
+    while not condition():
+        time.sleep(0.05)
+
+
+def saved(folder: Path) -> int:
+    return len([p for p in folder.glob("*") if not p.name.startswith(".")])
+
+
+@pytest.mark.parametrize("kind", [Folder, Apart])
+def test_two_workers_give_the_bytes_of_this_process(
+    two: clusters.Cluster, here: dict[str, bytes], tmp_path: Path, kind: type[Apart]
+) -> None:
+    sink = compute(Cluster(two.address), Roots(tmp_path, delay=0.02), kind(tmp_path / "results"))
+    assert sink.bytes() == here
+    workers = {process.pid for process in two.processes("workers")}
+    # On storage that they see, the workers save their results themselves.
+    assert sink.savers() == (workers if kind is Folder else {os.getpid()})
+    assert saved(tmp_path / "results") == len([*(tmp_path / "results").iterdir()])  # no token
+
+
+def test_four_workers_give_the_same_bytes_and_end_with_the_cluster(
+    here: dict[str, bytes], tmp_path: Path
+) -> None:
+    with clusters.running(tmp_path / "cluster", 4) as started:
+        started.use()
+        sink = compute(Cluster(started.address), Roots(tmp_path), Folder(tmp_path / "results"))
+        processes = [
+            p for what in ("scheduler", "worker", "workers") for p in started.processes(what)
+        ]
+        assert len(processes) == 1 + 4 + 4
+    assert sink.bytes() == here
+    assert not any(process.is_running() for process in processes)
+
+
+@pytest.mark.parametrize("order", ["die once", "hang once", "fail once"])
+def test_a_worker_that_dies_hangs_or_fails_changes_nothing(
+    two: clusters.Cluster, order: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEEDLINGS_CLUSTER_TIMEOUT", "3")
+    (tmp_path / order.split()[0]).touch()
+    expected = compute(Here(), Roots(tmp_path), Folder(tmp_path / "here"), order).bytes()
+    (tmp_path / order.split()[0]).unlink()
+    task = Roots(tmp_path, delay=0.05)
+    sink = compute(Cluster(two.address), task, Folder(tmp_path / "results"), order)
+    assert (tmp_path / order.split()[0]).exists()
+    assert sink.bytes() == expected
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        ("fail", r"^20\.png: root: failed 3 times on the workers.*ValueError: order fail$"),
+        (
+            "die",
+            r"^20\.png: root: failed 3 times on the workers of the cluster, last: worker .* end",
+        ),
+        ("unreadable", r"^20\.png: not an image$"),
+    ],
+)
+def test_an_image_that_fails_always_is_named(
+    two: clusters.Cluster, order: str, message: str, tmp_path: Path
+) -> None:
+    sink = Folder(tmp_path / "results")
+    with pytest.raises(SeedlingsError, match=f"(?s){message}"):
+        compute(Cluster(two.address), Roots(tmp_path), sink, order)
+    assert all("-" not in name for name in sink.bytes())  # nothing of a single row is kept
+
+
+def test_after_a_killed_client_the_same_command_continues(
+    two: clusters.Cluster, here: dict[str, bytes], tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    first = client(tmp_path, two.environment, delay=0.3)
+    wait(lambda: saved(results) >= 2)
+    first.kill()
+    first.communicate()
+    assert saved(results) < COUNT
+    second = client(tmp_path, two.environment)
+    printed = second.communicate()[1]
+    assert second.returncode == 0, printed
+    assert Folder(results).bytes() == here
+
+
+def test_after_a_killed_scheduler_complete_shards_are_kept(
+    here: dict[str, bytes], tmp_path: Path
+) -> None:
+    results = Folder(tmp_path / "results")
+    with clusters.running(tmp_path / "cluster", 1) as started:
+        started.use()
+        failures: list[SeedlingsError] = []
+
+        def work() -> None:
+            try:
+                compute(Cluster(started.address), Roots(tmp_path, delay=0.3), results)
+            except SeedlingsError as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        wait(lambda: saved(results.place) >= 2)
+        [scheduler] = started.processes("scheduler")
+        scheduler.kill()
+        thread.join()
+        assert "complete shards are kept: start it again" in str(failures)
+        assert 2 <= saved(results.place) < COUNT
+        assert started.process.wait() == 1  # the command says so and ends the workers
+    assert compute(Here(), Roots(tmp_path), results).bytes() == here
+
+
+def test_a_worker_with_other_results_is_refused_by_name(
+    two: clusters.Cluster,
+    here: dict[str, bytes],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", two.address]
+    command += ["--nthreads", "1", "--name", "stranger", "--host", "127.0.0.1"]
+    env = clusters.environment(DASK_CONFIG=str(two.settings), DIFFERENT="1")
+    stranger = subprocess.Popen(command, env=env, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    try:
+        with Connection(two.address) as connection:
+            wait(lambda: any("stranger" in m.name for m in connection.members()))
+        task = Roots(tmp_path, delay=1.0, differs_on="DIFFERENT")
+        sink = compute(Cluster(two.address), task, Folder(tmp_path / "results"))
+        printed = capsys.readouterr().err
+    finally:
+        stranger.terminate()
+        stranger.wait()
+    assert sink.bytes() == here
+    assert "(stranger) is restarted: other results for the same inputs (processor" in printed
+    assert "(stranger) is refused: other results for the same inputs (processor" in printed
+
+
+def test_workers_with_other_code_are_refused_and_older_ones_restarted(
+    here: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(ROOT / "seedlings", copy / "seedlings")
+    path = os.pathsep.join((str(copy), str(ROOT / "tests")))
+    with clusters.running(tmp_path / "cluster", 1, PYTHONPATH=path) as started:
+        started.use()
+        first = compute(Cluster(started.address), Roots(tmp_path), Folder(tmp_path / "first"))
+        assert first.bytes() == here  # one worker gives the same bytes
+        with (copy / "seedlings" / "tasks.py").open("a") as file:
+            file.write("# changed\n")
+        with pytest.raises(SeedlingsError, match="no worker agrees with this process"):
+            compute(Cluster(started.address), Roots(tmp_path), Folder(tmp_path / "second"))
+        assert "is refused: other code in seedlings/tasks.py\n" in capsys.readouterr().err
+        done = client(tmp_path, started.environment | {"PYTHONPATH": path})
+        printed = done.communicate()[1]
+        assert done.returncode == 0, printed
+
+
+def test_ctrl_c_ends_the_client(two: clusters.Cluster, tmp_path: Path) -> None:
+    process = client(tmp_path, two.environment, delay=0.5)
+    wait(lambda: saved(tmp_path / "results") >= 1)
+    process.send_signal(signal.SIGINT)
+    assert "KeyboardInterrupt" in process.communicate()[1]
+    assert process.returncode != 0

@@ -1,0 +1,203 @@
+"""What a cluster opens, and who is turned away."""
+
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import cluster_tasks
+import clusters
+import dask
+import pytest
+from click.testing import CliRunner
+from cluster_tasks import Apart, Roots
+
+from seedlings import cli
+from seedlings.cluster import certificates
+from seedlings.cluster.connection import ClusterError, Connection
+from seedlings.io.shards import Here
+
+CLIENT = """
+import os, sys, time; from pathlib import Path; import cluster_tasks
+from seedlings.cluster import engine
+from seedlings.cluster.connection import Connection
+with Connection(os.environ["DASK_SCHEDULER_ADDRESS"]) as connection:
+    while len(connection.members()) < 2:
+        time.sleep(0.05)
+pieces = cluster_tasks.cut(cluster_tasks.numbers())
+folder = Path(sys.argv[1])
+engine.choose().map(cluster_tasks.Roots(folder, delay=0.1), pieces, cluster_tasks.Apart(folder))
+"""
+OLD = """
+import distributed.versions as versions
+versions._version_cached = lambda name: "2020.1.0"
+from distributed.cli.dask_scheduler import main
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[clusters.Cluster]:
+    with clusters.running(tmp_path_factory.mktemp("cluster"), 1) as started:
+        started.use()
+        while not started.processes("workers"):
+            time.sleep(0.05)
+        with Connection(started.address) as connection:
+            while not connection.members():
+                time.sleep(0.05)
+        yield started
+
+
+def listening(pid: int) -> set[tuple[str, int]]:
+    """The addresses at which a process listens, as the kernel writes them."""
+    sockets = {str(link.readlink()) for link in _links(pid)}
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
+                address, port = fields[1].split(":")
+                found.add((address, int(port, 16)))
+    return found
+
+
+def _links(pid: int) -> Iterator[Path]:
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        if link.is_symlink():
+            yield link
+
+
+@pytest.mark.slow
+def test_every_open_port_is_on_loopback_and_speaks_tls(cluster: clusters.Cluster) -> None:
+    kinds = ("scheduler", "worker", "workers")
+    processes = [process for kind in kinds for process in cluster.processes(kind)]
+    ports = {address for process in processes for address in listening(process.pid)}
+    assert len(ports) == len(processes) == 3  # no HTTP server besides
+    for address, port in ports:
+        assert address == "0100007F"
+        with socket.create_connection(("127.0.0.1", port)) as plain:
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            with context.wrap_socket(plain) as encrypted:
+                shown = encrypted.getpeercert(binary_form=True)
+        assert shown == ssl.PEM_cert_to_DER_cert(dask.config.get("distributed.comm.tls.ca-file"))
+    assert listening(cluster.process.pid) == set()
+
+
+@pytest.mark.slow
+def test_a_client_without_the_key_is_turned_away(cluster: clusters.Cluster) -> None:
+    other, key = certificates.make()
+    real = dask.config.get("distributed.comm.tls.ca-file")
+    strange = {"cert": other, "key": key}
+    with dask.config.set({"distributed.comm.timeouts.connect": "2s"}):
+        # It trusts the scheduler, but has a certificate of its own.
+        with (
+            dask.config.set({"distributed.comm.tls": {"ca-file": real, "client": strange}}),
+            pytest.raises(ClusterError, match="expected a Dask scheduler"),
+        ):
+            Connection(cluster.address)
+        with (
+            dask.config.set({"distributed.comm.tls.client": {"cert": None, "key": None}}),
+            pytest.raises(ClusterError, match="expected certificates for TLS, found none"),
+        ):
+            Connection(cluster.address)
+        with (  # without TLS at all
+            dask.config.set({"distributed.comm.require-encryption": False}),
+            pytest.raises(ClusterError, match="expected a Dask scheduler"),
+        ):
+            Connection(cluster.address.replace("tls:", "tcp:"))
+    Connection(cluster.address).close()
+
+
+@pytest.mark.slow
+def test_a_scheduler_of_another_version_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "scheduler.json"
+    command = [sys.executable, "-c", OLD, "--host", "tcp://127.0.0.1:0", "--no-dashboard"]
+    command += ["--scheduler-file", str(file), "--dashboard-address", "127.0.0.1:0"]
+    scheduler = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        while not file.exists():
+            time.sleep(0.05)
+        address = dask.config.yaml.safe_load(file.read_text())["address"]
+        with (
+            dask.config.set({"distributed.comm.require-encryption": None}),
+            pytest.raises(ClusterError, match=r"other versions: dask 2020\.1\.0 \(here 20"),
+        ):
+            Connection(address)
+    finally:
+        scheduler.kill()
+        scheduler.wait()
+
+
+@pytest.mark.slow
+def test_a_port_in_use_is_an_error(cluster: clusters.Cluster, tmp_path: Path) -> None:
+    port = cluster.address.rpartition(":")[2]
+    command = [sys.executable, "-c", clusters.START, "cluster", "--port", port]
+    env = clusters.environment()
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert f"seedlings: the scheduler did not start at 127.0.0.1:{port}" in done.stderr
+    assert done.returncode == 1
+
+
+def test_the_settings_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli.cli, ["cluster", "--settings-only"], catch_exceptions=False)
+    assert Path(done.output.strip()) == tmp_path / ".dvc" / "tmp" / "cluster" / "dask.yaml"
+
+
+@contextmanager
+def namespaces() -> Iterator[tuple[str, str]]:
+    """Two network namespaces, joined by a cable: 10.77.0.1 and 10.77.0.2."""
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        pytest.skip("network namespaces need root and Debian's iproute2")
+    names = (f"seedlings-{os.getpid()}-a", f"seedlings-{os.getpid()}-b")
+    with ExitStack() as stack:
+        for name in names:
+            if subprocess.run(["ip", "netns", "add", name], stderr=subprocess.DEVNULL).returncode:
+                pytest.skip("this system does not allow network namespaces")
+            stack.callback(subprocess.run, ["ip", "netns", "delete", name], check=True)
+        cable = ["ip", "link", "add", "eth0", "netns", names[0], "type", "veth"]
+        subprocess.run([*cable, "peer", "name", "eth0", "netns", names[1]], check=True)
+        for number, name in enumerate(names, 1):
+            inside = ["ip", "-n", name]
+            subprocess.run([*inside, "address", "add", f"10.77.0.{number}/24", "dev", "eth0"])
+            subprocess.run([*inside, "link", "set", "eth0", "up"], check=True)
+            subprocess.run([*inside, "link", "set", "lo", "up"], check=True)
+        yield names
+
+
+@pytest.mark.slow
+def test_workers_on_two_machines_with_addresses_of_their_own(tmp_path: Path) -> None:
+    with namespaces() as (one, other), ExitStack() as stack:
+        first, second = tmp_path / "first", tmp_path / "second"
+        inside = {name: ["ip", "netns", "exec", name, sys.executable] for name in (one, other)}
+        start = (*inside[one], "-c", clusters.START)
+        options = ("--host", "10.77.0.1")
+        started = stack.enter_context(clusters.running(first, 1, *options, start=start))
+        assert started.address.startswith("tls://10.77.0.1:")
+        second.mkdir()
+        shutil.copyfile(started.settings, second / "dask.yaml")  # the key, as scp copies it
+        command = [*inside[other], "-m", "distributed.cli.dask_worker", started.address]
+        command += ["--nthreads", "1", "--host", "10.77.0.2", "--no-nanny", "--name", "second"]
+        env = clusters.environment(DASK_CONFIG=str(second / "dask.yaml"))
+        log = stack.enter_context((tmp_path / "log").open("w"))
+        worker = subprocess.Popen(command, cwd=second, env=env, stderr=log)
+        stack.callback(worker.wait)
+        stack.callback(worker.kill)
+        results = tmp_path / "results"
+        results.mkdir()
+        client = [*inside[one], "-c", CLIENT, str(results)]
+        done = subprocess.run(client, env=started.environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "workers=2" in done.stderr
+        assert {address for address, _ in listening(worker.pid)} == {"02004D0A"}
+    here = Apart(tmp_path / "here")
+    pieces = cluster_tasks.cut(cluster_tasks.numbers())
+    Here().map(Roots(tmp_path), pieces, here)
+    assert Apart(results).bytes() == here.bytes()

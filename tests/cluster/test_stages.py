@@ -1,0 +1,52 @@
+"""The stages segment and extract on a cluster, whose workers are killed in the middle of each."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import clusters
+import pytest
+import yaml
+from project import Project
+
+pytestmark = pytest.mark.slow
+
+
+def kill_a_worker(started: clusters.Cluster, results: Path, killed: list[int]) -> None:
+    """kill -9 of a worker, once there is a first result and before the last."""
+    while not [*results.glob("*.npz")]:
+        time.sleep(0.01)
+    process = started.processes("workers")[0]
+    process.kill()
+    killed.append(process.pid)
+
+
+def outputs(project: Project) -> dict[str, object]:
+    lock = yaml.safe_load((project.root / "dvc.lock").read_text(encoding="utf-8"))
+    return {stage: lock["stages"][stage]["outs"] for stage in ("segment", "extract")}
+
+
+def test_stages_give_the_same_bytes_on_a_cluster_with_killed_workers(
+    new_project: Callable[..., Project], tmp_path: Path
+) -> None:
+    changes = {"data__sample__images_per_class": 40, "extract__batch_size": 4}
+    here = new_project()
+    here.shrink(**changes)
+    here.repro("extract")
+    elsewhere = new_project()
+    elsewhere.shrink(**changes)
+    elsewhere.repro("split")
+    killed: list[int] = []
+    with clusters.running(tmp_path / "cluster", 2) as started:
+        elsewhere.env |= {"DASK_CONFIG": str(started.settings)}
+        elsewhere.env |= {"DASK_SCHEDULER_ADDRESS": started.address}
+        for stage, name in (("segment", ".images.parts"), ("extract", ".features.parts")):
+            results = elsewhere.root / "data" / name
+            killer = threading.Thread(target=kill_a_worker, args=(started, results, killed))
+            killer.start()
+            printed = elsewhere.repro(stage)
+            killer.join()
+            assert "workers=" in printed
+    assert len(killed) == 2
+    assert outputs(elsewhere) == outputs(here)

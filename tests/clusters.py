@@ -1,0 +1,77 @@
+"""Clusters on this machine: the command `seedlings cluster`, started and ended by a test."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import dask
+import psutil
+from imports import ROOT
+
+START = "from seedlings.cli import main; main()"
+
+
+@dataclass
+class Cluster:
+    process: subprocess.Popen[str]
+    settings: Path
+    address: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return environment(DASK_CONFIG=str(self.settings), DASK_SCHEDULER_ADDRESS=self.address)
+
+    def processes(self, what: str) -> list[psutil.Process]:
+        """The scheduler, the nannies or the workers."""
+        programs = [p for p in self._children() if "distributed.cli" in " ".join(p.cmdline())]
+        if what == "workers":
+            nannies = [p for p in programs if "dask_worker" in " ".join(p.cmdline())]
+            return [p for nanny in nannies for p in nanny.children() if is_worker(p)]
+        return [p for p in programs if f"dask_{what}" in " ".join(p.cmdline())]
+
+    def _children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children()
+
+    def use(self) -> None:
+        """Let Dask in this process use the settings, as DASK_CONFIG does at its import."""
+        dask.config.refresh(paths=[str(self.settings)])
+
+
+def is_worker(process: psutil.Process) -> bool:
+    return "spawn_main" in " ".join(process.cmdline())
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a cluster's processes, which can import the tests' tasks."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests"))), **more}
+
+
+@contextmanager
+def running(
+    folder: Path,
+    workers: int,
+    *options: str,
+    start: Sequence[str] = (sys.executable, "-c", START),
+    **more: str,
+) -> Iterator[Cluster]:
+    """A cluster whose settings are in a folder; ended as Ctrl-C does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [*start, "cluster", "--workers", str(workers), "--port", "0", *options]
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment(**more), stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        exported = [process.stdout.readline().removeprefix("export ").strip() for _ in range(2)]
+        found = dict(line.split("=", 1) for line in exported if line)
+        assert found, "the cluster did not start"
+        yield Cluster(process, Path(found["DASK_CONFIG"]), found["DASK_SCHEDULER_ADDRESS"])
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        process.wait()
