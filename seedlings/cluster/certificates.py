@@ -10,6 +10,8 @@ import yaml
 from seedlings.io.files import replacing
 
 _DAYS = 30
+# Dask sets these in workers; without them a worker is as fast as a process without an engine.
+_UNSET = ("MALLOC_TRIM_THRESHOLD_", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _PRELOAD = "seedlings.cluster.closed"
 
 
@@ -78,6 +80,7 @@ def settings(certificate: str, key: str) -> dict[str, Any]:
                 "active-memory-manager": {"start": False},
             },
             "worker": {**alone, "profile": {"enabled": False}},
+            "nanny": {"pre-spawn-environ": dict.fromkeys(_UNSET)},
             "admin": {"system-monitor": {"gil": {"enabled": False}}},
             "logging": {"distributed": "warning"},
         }

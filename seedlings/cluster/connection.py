@@ -122,7 +122,7 @@ class Connection:
         if self._futures.pop(note, None) is None:
             return self.answer(seconds)  # it was cancelled
         try:
-            return Answer(note, future.result(timeout=_PATIENCE))
+            return Answer(note, _result(future))
         except (CancelledError, OSError) as error:
             if self._client.status != "running":
                 raise self._lost() from error
@@ -204,6 +204,21 @@ class Connection:
             f"the scheduler at {self.address} has ended or does not answer; complete shards are "
             "kept: start it again, and the same command continues"
         )
+
+
+def _result(future: Any) -> Any:
+    """Return the result of a complete call. Raises TimeoutError if its worker ended meanwhile.
+
+    Dask then runs the call again, on that worker alone, and would wait for it without end.
+    """
+    seconds = 2.0
+    while True:
+        try:
+            return future.result(timeout=seconds)
+        except TimeoutError:
+            seconds *= 2  # a large result takes its time
+            if future.status != "finished" or seconds > _PATIENCE:
+                raise
 
 
 def _name(address: str, name: object) -> str:

@@ -20,6 +20,7 @@ from seedlings.io.shards import Here
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
     monkeypatch.delenv("SEEDLINGS_CLUSTER", raising=False)
+    dask.config.refresh()  # without the settings of a cluster that another test has used
 
 
 def test_the_environment_chooses_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
