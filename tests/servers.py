@@ -49,16 +49,23 @@ def running(
 @contextmanager
 def ssh(folder: Path) -> Iterator[tuple[str, Path]]:
     """OpenSSH's server with key login; gives an address and the key's file."""
-    sshd = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
-    if sshd is None:
+    port = free_port()
+    command = sshd(folder, "127.0.0.1", port)
+    with running(*command, port=port, folder=folder):
+        yield f"ssh://{getpass.getuser()}@127.0.0.1:{port}{folder / 'files'}", folder / "user"
+
+
+def sshd(folder: Path, address: str, port: int) -> list[str]:
+    """The command of OpenSSH's server, which lets in the key `user` in a new folder."""
+    program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
         pytest.skip("there is no sshd here (Debian's openssh-server)")
     folder.mkdir()
     for name in ("host", "user"):
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
         subprocess.run(command, check=True)
-    port = free_port()
     (folder / "config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder / 'host'}\n"
+        f"Port {port}\nListenAddress {address}\nHostKey {folder / 'host'}\n"
         f"AuthorizedKeysFile {folder / 'user.pub'}\nPidFile none\nStrictModes no\nUsePAM no\n"
         "PasswordAuthentication no\nPermitRootLogin prohibit-password\n"
         "Subsystem sftp internal-sftp\n",
@@ -66,8 +73,7 @@ def ssh(folder: Path) -> Iterator[tuple[str, Path]]:
     )
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)
-    with running(sshd, "-D", "-e", "-f", str(folder / "config"), port=port, folder=folder):
-        yield f"ssh://{getpass.getuser()}@127.0.0.1:{port}{folder / 'files'}", folder / "user"
+    return [program, "-D", "-e", "-f", str(folder / "config")]
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """A scheduler and its workers on this machine, for `seedlings cluster`."""
 
+import ctypes
 import json
 import os
 import signal
@@ -96,7 +97,9 @@ class Local:
         env = {**os.environ, "DASK_CONFIG": str(self.settings)}
         env.pop("DASK_SCHEDULER_ADDRESS", None)
         # Ctrl-C reaches this process alone, which ends the others in order.
-        return subprocess.Popen(command, env=env, start_new_session=True)
+        return subprocess.Popen(
+            command, env=env, start_new_session=True, preexec_fn=_end_with_the_parent
+        )
 
 
 def write_settings(folder: Path) -> Path:
@@ -124,6 +127,11 @@ def _end(processes: Sequence[Process]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _end_with_the_parent() -> None:
+    """Let the system end this process when its parent is killed (prctl(2), PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:

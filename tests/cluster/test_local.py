@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -14,9 +15,12 @@ from pathlib import Path
 import cluster_tasks
 import clusters
 import dask
+import psutil
 import pytest
+import servers
 from click.testing import CliRunner
 from cluster_tasks import Apart, Roots
+from imports import ROOT
 
 from seedlings import cli
 from seedlings.cluster import certificates
@@ -172,31 +176,78 @@ def namespaces() -> Iterator[tuple[str, str]]:
         yield names
 
 
+@contextmanager
+def ssh(folder: Path, one: str, other: str) -> Iterator[list[str]]:
+    """OpenSSH's server in the second namespace; gives the options of ssh and scp in the first."""
+    command = ["ip", "netns", "exec", other, *servers.sshd(folder, "10.77.0.2", 22)]
+    server = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    options = ["-i", str(folder / "user"), "-o", "BatchMode=yes"]
+    options += ["-o", "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={folder / 'known'}"]
+    try:
+        greet = ["ip", "netns", "exec", one, "ssh", *options, "10.77.0.2", "true"]
+        while subprocess.run(greet, stderr=subprocess.DEVNULL).returncode:
+            assert server.poll() is None, "sshd has ended"
+            time.sleep(0.1)
+        yield options
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@contextmanager
+def worker_over_ssh(
+    inside: list[str], options: list[str], started: clusters.Cluster
+) -> Iterator[int]:
+    """A worker on the second machine, started as docs/cluster.md has it; gives its process."""
+    second = started.settings.parents[4] / "second"
+    second.mkdir()
+    remote = f"10.77.0.2:{second}"
+    subprocess.run([*inside, "scp", "-q", *options, str(started.settings), remote], check=True)
+    paths = os.pathsep.join((str(ROOT), str(ROOT / "tests")))
+    command = (
+        f"cd {second} && PYTHONPATH={paths} DASK_CONFIG=dask.yaml {sys.executable} -m "
+        f"distributed.cli.dask_worker {started.address} --host 10.77.0.2 --nthreads 1 --name second"
+    )
+    with (second / "log").open("w") as log:
+        session = subprocess.Popen(
+            [*inside, "ssh", *options, "10.77.0.2", command], stderr=log, stdout=log
+        )
+        try:
+            while not (found := _named("--name second")):
+                assert session.poll() is None, (second / "log").read_text()
+                time.sleep(0.1)
+            yield found[0]
+        finally:
+            for pid in _named("--name second"):
+                os.kill(pid, signal.SIGTERM)
+            session.wait()
+
+
+def _named(words: str) -> list[int]:
+    """The processes of Python with some words in their command line."""
+    found = psutil.process_iter(["cmdline"])
+    lines = {p.pid: p.info["cmdline"] or [""] for p in found}
+    return [pid for pid, line in lines.items() if words in " ".join(line) and "python" in line[0]]
+
+
 @pytest.mark.slow
 def test_workers_on_two_machines_with_addresses_of_their_own(tmp_path: Path) -> None:
     with namespaces() as (one, other), ExitStack() as stack:
-        first, second = tmp_path / "first", tmp_path / "second"
-        inside = {name: ["ip", "netns", "exec", name, sys.executable] for name in (one, other)}
-        start = (*inside[one], "-c", clusters.START)
-        options = ("--host", "10.77.0.1")
-        started = stack.enter_context(clusters.running(first, 1, *options, start=start))
+        inside = ["ip", "netns", "exec", one]
+        options = stack.enter_context(ssh(tmp_path / "ssh", one, other))
+        start = (*inside, sys.executable, "-c", clusters.START)
+        started = stack.enter_context(
+            clusters.running(tmp_path / "first", 1, "--host", "10.77.0.1", start=start)
+        )
         assert started.address.startswith("tls://10.77.0.1:")
-        second.mkdir()
-        shutil.copyfile(started.settings, second / "dask.yaml")  # the key, as scp copies it
-        command = [*inside[other], "-m", "distributed.cli.dask_worker", started.address]
-        command += ["--nthreads", "1", "--host", "10.77.0.2", "--no-nanny", "--name", "second"]
-        env = clusters.environment(DASK_CONFIG=str(second / "dask.yaml"))
-        log = stack.enter_context((tmp_path / "log").open("w"))
-        worker = subprocess.Popen(command, cwd=second, env=env, stderr=log)
-        stack.callback(worker.wait)
-        stack.callback(worker.kill)
+        worker = stack.enter_context(worker_over_ssh(inside, options, started))
         results = tmp_path / "results"
         results.mkdir()
-        client = [*inside[one], "-c", CLIENT, str(results)]
+        client = [*inside, sys.executable, "-c", CLIENT, str(results)]
         done = subprocess.run(client, env=started.environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert "workers=2" in done.stderr
-        assert {address for address, _ in listening(worker.pid)} == {"02004D0A"}
+        assert {address for address, _ in listening(worker)} == {"02004D0A"}
     here = Apart(tmp_path / "here")
     pieces = cluster_tasks.cut(cluster_tasks.numbers())
     Here().map(Roots(tmp_path), pieces, here)
