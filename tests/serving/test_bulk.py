@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import clusters
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from pyarrow import parquet as pq
 
 from seedlings import images
+from seedlings.cluster.engine import Cluster
 from seedlings.errors import SeedlingsError
 from seedlings.io.shards import Here, Shard
 from seedlings.networks import architectures
@@ -329,3 +331,17 @@ def test_a_storage_that_fails_blames_no_file(
         assert isinstance(bulk.addresses.read(addresses[:1])[0], PermissionError)
     finally:
         del system.cat_ranges
+
+
+@pytest.mark.slow
+def test_the_answers_of_a_cluster_have_the_same_bytes(
+    model: Callable[..., Path], folder: Path, tmp_path: Path
+) -> None:
+    package = model()
+    predict(package, tmp_path / "here.parquet", folder)
+    with clusters.running(tmp_path / "cluster", 1) as started:
+        started.use()
+        engine = Cluster(started.address)
+        done = predict(package, tmp_path / "there.parquet", folder, engine=engine)
+    assert (done.files, done.errors) == (50, 5)
+    assert contents(tmp_path / "there.parquet") == contents(tmp_path / "here.parquet")
