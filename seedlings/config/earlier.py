@@ -81,10 +81,14 @@ def _md5(path: Path) -> str:
 
 def _link(entry: Mapping[str, Any], wanted: Collection[Path], folder: Path) -> bool:
     """Link the wanted outputs into `folder`; return whether the cache has all of their files."""
-    from dvc.repo import Repo  # slow to import
+    from dvc.exceptions import NotDvcRepoError  # slow to import
+    from dvc.repo import Repo
 
-    with Repo() as repo:
-        cache = Path(repo.cache.local.path)
+    try:
+        with Repo() as repo:
+            cache = Path(repo.cache.local.path)
+    except NotDvcRepoError:
+        return False
     hashes = {out["path"]: out["md5"] for out in entry["outs"]}
     for path in wanted:
         listing = cache / hashes[path.as_posix()][:2] / hashes[path.as_posix()][2:]

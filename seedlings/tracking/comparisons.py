@@ -38,7 +38,7 @@ class Side:
     revision: Revision
     metrics: dict[str, float]
     predictions: pd.DataFrame  # indexed by path; label, finetuned, baseline, score
-    table: pd.DataFrame  # the split table, and the hash of each file as `digest`
+    table: pd.DataFrame  # the split table
 
     @property
     def params(self) -> dict[str, Any]:
@@ -90,7 +90,6 @@ def side(name: str) -> Side:
         predictions = pd.read_csv(root / _PREDICTIONS, dtype=text, keep_default_na=False)
         table = split_table.read(root / paths.SPLIT)
     predictions["score"] = TASKS[revision.params["task"]].scores(predictions)
-    table["digest"] = table["path"].map(revision.digests(paths.RAW))
     return Side(name, revision, record.metrics, predictions.set_index("path"), table)
 
 

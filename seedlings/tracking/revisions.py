@@ -89,16 +89,6 @@ class Revision:
                 (target / path).parent.mkdir(parents=True, exist_ok=True)
                 _copy(system, path.as_posix(), str(target / path))
 
-    def digests(self, folder: Path) -> dict[str, str]:
-        """Return DVC's hash of each file of an output, by its path below the folder.
-
-        Only the list of the files is read. Raises SeedlingsError as `get` does.
-        """
-        with self._cached() as system:
-            found = system.find(folder.as_posix(), detail=True)
-        prefix = f"{folder.as_posix()}/"
-        return {path.removeprefix(prefix): info["md5"] for path, info in found.items()}
-
     @contextmanager
     def _cached(self) -> Iterator[DVCFileSystem]:
         """Yield the files of this revision in DVC; raise SeedlingsError if they are absent."""

@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import pytest
+import yaml
+from imports import ROOT
+
+from seedlings.config import earlier, paths, pipeline
+from seedlings.config.records import Record
+from seedlings.errors import SeedlingsError
+
+
+@pytest.fixture
+def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Record:
+    """The stage segment, with a dvc.lock that has its present command, parameters and code."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SEEDLINGS_REUSE", raising=False)
+    stage = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["segment"]
+    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": {"segment": stage}}))
+    code = [dep for dep in stage["deps"] if dep.startswith(pipeline.CODE)]
+    for dep in code:
+        path = Path(dep) if Path(dep).suffix else Path(dep) / "module.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"# {dep}")
+    lock = {
+        "cmd": stage["cmd"],
+        "params": {"params.yaml": {"segment": {"method": "none"}, "task": "binary"}},
+        "deps": [{"path": dep, "md5": earlier._md5(Path(dep))} for dep in code],
+        "outs": [{"path": "data/images", "md5": "0123.dir"}],
+    }
+    Path("dvc.lock").write_text(yaml.safe_dump({"stages": {"segment": lock}}))
+    return Record("segment", {"segment.method": "none", "task": "binary"})
+
+
+def reason(record: Record, capsys: pytest.CaptureFixture[str]) -> str:
+    with earlier.outputs(record, [paths.IMAGES]) as found:
+        assert found is None
+    return capsys.readouterr().out
+
+
+def test_what_changed_since_dvc_lock_is_named(
+    record: Record, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Nothing changed, but this is no repository of DVC.
+    assert "as DVC's cache does not have the last" in reason(record, capsys)
+    record.params["segment.method"] = "excess_green"
+    assert "as segment.method changed since dvc.lock" in reason(record, capsys)
+    record.params["segment.method"] = "none"
+    Path("seedlings/segmentation/other.py").touch()
+    assert "as seedlings/segmentation changed since dvc.lock" in reason(record, capsys)
+    Path("seedlings/segmentation/other.py").unlink()
+    Path("seedlings/segmentation/__pycache__").mkdir()
+    Path("seedlings/segmentation/__pycache__/other.pyc").touch()  # no file of code
+    assert "as DVC's cache does not have the last" in reason(record, capsys)
+
+
+def test_without_an_entry_or_with_reuse_off_nothing_is_said(
+    record: Record, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEEDLINGS_REUSE", "off")
+    assert reason(record, capsys) == ""
+    monkeypatch.delenv("SEEDLINGS_REUSE")
+    Path("dvc.lock").unlink()
+    assert reason(record, capsys) == ""
+
+
+def test_another_setting_is_refused(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEEDLINGS_REUSE", "no")
+    with (
+        pytest.raises(SeedlingsError, match="SEEDLINGS_REUSE: expected `on` or `off`, found 'no'"),
+        earlier.outputs(record, [paths.IMAGES]),
+    ):
+        pass
+
+
+def test_the_hash_of_a_folder_is_that_of_dvc(tmp_path: Path) -> None:
+    # From `dvc add` of a folder with these two files.
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "b.py").write_text("b")
+    (tmp_path / "inner" / "a.py").write_text("a")
+    assert earlier._md5(tmp_path) == "2cf4719f42833b48d51a2860c2d48c52.dir"
