@@ -54,7 +54,15 @@ def compute(engine: Here | Cluster, task: Roots, sink: Apart, *orders: str) -> A
 
 def client(folder: Path, env: dict[str, str], delay: float = 0.0) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", CLIENT, str(folder), str(folder / "results"), str(delay)]
-    return subprocess.Popen(command, env=env, cwd=folder, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        env=env,
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell lets what it starts in the background ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def wait(condition: Callable[[], object]) -> None:
