@@ -1,6 +1,5 @@
 """Proof that two processes agree: the digests of their code, packages and results."""
 
-import hashlib
 import importlib.metadata
 import platform
 import re
@@ -8,6 +7,8 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from seedlings.io.parts import digest
 
 _LIBRARY = Path(__file__).parents[1]
 _SHOWN = 3
@@ -37,11 +38,6 @@ def code() -> dict[str, str]:
         path.relative_to(_LIBRARY).as_posix(): digest(path.read_bytes())
         for path in sorted(_LIBRARY.rglob("*.py"))
     }
-
-
-def digest(content: bytes) -> str:
-    """Return the digest (BLAKE2b, 128 bits) of bytes as hexadecimal digits."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def locked() -> list[str]:

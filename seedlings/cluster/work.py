@@ -11,6 +11,7 @@ from typing import Any, Literal
 from seedlings.cluster import proof
 from seedlings.cluster.proof import Identity
 from seedlings.errors import SeedlingsError
+from seedlings.io.parts import digest
 from seedlings.io.shards import Shard, Sink, Task
 
 _LOADED = proof.code()  # when this process imported the library
@@ -28,11 +29,11 @@ class Parcel:
     def of(value: Any) -> "Parcel":
         """Return the parcel of a value."""
         content = pickle.dumps(value, protocol=5)
-        return Parcel(content, proof.digest(content))
+        return Parcel(content, digest(content))
 
     def open(self) -> Any:
         """Return the value. Raises ValueError if the bytes do not have the digest."""
-        if proof.digest(self.content) != self.digest:
+        if digest(self.content) != self.digest:
             raise ValueError("expected other bytes: they changed on the way")
         return pickle.loads(self.content)  # noqa: S301 - peers of a cluster are trusted like code
 

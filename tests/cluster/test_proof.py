@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from seedlings.cluster import proof
+from seedlings.io.parts import digest
 
 HERE = proof.Identity("one", "A", "3.11.2", {"numpy": "2.4.0", "keras": None}, {"a.py": "1"}, {})
 
@@ -37,7 +38,7 @@ def test_the_code_is_every_module_of_the_library(
     (tmp_path / "room" / "module.py").write_bytes(b"1")
     (tmp_path / "room" / "page.html").write_bytes(b"2")
     before = proof.code()
-    assert before == {"room/module.py": proof.digest(b"1")}
+    assert before == {"room/module.py": digest(b"1")}
     (tmp_path / "room" / "module.py").write_bytes(b"3")
     identity = proof.identify([], before)
     assert identity.is_stale

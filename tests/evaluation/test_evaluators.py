@@ -113,7 +113,7 @@ def test_numbers_are_evaluated_by_their_errors(evaluator: Callable[..., Evaluato
     ]
 
 
-@pytest.mark.parametrize(
+every_task = pytest.mark.parametrize(
     ("task", "labels", "results"),
     [
         ("multiclass", CLASSES, RESULTS),
@@ -122,6 +122,9 @@ def test_numbers_are_evaluated_by_their_errors(evaluator: Callable[..., Evaluato
         ("regression", NUMBERS, NUMBER_RESULTS),
     ],
 )
+
+
+@every_task
 def test_every_task_has_its_figures(
     task: str,
     labels: list[str],
@@ -182,15 +185,7 @@ def test_correct_and_wrong_answers_take_turns_by_label(evaluator: Callable[..., 
     assert [row for row, _ in correct] == [1, 2]
 
 
-@pytest.mark.parametrize(
-    ("task", "labels", "results"),
-    [
-        ("multiclass", CLASSES, RESULTS),
-        ("binary", CLASSES, SECOND_ALONE),
-        ("multilabel", TAGS, TAG_RESULTS),
-        ("regression", NUMBERS, NUMBER_RESULTS),
-    ],
-)
+@every_task
 def test_the_main_metric_is_the_first_one_and_follows_from_the_written_predictions(
     task: str, labels: list[str], results: Results, evaluator: Callable[..., Evaluator]
 ) -> None:
