@@ -4,7 +4,6 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -84,16 +83,11 @@ class Revision:
 
         Raises SeedlingsError if neither DVC's cache nor a remote has them.
         """
-        with self._cached() as system:
+        system = DVCFileSystem(rev=self.commit or None)
+        try:
             for path in wanted:
                 (target / path).parent.mkdir(parents=True, exist_ok=True)
                 _copy(system, path.as_posix(), str(target / path))
-
-    @contextmanager
-    def _cached(self) -> Iterator[DVCFileSystem]:
-        """Yield the files of this revision in DVC; raise SeedlingsError if they are absent."""
-        try:
-            yield DVCFileSystem(rev=self.commit or None)
         except (OSError, DataIndexDirError, DvcException) as error:
             raise SeedlingsError(
                 f"{self.name}: DVC's cache does not have all of its reports and models; "
