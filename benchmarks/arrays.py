@@ -19,3 +19,9 @@ def write(path: Path, rows: np.ndarray, names: parts.Digests | None = None) -> p
     with store.create(path, names, rows.shape[1:], rows.dtype) as writer:
         writer.append(rows[first])
     return names
+
+
+def read(path: Path, start: int, stop: int) -> np.ndarray:
+    """Return the rows from `start` to `stop` (exclusive)."""
+    array = store.Array(path)
+    return array.take(array.rows[start:stop])

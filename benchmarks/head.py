@@ -9,7 +9,6 @@ from benchmarks import arrays, networks
 from benchmarks.measure import compare, limit, seconds, seedlings
 from seedlings import params
 from seedlings.config.records import Record
-from seedlings.io import store
 from seedlings.networks import architectures, backbones, runtime
 from seedlings.networks.runtime import keras
 from seedlings.segmentation.masks import METHODS
@@ -53,7 +52,7 @@ def main() -> None:
             backbone, head = build()
             extractor = backbone.feature_extractor
             networks.extract(extractor, folder / "images", folder / "features", settings)
-            train("stored", head, store.read(folder / "features", 0, _IMAGES))
+            train("stored", head, arrays.read(folder / "features", 0, _IMAGES))
 
     def through() -> None:
         backbone, head = build()

@@ -48,7 +48,7 @@ def outputs(record: Record, wanted: Collection[Path]) -> Iterator[Path | None]:
 
 def _changed(entry: Mapping[str, Any], record: Record) -> str | None:
     """Return what other than data differs from the entry of a stage in dvc.lock, or None."""
-    tree = pipeline.read_yaml(paths.PIPELINE)["stages"][record.stage]
+    tree = pipeline.parse_stages(paths.PIPELINE.read_text(encoding="utf-8"))[record.stage]
     if entry["cmd"] != tree["cmd"]:
         return "the command"
     before = params.flatten(entry.get("params", {}).get(paths.PARAMS.name, {}))
@@ -91,14 +91,31 @@ def _link(entry: Mapping[str, Any], wanted: Collection[Path], folder: Path) -> b
         return False
     hashes = {out["path"]: out["md5"] for out in entry["outs"]}
     for path in wanted:
-        listing = cache / hashes[path.as_posix()][:2] / hashes[path.as_posix()][2:]
-        if not listing.is_file():
+        files = listing(cache, hashes[path.as_posix()])
+        if files is None:
             return False
-        for file in json.loads(listing.read_text(encoding="utf-8")):
-            source = cache / file["md5"][:2] / file["md5"][2:]
+        for name, digest in files.items():
+            source = _cached(cache, digest)
             if not source.is_file():
                 return False
-            link = folder / path / file["relpath"]
+            link = folder / path / name
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(source.resolve())
     return True
+
+
+def listing(cache: Path, digest: str) -> dict[str, str] | None:
+    """Return the hash of each file of a folder in DVC's cache, by its path below the folder.
+
+    `cache` is the folder files/md5 of the cache, and `digest` is the folder's hash. It is None for
+    another hash than a folder's, and for one that is not in the cache.
+    """
+    path = _cached(cache, digest)
+    if not digest.endswith(".dir") or not path.is_file():
+        return None
+    entries = json.loads(path.read_text(encoding="utf-8"))
+    return {entry["relpath"]: entry["md5"] for entry in entries}
+
+
+def _cached(cache: Path, digest: str) -> Path:
+    return cache / digest[:2] / digest[2:]

@@ -15,17 +15,12 @@ from seedlings.io.shards import Engine, Shard, Task
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is taken over and what is computed; rows are distinct digests, sorted."""
+    """What is taken over and what is computed."""
 
     rows: Digests  # of the new array, with repetitions, in its order
     earlier: store.Array | None
-    taken: Digests
+    taken: Digests  # distinct and sorted
     pieces: list[Shard]
-
-    @property
-    def computed(self) -> int:
-        """Number of rows that are computed."""
-        return sum(map(len, self.pieces))
 
 
 def plan(

@@ -155,12 +155,6 @@ def shape(path: Path) -> tuple[int, ...]:
     return Array(path).shape
 
 
-def read(path: Path, start: int, stop: int) -> NDArray:
-    """Return the rows from `start` to `stop` (exclusive)."""
-    array = Array(path)
-    return array.take(array.rows[start:stop])
-
-
 @contextmanager
 def unpacked(path: Path, rows: NDArray[np.integer]) -> Iterator[NDArray]:
     """Yield the rows with the given numbers, in the given order, as a memory-mapped array.

@@ -1,6 +1,5 @@
 """Verification: compares the outputs of a rebuild with the hashes in dvc.lock."""
 
-import json
 import os
 import subprocess
 import sys
@@ -8,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from seedlings.config import paths, pipeline
+from seedlings.config import earlier, paths, pipeline
 from seedlings.errors import SeedlingsError
 from seedlings.tracking import git
 
@@ -48,20 +47,13 @@ def _differing(expected: dict[str, Any], found: dict[str, Any]) -> list[tuple[st
 
 
 def _name(stage: str, path: str, expected: str, found: str, roots: tuple[Path, Path]) -> str:
-    ours, theirs = _listing(roots[0], expected), _listing(roots[1], found)
+    caches = [root / ".dvc" / "cache" / "files" / "md5" for root in roots]
+    ours, theirs = earlier.listing(caches[0], expected), earlier.listing(caches[1], found)
     if ours is not None and theirs is not None:
         for inner in sorted({*ours, *theirs}):
             if ours.get(inner) != theirs.get(inner):
                 return f"{stage}: {path}/{inner}"
     return f"{stage}: {path} (expected {expected}, found {found})"
-
-
-def _listing(root: Path, digest: str) -> dict[str, str] | None:
-    """Return the files of a folder in DVC's cache with their hashes; None if it is not cached."""
-    path = root / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]
-    if not digest.endswith(".dir") or not path.is_file():
-        return None
-    return {entry["relpath"]: entry["md5"] for entry in json.loads(path.read_text("utf-8"))}
 
 
 def _run(*command: str, folder: Path | None = None) -> None:

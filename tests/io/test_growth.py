@@ -88,7 +88,7 @@ def test_the_bytes_are_those_of_a_rebuild_and_only_new_rows_are_computed(
     assert max([0, *task.sizes]) <= 7
     build(tmp_path / "rebuilt", task, names[after])
     assert same_files(tmp_path / "grown", tmp_path / "rebuilt")
-    found = store.read(tmp_path / "grown", 0, len(after))
+    found = arrays.read(tmp_path / "grown", 0, len(after))
     assert np.array_equal(found, rows[after] * 2.0)
     for digest, (total,) in others.items():
         assert total == task.rows[digest].sum()

@@ -34,7 +34,7 @@ def test_rows_come_back_in_their_order(tmp_path: Path, rows: np.ndarray) -> None
     write(tmp_path / "a", rows, 8)
     assert store.shape(tmp_path / "a") == rows.shape
     assert store.Array(tmp_path / "a").dtype == np.uint8
-    assert np.array_equal(store.read(tmp_path / "a", 3, 31), rows[3:31])
+    assert np.array_equal(arrays.read(tmp_path / "a", 3, 31), rows[3:31])
     assert np.array_equal(store.Array(tmp_path / "a").row(17), rows[17])
 
 
@@ -59,13 +59,13 @@ def test_a_new_row_changes_one_part_and_a_new_order_none(tmp_path: Path, rows: n
     write(tmp_path / "c", rows[::-1], 8)
     reordered = files(tmp_path / "c")
     assert {name for name in after if after[name] != reordered[name]} == {"rows.npy"}
-    assert np.array_equal(store.read(tmp_path / "c", 0, 37), rows[::-1])
+    assert np.array_equal(arrays.read(tmp_path / "c", 0, 37), rows[::-1])
 
 
 def test_equal_rows_are_stored_once(tmp_path: Path, rows: np.ndarray) -> None:
     arrays.write(tmp_path / "a", rows[[0, 1, 0, 2, 1]])
     arrays.write(tmp_path / "b", rows[[0, 1, 2]])
-    assert np.array_equal(store.read(tmp_path / "a", 0, 5), rows[[0, 1, 0, 2, 1]])
+    assert np.array_equal(arrays.read(tmp_path / "a", 0, 5), rows[[0, 1, 0, 2, 1]])
     one, other = files(tmp_path / "a"), files(tmp_path / "b")
     assert {name for name in one if one[name] != other[name]} == {"rows.npy"}
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from benchmarks import arrays
-from seedlings.io import store
 from seedlings.io.shards import Here, Shard
 from seedlings.networks import backbones, features, models
 from seedlings.params import check
@@ -27,7 +26,7 @@ def test_features_are_the_extractors_output_in_the_order_of_the_images(
     images = rng.integers(0, 256, (11, 32, 32, 3), dtype=np.uint8)
     arrays.write(tmp_path / "images", images)
     extract(extractor, tmp_path / "images", tmp_path / "features", key="x")
-    found = store.read(tmp_path / "features", 0, 11)
+    found = arrays.read(tmp_path / "features", 0, 11)
     assert found.shape == (11, 1, 1, 512)
     assert found.dtype == np.float32
     one_by_one = np.concatenate([extractor.predict(image[None], verbose=0) for image in images])

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import arrays
 from seedlings import images
 from seedlings.errors import SeedlingsError
-from seedlings.io import parts, store
+from seedlings.io import parts
 from seedlings.io.shards import Here
 from seedlings.params import check
 from seedlings.segmentation import cutouts, masks
@@ -52,7 +53,7 @@ def test_every_image_is_decoded_resized_and_masked_in_its_place(
     table = table_of(folder).sample(frac=1, random_state=0)
     params = segment(method=method, size=[24, 30])
     shares = make(folder, table, params, tmp_path / "array")
-    found = store.read(tmp_path / "array", 0, 11)
+    found = arrays.read(tmp_path / "array", 0, 11)
     assert found.shape == (11, 24, 30, 3)
     for path, cut, share in zip(table["path"], found, shares, strict=True):
         small = images.resize(images.read(folder / path), 24, 30)
