@@ -11,7 +11,17 @@ from imports import ROOT, direct
 LIBRARY = ROOT / "seedlings"
 # A room imports only from rooms before it.
 ORDER = [
-    *("__init__.py", "errors.py", "tasks.py", "images.py", "io", "config", "plots", "data"),
+    *(
+        "__init__.py",
+        "errors.py",
+        "processor.py",
+        "tasks.py",
+        "images.py",
+        "io",
+        "config",
+        "plots",
+        "data",
+    ),
     *("segmentation", "networks", "training", "evaluation", "explain", "packaging", "serving"),
     *("report", "params.py", "moves.py", "tracking", "cluster", "cli", "run.py"),
 ]

@@ -74,7 +74,7 @@ def draw(
     the light, `camera` the blur and the noise. Equal generator states give equal bytes.
     """
     canvas = size * _SUPERSAMPLING
-    ground = _draw_ground(canvas, scene)
+    ground = draw_ground(canvas, scene)
     plant, cover = _draw_plant(species, canvas, scene)
     shadow = _shadow_of(cover, scene)
     view = ground * (1.0 - 0.45 * shadow[..., None])
@@ -92,7 +92,7 @@ def _draw_plant(
     centre = canvas * rng.uniform(0.36, 0.64, 2)
     reach = canvas * rng.uniform(0.24, 0.46)
     turn = rng.uniform(0.0, 2.0 * np.pi)
-    green = _leaf_colour(rng)
+    green = leaf_colour(rng)
     if species.cotyledons:
         seed_leaf = Species("", (2, 2), "opposite", 0.45, 0.6, 0.3, bend=0.05)
         for angle in (turn + np.pi / 2, turn - np.pi / 2):
@@ -102,7 +102,7 @@ def _draw_plant(
                 layers, seed_leaf, base=centre, length=length, angle=angle, green=green, rng=rng
             )
     count = int(rng.integers(species.leaves[0], species.leaves[1] + 1))
-    for angle, share in _leaf_places(species.arrangement, count, rng):
+    for angle, share in leaf_places(species.arrangement, count, rng):
         length = reach * share
         _draw_leaf(
             layers, species, base=centre, length=length, angle=turn + angle, green=green, rng=rng
@@ -110,7 +110,7 @@ def _draw_plant(
     return layers
 
 
-def _leaf_places(
+def leaf_places(
     arrangement: str, count: int, rng: np.random.Generator
 ) -> list[tuple[float, float]]:
     """Return the angle (radians) and the relative length of each leaf."""
@@ -143,7 +143,7 @@ def _draw_leaf(
 ) -> None:
     """Draw a leaf with its stalk and midrib into the layers of colour and cover, in place."""
     bend = shape.bend * rng.normal(0.0, 1.0)
-    midrib, blade = _leaf_outline(shape, rng)
+    midrib, blade = leaf_outline(shape, rng)
     scale = np.array([length, length])
 
     def place(points: Floats) -> NDArray[np.int32]:
@@ -164,7 +164,7 @@ def _draw_leaf(
         cv2.polylines(layer, [place(midrib)], False, rib_colour, thickness, **line)
 
 
-def _leaf_outline(shape: Species, rng: np.random.Generator) -> tuple[Floats, Floats]:
+def leaf_outline(shape: Species, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Return the midrib and the closed outline of a leaf of length 1 in the direction of x."""
     along = np.linspace(0.0, 1.0, 60)
     peak = shape.widest
@@ -181,7 +181,7 @@ def _leaf_outline(shape: Species, rng: np.random.Generator) -> tuple[Floats, Flo
     return rib, outline
 
 
-def _leaf_colour(rng: np.random.Generator) -> Floats:
+def leaf_colour(rng: np.random.Generator) -> Floats:
     """Return a green (RGB, 0..1), from the same distribution for every species."""
     hue, saturation, value = rng.uniform(38, 66), rng.uniform(0.35, 0.75), rng.uniform(0.35, 0.75)
     pixel = np.array([[[hue * 2, saturation, value]]], np.float32)
@@ -195,7 +195,7 @@ def _shadow_of(cover: NDArray[np.float32], rng: np.random.Generator) -> Floats:
     return cv2.GaussianBlur(shifted, (0, 0), cover.shape[0] * 0.012)
 
 
-def _draw_ground(canvas: int, rng: np.random.Generator) -> Floats:
+def draw_ground(canvas: int, rng: np.random.Generator) -> Floats:
     """Return soil, gravel or a tray: canvas x canvas x 3, RGB, 0..1."""
     kind = rng.integers(3)
     if kind == 0:

@@ -13,7 +13,7 @@ from typing import Any
 
 from seedlings.errors import SeedlingsError
 from seedlings.io import downloads
-from seedlings.networks import models
+from seedlings.networks import models, vgg16
 from seedlings.networks.params import Extract
 from seedlings.networks.runtime import keras
 
@@ -148,7 +148,10 @@ def _with_weights(
 ) -> "keras.Model":
     weights = "imagenet" if params.weights == "imagenet" else None
     try:
-        backbone = application(include_top=False, weights=weights, input_shape=shape)
+        if params.width == 1.0:
+            backbone = application(include_top=False, weights=weights, input_shape=shape)
+        else:
+            backbone = vgg16.build(shape, params.width)
     except ValueError as error:
         raise SeedlingsError(
             f"extract.backbone {params.backbone} cannot take images of {shape[0]} x {shape[1]} "

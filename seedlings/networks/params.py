@@ -11,6 +11,7 @@ class Extract(Section):
     backbone: str
     last: str | None
     cut: str
+    width: Annotated[float, Field(gt=0, le=1)]
     weights: str
     checksum: Checksum | None
     batch_size: Count
@@ -23,6 +24,14 @@ class Extract(Section):
     def from_scratch(self) -> bool:
         """Whether there is no backbone, and so neither frozen layers nor stored features."""
         return self.backbone == "none"
+
+    @model_validator(mode="after")
+    def _only_vgg16_has_a_width(self) -> Self:
+        if self.width != 1.0 and self.backbone != "VGG16":
+            raise ValueError(f"width 1.0, as only VGG16 has other widths, found {self.width}")
+        if self.width != 1.0 and self.weights == "imagenet":
+            raise ValueError(f"width 1.0 with the weights `imagenet`, found {self.width}")
+        return self
 
     @model_validator(mode="after")
     def _own_weights_need_a_checksum(self) -> Self:
