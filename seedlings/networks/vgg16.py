@@ -24,7 +24,7 @@ def build(
     if min(size or 32 for size in shape[:2]) < 32:
         raise ValueError(f"expected images of at least 32 x 32, found {shape[0]} x {shape[1]}")
     convolution = convolution or _convolution
-    images = keras.Input(shape)
+    images = keras.Input(shape, name="images")  # the name is in files of weights
     x = images
     for number, (filters, layers) in enumerate(_BLOCKS, start=1):
         for layer in range(1, layers + 1):
