@@ -1,5 +1,9 @@
 """What several tests need: small image folders, the real images, and a copy of the project."""
 
+from seedlings import processor
+
+processor.pin()  # before the libraries that read it are imported
+
 import shutil
 import subprocess
 import zipfile

@@ -3,7 +3,6 @@
 import click
 
 from seedlings.errors import SeedlingsError
-from seedlings.tracking import sharing, verification
 
 
 @click.command()
@@ -13,6 +12,8 @@ def push(remote: str) -> None:
 
     Outputs go to the DVC remote, experiments to the Git remote.
     """
+    from seedlings.tracking import sharing
+
     sharing.push(remote)
 
 
@@ -24,6 +25,8 @@ def pull(remote: str) -> None:
     Outputs come from the DVC remote, experiments from the Git remote. Run `seedlings sync --all`
     afterwards to log them in MLflow.
     """
+    from seedlings.tracking import sharing
+
     sharing.pull(remote)
 
 
@@ -33,6 +36,8 @@ def verify() -> None:
 
     Every file must have the bytes that dvc.lock records; otherwise the exit code is 1.
     """
+    from seedlings.tracking import verification
+
     differences = verification.verify()
     if differences:
         raise SeedlingsError(
