@@ -44,6 +44,12 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture(autouse=True)
+def _settings_of_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in processor.SETTINGS.items():
+        monkeypatch.setenv(name, value)  # also afterwards, whatever the test does
+
+
+@pytest.fixture(autouse=True)
 def _no_server_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in OF_THE_DEVELOPER:
         monkeypatch.setenv(name, "")  # or what MLflow sets there would outlive the test
