@@ -14,7 +14,8 @@ from pathlib import Path
 
 from seedlings.errors import SeedlingsError
 
-# oneDNN, which computes TensorFlow's convolutions, uses AVX2 at most.
+# oneDNN, which computes TensorFlow's convolutions, uses AVX2 at most. TF_ENABLE_ONEDNN_OPTS is not
+# among the settings: seedlings/__init__.py fixes it, whatever `portable` is.
 SETTINGS = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
 _X86_64 = ("x86_64", "AMD64")
 # The library that reads a setting when it is loaded, by the first word of the setting.
