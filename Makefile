@@ -29,7 +29,7 @@ summary: .venv/runtime  ## show the result again
 ui: .venv/runtime  ## open MLflow (http://127.0.0.1:5000)
 	seedlings ui
 
-verify: .venv/runtime  ## rebuild the last commit in a clone and compare all bytes
+verify: .venv/runtime  ## rebuild the last commit in a clone and compare its outputs
 	seedlings verify
 
 serve: .venv/runtime  ## predict over HTTP (http://127.0.0.1:5001/invocations)

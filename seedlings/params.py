@@ -23,6 +23,7 @@ class Params(Section):
     task: Literal["multiclass", "binary", "multilabel", "regression"]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     threads: Annotated[int, Field(ge=1, le=256)]
+    portable: bool
     data: Data
     split: Split
     segment: Segment

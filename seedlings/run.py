@@ -1,7 +1,8 @@
 """The launcher of a stage: `python -m seedlings.run NAME`.
 
 It validates params.yaml, runs the stage, and sends its start, epochs and end to the run logger, a
-separate process. Stages do not depend on it in dvc.yaml, because it changes no output.
+separate process. Stages do not depend on it in dvc.yaml, because it changes no output. It imports
+no library that reads the settings of the processor, because the stage sets them.
 """
 
 import errno
@@ -13,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
-from seedlings import params
+from seedlings import params, processor
 from seedlings.cluster import engine
 from seedlings.config import stage
 from seedlings.config.records import Record
@@ -27,7 +28,9 @@ def main() -> None:
     """Run the stage in the first argument; print a SeedlingsError without a traceback."""
     name = sys.argv[1]
     try:
-        params.load()
+        if params.load().portable:
+            processor.pin()
+            processor.check()
         stage.run(name, _observer(), engine.choose())
     except SeedlingsError as error:
         sys.exit(f"\n{name}: {error}")

@@ -17,6 +17,7 @@ def main(
     *,
     package: Package,
     evaluate: Evaluate,
+    portable: bool,
     segment: Segment,
     seed: int,
     task: str,
@@ -37,6 +38,7 @@ def main(
         segment=segment.model_dump(),
         tag_threshold=evaluate.tag_threshold,
         in_distribution=(low, high),
+        portable=portable,
     )
     bundle.write(model, contents, paths.PACKAGED)
     record.add_metrics({"in_distribution/low": low, "in_distribution/high": high})

@@ -1,5 +1,9 @@
 """What several tests need: small image folders, the real images, and a copy of the project."""
 
+from seedlings import processor
+
+processor.pin()  # before the libraries that read it are imported
+
 import shutil
 import subprocess
 import zipfile
@@ -37,6 +41,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_unconfigure() -> None:
     preloaded.stop()
+
+
+@pytest.fixture(autouse=True)
+def _settings_of_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in processor.SETTINGS.items():
+        monkeypatch.setenv(name, value)  # also afterwards, whatever the test does
 
 
 @pytest.fixture(autouse=True)

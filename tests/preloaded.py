@@ -19,7 +19,8 @@ Why it is safe to fork:
 What is not taken, and runs as an ordinary process: other options of `python`, commands that serve
 until they are killed, a request whose environment differs in a name that was read while the
 libraries were imported (or may have been, in C), and a caller with another user, limit,
-namespace or control group than the server has.
+namespace or control group than the server has. Also stages of a project with `portable: false`: the
+server's libraries have read the settings of the processor.
 
 What differs from an ordinary process: its parent and its process group are not the caller's, files
 above 2 that the caller has open are not there, and all processes of one server hash strings with
@@ -31,8 +32,10 @@ import array
 import atexit
 import gc
 import importlib
+import json
 import marshal
 import os
+import re
 import runpy
 import selectors
 import shutil
@@ -109,7 +112,11 @@ def _shims() -> Iterator[Path | None]:
 
 def _start(folder: Path, address: Path) -> subprocess.Popen[bytes]:
     """Start the server: it listens at once, answers when it has its libraries, ends with us."""
-    own = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    from seedlings import processor  # which the server itself does not import
+
+    left_out = {"PYTHONPATH", *processor.SETTINGS}
+    own = {key: value for key, value in os.environ.items() if key not in left_out}
+    settings = json.dumps(processor.SETTINGS)
     with (
         socket.socket(socket.AF_UNIX) as listener,
         (folder / "server.log").open("wb") as log,
@@ -117,7 +124,7 @@ def _start(folder: Path, address: Path) -> subprocess.Popen[bytes]:
         listener.bind(str(address))
         listener.listen(64)
         return subprocess.Popen(
-            [sys.executable, __file__, str(listener.fileno()), str(folder / "python")],
+            [sys.executable, __file__, str(listener.fileno()), str(folder / "python"), settings],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
@@ -179,12 +186,13 @@ class _Libraries:
     path: list[str]
     around: list[str]
     python: str  # the program that asks this server
+    settings: dict[str, str]  # of the processor, which the libraries have read
 
     @classmethod
-    def load(cls, python: str) -> "_Libraries":
+    def load(cls, python: str, settings: dict[str, str]) -> "_Libraries":
         del sys.path[0]  # this file's folder
         values = [dict(os.environ)]
-        os.environ.update(DEFAULTS)
+        os.environ.update(DEFAULTS | settings)
         values.append(dict(os.environ))
         with _recorded() as read:
             for name in LIBRARIES.split():
@@ -194,7 +202,7 @@ class _Libraries:
         gc.collect()
         gc.freeze()
         around = preloaded_client.surroundings()
-        return cls(read - HARMLESS, values, list(sys.path), around, python)
+        return cls(read - HARMLESS, values, list(sys.path), around, python, settings)
 
     def differing(self, request: "_Request") -> list[str]:
         """What keeps them from being as the requested process would have imported them."""
@@ -208,6 +216,8 @@ class _Libraries:
         ]
         if wanted.get("PYTHONPATH") not in (None, *site.getsitepackages()):  # DVC's queue sets it
             found.append("PYTHONPATH")
+        if request.is_python and not _is_portable(Path(request.cwd)):
+            found.append("portable")
         pairs = zip(request.around, self.around, strict=True)
         return found + [f"{theirs} for {own}" for theirs, own in pairs if theirs != own]
 
@@ -215,6 +225,12 @@ class _Libraries:
         """What the libraries themselves put into the environment."""
         before, after = self.values[1:]
         return {name: value for name, value in after.items() if before.get(name) != value}
+
+
+def _is_portable(folder: Path) -> bool:
+    """Whether the stages of a project have the settings of the processor."""
+    path = folder / "params.yaml"
+    return not (path.is_file() and re.search(r"(?m)^portable: false\b", path.read_text("utf-8")))
 
 
 def _check() -> None:
@@ -240,6 +256,10 @@ class _Request:
     mask: int
     around: list[str]
     files: list[int] = field(default_factory=list)
+
+    @property
+    def is_python(self) -> bool:
+        return Path(self.program).name == "python"
 
     @classmethod
     def receive(cls, connection: socket.socket) -> "_Request | None":
@@ -393,7 +413,9 @@ def _take_over(request: _Request, libraries: _Libraries) -> None:
     os.environb.update(request.env)
     for name, value in libraries.added().items():
         os.environ.setdefault(name, value)
-    is_module = Path(request.program).name == "python"
+    if Path(request.program).name != "dvc":  # which computes nothing, and its stages may differ
+        os.environ.update(libraries.settings)
+    is_module = request.is_python
     first = str(Path.cwd() if is_module else Path(request.program).parent)
     inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:] = [first, *filter(None, inherited), *libraries.path]
@@ -412,7 +434,7 @@ def _run(request: _Request) -> int:
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     main.__dict__["__builtins__"] = __builtins__
     try:
-        if Path(request.program).name == "python":
+        if request.is_python:
             module = sys.argv.pop(1)
             runpy._run_module_as_main(module)  # type: ignore[attr-defined]
         else:
@@ -444,12 +466,12 @@ def _exit_code(error: SystemExit) -> int:
     return 1
 
 
-def main(descriptor: int, python: str) -> None:
+def main(descriptor: int, python: str, settings: str) -> None:
     """Be the server that listens on a socket."""
-    libraries = _Libraries.load(python)
+    libraries = _Libraries.load(python, json.loads(settings))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     _Server(socket.socket(fileno=descriptor), libraries).serve()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(int(sys.argv[1]), *sys.argv[2:])

@@ -12,6 +12,8 @@ from typing import Any
 import preloaded
 import yaml
 
+from seedlings.processor import SETTINGS
+
 STAGES = [
     "download",
     "split",
@@ -40,7 +42,7 @@ class Project:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.env = dict(os.environ)
-        for name in OF_THE_DEVELOPER:
+        for name in (*OF_THE_DEVELOPER, *SETTINGS):  # a stage sets these itself
             self.env.pop(name, None)
         self.preloaded = True
         self.tracking = False

@@ -31,6 +31,8 @@ def change(tree: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         ("finetune.epochs", True, r"finetune\.epochs: expected a valid integer, found True"),
         ("baseline.learning_rate", "1e-3", r"found the text '1e-3'; write it with a decimal point"),
         ("baseline.learning_rate", 0.0, r"baseline\.learning_rate: expected greater than 0"),
+        ("portable", "yes", r"portable: expected a valid boolean, found 'yes'"),
+        ("portable", 1, r"portable: expected a valid boolean, found 1"),
         ("segment.method", "green", r"segment\.method: expected 'excess_green', 'color_distance'"),
         ("segment.size", [150], r"segment\.size: expected List should have at least 2 items"),
         ("segment.size", [150, 4], r"segment\.size\.1: expected greater than or equal to 8"),

@@ -15,6 +15,8 @@ import preloaded
 import pytest
 from project import Project
 
+from seedlings.processor import SETTINGS
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not preloaded.is_on(), reason="processes are ordinary here"),
@@ -109,6 +111,17 @@ def test_only_what_the_libraries_suit_is_forked(project: Project) -> None:
     assert done.stdout.startswith("False")
     project.preloaded = False
     assert run(project, WHICH)[1].startswith("False")
+
+
+def test_a_stage_of_a_project_that_is_not_portable_is_not_forked(project: Project) -> None:
+    settings = "import os, sys; print('tensorflow' in sys.modules, os.environ.get({!r}))"
+    [name, *_] = SETTINGS
+    code = settings.format(name)
+    params = project.root / "params.yaml"
+    params.write_text("portable: true  # a comment\n", encoding="utf-8")
+    assert run(project, code)[1] == f"True {SETTINGS[name]}\n"
+    params.write_text("portable: false  # a comment\n", encoding="utf-8")
+    assert run(project, code)[1] == "False None\n"
 
 
 def test_two_processes_draw_different_numbers(project: Project) -> None:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from imports import ROOT
 
-from seedlings import run
+from seedlings import processor, run
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
 
@@ -72,6 +72,23 @@ def test_an_expected_error_has_no_traceback_and_no_end_is_told(define: Callable)
         run.main()
     assert [list(message) for message in messages()] == [["stage", "params", "reads"]]
     assert not Path("reports/segment/record.json").exists()
+
+
+def test_portable_needs_a_processor_with_avx2(
+    define: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    define(train)
+    monkeypatch.setattr(processor, "_has_avx2", lambda: False)
+    monkeypatch.setattr(processor.platform, "machine", lambda: "x86_64")
+    with pytest.raises(SystemExit, match=r"segment: params\.yaml: portable: expected an x86-64"):
+        run.main()
+    assert not Path("messages").exists()
+    text = Path("params.yaml").read_text(encoding="utf-8")
+    Path("params.yaml").write_text(text.replace("portable: true", "portable: false"), "utf-8")
+    with monkeypatch.context() as context:  # which puts back what the stage unsets
+        context.setattr(processor, "SETTINGS", {})
+        run.main()
+    assert messages()[-1] == {"finished": True}
 
 
 def test_a_full_disk_is_told_in_a_sentence(define: Callable) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from seedlings import processor
 from seedlings.cluster import engine
 from seedlings.config import paths
 from seedlings.errors import SeedlingsError
@@ -49,7 +50,11 @@ def predict(
         raise click.UsageError("--output writes Parquet; use it without --json and --csv")
     if overwrite and not output:
         raise click.UsageError("--overwrite replaces the answers in --output, which is missing")
+    from seedlings.packaging import bundle
+
+    processor.pin()  # as for most bundles: MLflow imports NumPy before this one is known
     with _package(model) as package:
+        processor.use(portable=bundle.read(package).portable)
         if output:
             _predict_all(files, package, output, overwrite=overwrite)
         else:
@@ -67,10 +72,8 @@ def _predict(files: tuple[str, ...], package: Path, form: str | None) -> None:
 
 
 def _predict_all(files: tuple[str, ...], package: Path, output: str, *, overwrite: bool) -> None:
-    from seedlings.packaging import bundle
     from seedlings.serving import bulk
 
-    bundle.read(package)  # raises the error for a missing bundle
     done = bulk.predict(package, files, output, engine=engine.choose(), overwrite=overwrite)
     files_ = f"{done.files:,} file{'s' if done.files > 1 else ''}"
     click.echo(
@@ -98,11 +101,12 @@ def serve(model: str | None, port: int) -> None:
     target = paths.home() / ".dvc" / "tmp" / "served"
     remove(target)
     with _package(model or _champion_or_last()) as package:
-        bundle.read(package)
+        portable = bundle.read(package).portable
         client.save_model(package, target)
     command = ["mlflow", "models", "serve", "--model-uri", str(target), "--env-manager", "local"]
     click.echo(f"{model or 'the model'} on http://127.0.0.1:{port}/invocations (stop with Ctrl-C)")
-    os.execvp(command[0], [*command, "--port", str(port)])  # noqa: S606 - no shell
+    environment = processor.environment(portable=portable)
+    os.execvpe(command[0], [*command, "--port", str(port)], environment)  # noqa: S606 - no shell
 
 
 @click.command()
@@ -120,14 +124,15 @@ def demo(model: str | None, port: int) -> None:
     target = paths.home() / ".dvc" / "tmp" / "demo"
     remove(target)
     with _package(model or _champion_or_last()) as package:
-        bundle.read(package)
+        portable = bundle.read(package).portable
         shutil.copytree(package, target)
     script = Path(__file__).parents[1] / "serving" / "demo_page.py"
     command = ["streamlit", "run", str(script)]
     options = {**_DEMO, "server.port": str(port)}
     command += [f"--{key}={value}" for key, value in options.items()]
     click.echo(f"{model or 'the model'} on http://127.0.0.1:{port} (stop with Ctrl-C)")
-    os.execvp(command[0], [*command, "--", str(target)])  # noqa: S606 - no shell
+    environment = processor.environment(portable=portable)
+    os.execvpe(command[0], [*command, "--", str(target)], environment)  # noqa: S606 - no shell
 
 
 @click.command()

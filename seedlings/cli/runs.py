@@ -3,12 +3,15 @@
 import itertools
 import os
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import click
 
 from seedlings.errors import SeedlingsError
-from seedlings.tracking import client, revisions, sync
 from seedlings.tracking.tags import PARENT, RESTORED
+
+if TYPE_CHECKING:
+    from seedlings.tracking.revisions import Revision
 
 
 @click.command("sync")
@@ -19,20 +22,26 @@ from seedlings.tracking.tags import PARENT, RESTORED
 @click.option("--models/--no-models", default=True, help="Also log the models.")
 def sync_command(rev: str | None, everything: bool, models: bool) -> None:
     """Log results in MLflow, by default those of the workspace."""
+    from seedlings.tracking import client, sync
+
     new, missing = sync.publish(_wanted(rev, everything), models=models)
     click.echo(f"MLflow at {client.uri()}: {new} new")
     for reason in missing:
         click.echo(f"not logged: {reason}", err=True)
 
 
-def _wanted(rev: str | None, everything: bool) -> Iterable[revisions.Revision]:
+def _wanted(rev: str | None, everything: bool) -> "Iterable[Revision]":
+    from seedlings.tracking import revisions
+
     if not everything:
         return [revisions.at(rev) if rev else revisions.current()]
     return itertools.chain(revisions.every(), _workspace())
 
 
-def _workspace() -> Iterator[revisions.Revision]:
+def _workspace() -> "Iterator[Revision]":
     """Yield the revision of the workspace, unless stages have to run first."""
+    from seedlings.tracking import revisions
+
     try:
         yield revisions.current()
     except SeedlingsError as error:
@@ -43,6 +52,8 @@ def _workspace() -> Iterator[revisions.Revision]:
 @click.argument("path")
 def runs(path: str) -> None:
     """List the runs in MLflow that made or restored PATH."""
+    from seedlings.tracking import revisions, sync
+
     for run in sync.runs_of(path, revisions.current()):
         how = "restored" if RESTORED in run.tags else "made"
         click.echo(f"{run.id}  {run.name:<10} {how:<9} under {run.tags[PARENT]}")
@@ -55,6 +66,8 @@ def ui(port: int) -> None:
 
     The server listens on 127.0.0.1 only.
     """
+    from seedlings.tracking import client
+
     _sync_workspace()
     with client.reachable():
         page = client.Tracker().page
@@ -70,6 +83,8 @@ def ui(port: int) -> None:
 
 
 def _sync_workspace() -> None:
+    from seedlings.tracking import sync
+
     try:
         sync.publish(_workspace())
     except SeedlingsError as error:

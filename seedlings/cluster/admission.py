@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -46,7 +46,10 @@ class Worker:
 
 
 class Admission:
-    """Admits the workers that have the same code and packages, and give the same results."""
+    """Admits the workers that have the same code and packages, and give the same results.
+
+    Workers also have this process' settings of the processor; those with others are restarted.
+    """
 
     def __init__(self, connection: Connection, task: Task, sink: Sink) -> None:
         self.parcel = Parcel.of((task, sink))
@@ -84,9 +87,9 @@ class Admission:
         self._failures.append(f"worker {worker.member} {reason}")
 
     def restart(self, worker: Worker) -> None:
-        """Let the nanny of a worker replace its process."""
+        """Let the nanny of a worker replace its process by one with the settings of this one."""
         worker.state, worker.since = "restarting", time.monotonic()
-        self._connection.restart(worker.member)
+        self._connection.restart(worker.member, self._here.settings)
 
     def refuse(self, worker: Worker, reasons: list[str]) -> None:
         """Give a worker no shard."""
@@ -119,6 +122,8 @@ class Admission:
             self.refuse(worker, differ)
         elif there.is_stale:
             self._renew(worker, "its code has changed since it started")
+        elif there.settings != self._here.settings:
+            self._renew(worker, _settings_differ(self._here.settings, there.settings))
         else:
             worker.state, worker.processor = "install", there.processor
             parcel = self.parcel
@@ -137,12 +142,23 @@ class Admission:
 
     def _renew(self, worker: Worker, reason: str) -> None:
         """Restart a worker once, as older code or an earlier task can be the cause; then refuse."""
-        if worker.member.nanny in self._renewed:
+        if not worker.member.has_nanny or worker.member.nanny in self._renewed:
             self.refuse(worker, [reason])
         else:
             warn(f"worker {worker.member} is restarted: {reason}")
             self._renewed.add(worker.member.nanny)
             self.restart(worker)
+
+
+def _settings_differ(here: Mapping[str, str | None], there: Mapping[str, str | None]) -> str:
+    """Return that a worker has other settings of the processor, and what to do."""
+    names = [name for name, value in here.items() if there.get(name) != value]
+    found = ", ".join(f"{name} {there.get(name) or 'unset'}" for name in names)
+    wanted = ", ".join(f"{name} {here[name] or 'unset'}" for name in names)
+    return (
+        f"expected the processor's settings of the parameter `portable` here ({wanted}), found "
+        f"{found}; start the worker with a nanny, or with the same environment"
+    )
 
 
 def timeout() -> float:

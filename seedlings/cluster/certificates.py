@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from seedlings import processor
 from seedlings.io.files import replacing
 
 _DAYS = 30
@@ -80,7 +81,8 @@ def settings(certificate: str, key: str) -> dict[str, Any]:
                 "active-memory-manager": {"start": False},
             },
             "worker": {**alone, "profile": {"enabled": False}},
-            "nanny": {"pre-spawn-environ": dict.fromkeys(_UNSET)},
+            # Most tasks have these settings; for others, workers are restarted.
+            "nanny": {"pre-spawn-environ": dict.fromkeys(_UNSET) | processor.SETTINGS},
             "admin": {"system-monitor": {"gil": {"enabled": False}}},
             "logging": {"distributed": "warning"},
         }

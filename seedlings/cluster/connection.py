@@ -2,11 +2,12 @@
 
 import ipaddress
 import logging
+import os
 import queue
 import socket
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,11 @@ class Member:
     folder: str  # the working folder, which is new for every process
     name: str  # for messages: the address, and the name if it has one
     nanny: str = ""  # the address of its nanny, which all its processes have in common
+
+    @property
+    def has_nanny(self) -> bool:
+        """Return whether a nanny can replace its process."""
+        return self.nanny != self.address
 
     def __str__(self) -> str:
         return self.name
@@ -130,11 +136,16 @@ class Connection:
         except Exception as error:  # noqa: BLE001 - the error of a function on another machine
             return Answer(note, error=f"{type(error).__name__}: {error}")
 
-    def restart(self, member: Member) -> None:
-        """Ask the nanny of a worker to replace its process, without waiting for it."""
+    def restart(self, member: Member, environment: Mapping[str, str | None]) -> None:
+        """Ask the nanny of a worker to replace its process, without waiting for it.
+
+        The new process has the variables of `environment`, and none of those that are None.
+        """
 
         def ask() -> None:
             try:
+                wanted = dict(environment)
+                self._client.run(_prepare, wanted, workers=[member.address], nanny=True)
                 self._client.restart_workers([member.address], timeout=_PATIENCE)
             except Exception as error:  # noqa: BLE001 - then the worker is missing, and named so
                 logging.getLogger(__name__).debug("%s: %s", member, error)
@@ -204,6 +215,16 @@ class Connection:
             f"the scheduler at {self.address} has ended or does not answer; complete shards are "
             "kept: start it again, and the same command continues"
         )
+
+
+def _prepare(environment: Mapping[str, str | None], dask_worker: Any) -> None:
+    """Set the environment of the next process of a nanny, in the nanny: libraries read it early."""
+    for values in (os.environ, dask_worker.pre_spawn_env, dask_worker.env):
+        for name, value in environment.items():
+            if value is None:
+                values.pop(name, None)
+            else:
+                values[name] = value
 
 
 def _result(future: Any) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from seedlings import processor
 from seedlings.io.parts import digest
 
 _LIBRARY = Path(__file__).parents[1]
@@ -25,6 +26,7 @@ class Identity:
     packages: Mapping[str, str | None]  # version by name; None if it is not installed
     code: Digests  # digest of each file of the library, now
     loaded: Digests  # the same when the process started: what it has imported
+    settings: Mapping[str, str | None]  # of the processor: processor.current
 
     @property
     def is_stale(self) -> bool:
@@ -58,11 +60,12 @@ def identify(packages: Sequence[str], loaded: Digests) -> Identity:
     """Return the identity of this process, with the versions of some packages."""
     return Identity(
         host=socket.gethostname(),
-        processor=_processor(),
+        processor=processor.name(),
         python=platform.python_version(),
         packages={name: _version(name) for name in packages},
         code=code(),
         loaded=loaded,
+        settings=processor.current(),
     )
 
 
@@ -92,11 +95,3 @@ def _version(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _processor() -> str:
-    """Return the name of the processor, for messages."""
-    information = Path("/proc/cpuinfo")
-    text = information.read_text(encoding="utf-8") if information.is_file() else ""
-    found = re.search(r"(?m)^model name\s*: (.+)$", text)
-    return found[1] if found else platform.machine()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, get_type_hints
 
+from seedlings import processor
 from seedlings.config import params, paths, pipeline
 from seedlings.config.params import Section
 from seedlings.config.records import Record
@@ -18,10 +19,13 @@ def run(name: str, observe: Observer, engine: Engine | None = None) -> None:
 
     The function gets only the parameters that dvc.yaml declares for the stage, and the engine (by
     default this process) if it has an argument of that type. It runs inside the context manager
-    `observe(record)`. Raises the exceptions of the function.
+    `observe(record)`, with the processor's settings that `portable` asks for; a stage that does not
+    declare `portable` computes no network and always has them. Raises the exceptions of the
+    function.
     """
     tree = params.read()
     declared = pipeline.declared(name, params.flatten(tree))
+    processor.use(portable=declared.get("portable", True))
     record = Record(name, declared, pipeline.reads(name))
     with observe(record):
         main = importlib.import_module(f"stages.{name}").main

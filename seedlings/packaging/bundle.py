@@ -1,19 +1,21 @@
 """The model bundle: the network, with its preprocessing and the meaning of its outputs.
 
 A bundle is a folder with the network, and `bundle.json` with the parameters of the segmentation,
-the names of the outputs, and the in-distribution range. It contains no pickle.
+the names of the outputs, and the in-distribution range. It contains no pickle. `read` imports no
+library that reads the settings of the processor, because they follow from the bundle.
 """
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seedlings.config import paths
 from seedlings.errors import SeedlingsError
 from seedlings.io.files import write_json
-from seedlings.networks import models
-from seedlings.networks.runtime import keras
+
+if TYPE_CHECKING:
+    from seedlings.networks.runtime import keras
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +27,13 @@ class Contents:
     segment: dict[str, Any]
     tag_threshold: float
     in_distribution: tuple[float, float]  # the lowest and the highest Task.confidence
+    portable: bool = False  # bundles of older versions have no entry
 
 
 def write(model: "keras.Model", contents: Contents, path: Path) -> None:
     """Write a bundle, that is a network and its contents, into the folder `path`."""
+    from seedlings.networks import models
+
     models.save(model, path)
     write_json(path / paths.BUNDLE, asdict(contents))
 

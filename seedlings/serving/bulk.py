@@ -14,8 +14,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from seedlings import processor
 from seedlings.errors import SeedlingsError
 from seedlings.io.shards import Engine, Shard
+from seedlings.packaging.bundle import read as read_bundle
 from seedlings.serving import addresses
 from seedlings.serving.listing import Listing
 from seedlings.serving.parquet import Parquet
@@ -148,6 +150,7 @@ def predict(
                 f"expected an output outside of the images, found {target} in {path}; "
                 "choose another --output"
             )
+    processor.use(portable=read_bundle(bundle).portable)  # workers get the settings that are here
     task, sink = Answers(bundle), Parquet(target)
     with tempfile.TemporaryDirectory() as folder:
         found = (file for path in inputs for file in addresses.files(path))

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from seedlings import processor
 from seedlings.networks import models
 from seedlings.packaging import bundle
 from seedlings.segmentation import cutouts
@@ -22,11 +23,13 @@ Outputs = NDArray[np.float32]
 class Predictor:
     """Predicts images with the bundle in a folder.
 
-    Raises SeedlingsError if the folder has no bundle.
+    It uses the settings of the processor that the bundle was made with, and warns if TensorFlow has
+    computed with others before. Raises SeedlingsError if the folder has no bundle.
     """
 
     def __init__(self, path: Path) -> None:
         self.contents = bundle.read(path)
+        processor.use(portable=self.contents.portable)
         self.task = TASKS[self.contents.task]
         self._segment = Segment(**self.contents.segment)
         self._network = models.compiled(models.load(path))

@@ -1,22 +1,63 @@
-"""Verification: compares the outputs of a rebuild with the hashes in dvc.lock."""
+"""Verification: compares the outputs and metrics of a rebuild with those of dvc.lock."""
 
 import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from seedlings.config import earlier, paths, pipeline
+from seedlings.config import earlier, paths, pipeline, records
+from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
-from seedlings.tracking import git
+from seedlings.tracking import git, revisions
+
+# Outputs that no tolerance applies to: with others, the metrics are those of other test images.
+_TEST_IMAGES = (paths.RAW.as_posix(), paths.SPLIT.as_posix())
+_MODELS = ("baseline", "finetuned")
+# Main metrics that are means of values from 0 to 1, one value for each test image.
+_MEANS_OF_SHARES = ("accuracy", "f2")
+_ROUNDING = 1e-6  # of a test image
 
 
-def verify() -> list[str]:
-    """Run every stage of HEAD again in a clone; return the outputs that differ, in stage order.
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """The main metric of each model in a rebuild, beside that of dvc.lock."""
 
-    Each entry names a stage and an output, or the first file in it that differs if both caches have
-    it. Raises SeedlingsError if HEAD has no dvc.lock, or the rebuild fails.
+    bound: str  # the largest difference, in words
+    lines: list[str] = field(default_factory=list)  # of the metrics that agree
+    disagreeing: list[str] = field(default_factory=list)  # why they do not agree
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The outputs of a rebuild that differ from dvc.lock, in stage order, and their metrics.
+
+    An entry names a stage and an output, or the first file in it that differs if both caches have
+    it. `agreement` is None if nothing differs.
+    """
+
+    outputs: int
+    differing: list[str]
+    agreement: Agreement | None
+
+    @property
+    def is_exact(self) -> bool:
+        """Return whether all bytes are the same."""
+        return not self.differing
+
+
+def is_portable() -> bool:
+    """Return the parameter `portable` of HEAD; False if it has none."""
+    tree = pipeline.parse(git.ask("show", f"HEAD:{paths.PARAMS}")) or {}
+    return bool(tree.get("portable", False))
+
+
+def verify() -> Verification:
+    """Run every stage of HEAD again in a clone, and compare its outputs with dvc.lock.
+
+    Raises SeedlingsError if HEAD has no dvc.lock, or the rebuild fails.
     """
     commit = git.ask("rev-parse", "HEAD")
     expected = pipeline.parse_stages(git.ask("show", f"HEAD:{paths.LOCK}"))
@@ -29,11 +70,60 @@ def verify() -> list[str]:
         _run("git", "-C", str(clone), "checkout", "--quiet", commit)
         _run("dvc", "repro", "--force", folder=clone)
         found = pipeline.parse_stages((clone / paths.LOCK).read_text(encoding="utf-8"))
-        return [
-            _name(stage, path, expected_md5, found_md5, (here, clone))
+        differing = [
+            (path, _name(stage, path, expected_md5, found_md5, (here, clone)))
             for stage in expected
             for path, expected_md5, found_md5 in _differing(expected[stage], found.get(stage, {}))
         ]
+        return Verification(
+            outputs=sum(len(stage.get("outs", [])) for stage in expected.values()),
+            differing=[text for _, text in differing],
+            agreement=_agreement([path for path, _ in differing], clone, Path(name)),
+        )
+
+
+def compare(expected: Record, found: Record) -> Agreement:
+    """Return whether the main metrics of two records of the stage evaluate agree.
+
+    The metrics agree if they differ by no more than one test image can change them: for a mean of
+    N values from 0 to 1, such as the accuracy or the mean F2 of N images, by 1 / N. An error has no
+    largest value; there it is the mean share of an image, the error / N.
+    """
+    count = int(expected.metrics["images"])
+    main = next(iter(expected.metrics)).rpartition("/")[2]
+    is_share = main in _MEANS_OF_SHARES
+    what = "one" if is_share else "the mean share of one"
+    agreement = Agreement(f"{what} of {count} test images")
+    if found.metrics["images"] != count:
+        there = f"{found.metrics['images']:.0f}"
+        agreement.disagreeing.append(f"there are {there} test images, in {paths.LOCK} {count}")
+        return agreement
+    for model in _MODELS:
+        before, after = (side.metrics[f"{model}/{main}"] for side in (expected, found))
+        line = f"{model}/{main} is {after:.6g}, in {paths.LOCK} {before:.6g}"
+        largest = 1.0 if is_share else before  # the change of the sum over the images
+        agrees = abs(after - before) * count <= largest * (1.0 + _ROUNDING)
+        (agreement.lines if agrees else agreement.disagreeing).append(line)
+    return agreement
+
+
+def _agreement(differing: list[str], clone: Path, folder: Path) -> Agreement | None:
+    """Return the agreement of the metrics, if outputs differ."""
+    if not differing:
+        return None
+    others = [path for path in differing if path in _TEST_IMAGES]
+    if others:
+        return Agreement(
+            "the same test images", [], [f"the test images are others: {', '.join(others)}"]
+        )
+    record = paths.record(pipeline.FINAL_STAGE)
+    try:
+        revisions.at("HEAD").get([record], folder / "expected")
+    except SeedlingsError as error:
+        return Agreement(
+            "the metrics of dvc.lock", [], [f"the metrics cannot be compared: {error}"]
+        )
+    return compare(records.read(folder / "expected" / record), records.read(clone / record))
 
 
 def _differing(expected: dict[str, Any], found: dict[str, Any]) -> list[tuple[str, str, str]]:

@@ -1,5 +1,7 @@
 """The command `predict`; its answers are tested in tests/serving."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +9,8 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from seedlings import images
-from seedlings.cli import cli
+from seedlings import images, processor
+from seedlings.cli import cli, models
 from seedlings.errors import SeedlingsError
 from seedlings.networks import architectures
 from seedlings.packaging import bundle
@@ -21,7 +23,7 @@ def command(tmp_path: Path, params: Params) -> list[str]:
     """The command for a folder with an image, with a small model and --output."""
     segment = {**params.segment.model_dump(), "size": [20, 24]}
     model = architectures.baseline((20, 24, 3), 1, TASKS["binary"])
-    contents = bundle.Contents("binary", ["a", "b"], segment, 0.5, (0.0, 1.0))
+    contents = bundle.Contents("binary", ["a", "b"], segment, 0.5, (0.0, 1.0), portable=True)
     bundle.write(model, contents, tmp_path / "model")
     (tmp_path / "images").mkdir()
     black = images.encode_png(np.zeros((30, 30, 3), np.uint8))
@@ -63,3 +65,26 @@ def test_overwrite_needs_an_output(command: list[str]) -> None:
     done = CliRunner().invoke(cli, [*command[:4], "--overwrite"])
     assert done.exit_code == 2
     assert "the answers in --output, which is missing" in done.output
+
+
+@pytest.mark.parametrize("portable", [True, False])
+@pytest.mark.parametrize("name", ["serve", "demo"])
+def test_a_server_starts_with_the_settings_of_the_processor_of_its_bundle(
+    name: str,
+    portable: bool,
+    command: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = tmp_path / "model"
+    values = {**asdict(bundle.read(model)), "portable": portable}
+    (model / "bundle.json").write_text(json.dumps(values), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: "found")
+    started = []
+    monkeypatch.setattr(models.os, "execvpe", lambda *given: started.append(given))
+    done = CliRunner().invoke(cli, [name, "--model", str(model)], catch_exceptions=False)
+    assert done.exit_code == 0
+    [(_, _, environment)] = started
+    found = {key: environment.get(key) for key in processor.SETTINGS}
+    assert found == processor.settings(portable=portable)

@@ -17,6 +17,7 @@ import pytest
 from cluster_tasks import Apart, Folder, Roots
 from imports import ROOT
 
+from seedlings import processor
 from seedlings.cluster.connection import Connection
 from seedlings.cluster.engine import Cluster
 from seedlings.errors import SeedlingsError
@@ -198,6 +199,56 @@ def test_a_worker_with_other_results_is_refused_by_name(
     assert sink.bytes() == here
     assert "(stranger) is restarted: other results for the same inputs (processor" in printed
     assert "(stranger) is refused: other results for the same inputs (processor" in printed
+
+
+def test_workers_take_the_settings_of_the_processor_that_the_client_has(
+    two: clusters.Cluster,
+    here: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    [*names] = processor.SETTINGS
+    with monkeypatch.context() as without:
+        for name in names:
+            without.delenv(name)
+        task = Roots(tmp_path, differs_on=names[0])  # other results where the setting is there
+        unset = compute(Cluster(two.address), task, Folder(tmp_path / "unset"))
+    assert unset.bytes() == here
+    printed = capsys.readouterr().err
+    assert printed.count("is restarted: expected the processor's settings of the parameter") == 2
+    assert f"({names[0]} unset" in printed
+    assert f"found {names[0]} {processor.SETTINGS[names[0]]}" in printed
+    again = compute(Cluster(two.address), Roots(tmp_path), Folder(tmp_path / "set"))
+    assert again.bytes() == here
+    printed = capsys.readouterr().err
+    assert f"({names[0]} {processor.SETTINGS[names[0]]}" in printed
+    assert f"found {names[0]} unset" in printed
+
+
+def test_a_worker_without_a_nanny_and_with_other_settings_of_the_processor_is_refused(
+    two: clusters.Cluster,
+    here: dict[str, bytes],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", two.address, "--no-nanny"]
+    command += ["--nthreads", "1", "--name", "alone", "--host", "127.0.0.1"]
+    env = clusters.environment(DASK_CONFIG=str(two.settings))
+    env = {name: value for name, value in env.items() if name not in processor.SETTINGS}
+    alone = subprocess.Popen(command, env=env, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    try:
+        with Connection(two.address) as connection:
+            wait(lambda: any("alone" in m.name for m in connection.members()))
+        task = Roots(tmp_path, delay=0.3)
+        sink = compute(Cluster(two.address), task, Folder(tmp_path / "results"))
+    finally:
+        alone.terminate()
+        alone.wait()
+    assert sink.bytes() == here
+    printed = capsys.readouterr().err
+    assert "(alone) is refused: expected the processor's settings of the parameter" in printed
+    assert "start the worker with a nanny, or with the same environment" in printed
 
 
 def test_workers_with_other_code_are_refused_and_older_ones_restarted(

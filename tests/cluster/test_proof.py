@@ -6,7 +6,9 @@ import pytest
 from seedlings.cluster import proof
 from seedlings.io.parts import digest
 
-HERE = proof.Identity("one", "A", "3.11.2", {"numpy": "2.4.0", "keras": None}, {"a.py": "1"}, {})
+HERE = proof.Identity(
+    "one", "A", "3.11.2", {"numpy": "2.4.0", "keras": None}, {"a.py": "1"}, {}, {"SETTING": None}
+)
 
 
 def test_equal_identities_do_not_differ_whatever_their_host_and_processor() -> None:

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import sys
 import types
@@ -10,6 +11,7 @@ import pytest
 import yaml
 from imports import ROOT
 
+from seedlings import processor
 from seedlings.config import stage
 from seedlings.config.records import Record
 from seedlings.data.params import Data, Split
@@ -54,7 +56,7 @@ def test_a_stage_gets_its_parameters_and_writes_its_record(define: Define) -> No
     written = run("segment")
     assert written["metrics"] == {"size": 150.0}
     assert written["params"]["segment.method"] == "excess_green"
-    assert {key.split(".")[0] for key in written["params"]} == {"segment", "task"}
+    assert {key.split(".")[0] for key in written["params"]} == {"portable", "segment", "task"}
 
 
 def test_a_key_that_dvc_yaml_does_not_declare_is_not_there(define: Define) -> None:
@@ -86,6 +88,25 @@ def test_an_undeclared_section_has_no_keys_and_an_undeclared_key_no_value(define
     define("segment", other)
     with pytest.raises(TypeError, match="threads"):
         run("segment")
+
+
+@pytest.mark.parametrize(
+    ("name", "portable", "has_settings"),
+    [("segment", True, True), ("segment", False, False), ("split", False, True)],
+)
+def test_a_stage_that_declares_portable_has_its_settings_and_others_have_them_always(
+    name: str, portable: bool, has_settings: bool, define: Define, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processor, "SETTINGS", {"NPY_ONE": "1"})
+    monkeypatch.setattr(processor, "_READERS", {"NPY": "a library that is not loaded"})
+    monkeypatch.setenv("NPY_ONE", "2")
+    tree = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    text = yaml.safe_dump(tree | {"portable": portable})
+    Path("params.yaml").write_text(text, encoding="utf-8")
+    found: list[str | None] = []
+    define(name, lambda record: found.append(os.environ.get("NPY_ONE")))
+    run(name)
+    assert found == ["1" if has_settings else None]
 
 
 def test_a_value_that_is_not_allowed_is_named_with_its_full_key(define: Define) -> None:

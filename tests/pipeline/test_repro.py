@@ -19,6 +19,9 @@ from seedlings import images
 from seedlings.config import paths, records
 from seedlings.data import sample
 from seedlings.io import store
+from seedlings.packaging import bundle
+from seedlings.serving import predictions
+from seedlings.serving.predictor import Predictor
 
 pytestmark = pytest.mark.slow
 
@@ -105,6 +108,22 @@ def test_every_image_is_accounted_for_and_names_survive(project: Project) -> Non
     assert store.shape(project.root / paths.FEATURES)[0] == 240
     predictions = pd.read_csv(project.root / "reports" / "evaluate" / "predictions.csv")
     assert sorted(predictions["path"]) == sorted(table.loc[table["split"] == "test", "path"])
+
+
+def test_the_served_model_has_the_settings_of_the_processor_of_the_stages(project: Project) -> None:
+    project.repro()
+    assert bundle.read(project.root / paths.PACKAGED).portable
+    for stage in STAGES:
+        declared = records.read(project.root / paths.record(stage)).params
+        assert declared.get("portable", True), stage
+    table = pd.read_csv(project.root / "reports" / "evaluate" / "predictions.csv")
+    files = [project.root / paths.RAW / path for path in table["path"]]
+    found, bad = predictions.of_files(Predictor(project.root / paths.PACKAGED), files)
+    assert bad == []
+    assert found["prediction"].tolist() == table["finetuned"].tolist()
+    assert found["probability"].to_numpy() == pytest.approx(
+        table["finetuned_probability"].to_numpy(), abs=1e-5
+    )
 
 
 def test_every_picture_that_a_record_names_is_there(project: Project) -> None:

@@ -20,7 +20,7 @@ from imports import ROOT
 from numpy.typing import NDArray
 from pyarrow import parquet as pq
 
-from seedlings import images
+from seedlings import images, processor
 from seedlings.cluster.engine import Cluster
 from seedlings.errors import SeedlingsError
 from seedlings.io.shards import Here, Shard
@@ -43,11 +43,12 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 def model(tmp_path: Path, params: Params) -> Callable[..., Path]:
     """A bundle of a small network, with random weights of its own."""
 
-    def make(name: str = "model", task: str = "multiclass") -> Path:
+    def make(name: str = "model", task: str = "multiclass", *, portable: bool = True) -> Path:
         units = {"multiclass": 3, "multilabel": 2}.get(task, 1)
         network = architectures.baseline((20, 24, 3), units, TASKS[task])
         segment = {**params.segment.model_dump(), "size": [20, 24], "method": "none"}
-        contents = bundle.Contents(task, NAMES.get(task, ["value"]), segment, 0.5, (0.0, 1.0))
+        outputs = NAMES.get(task, ["value"])
+        contents = bundle.Contents(task, outputs, segment, 0.5, (0.0, 1.0), portable)
         bundle.write(network, contents, tmp_path / name)
         return tmp_path / name
 
@@ -345,3 +346,27 @@ def test_the_answers_of_a_cluster_have_the_same_bytes(
         done = predict(package, tmp_path / "there.parquet", folder, engine=engine)
     assert (done.files, done.errors) == (50, 5)
     assert contents(tmp_path / "there.parquet") == contents(tmp_path / "here.parquet")
+
+
+def test_the_settings_of_the_processor_are_those_of_the_bundle_before_a_worker_is_asked(
+    model: Callable[..., Path], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processor, "SETTINGS", {"NPY_ONE": "1"})
+    monkeypatch.setattr(processor, "_READERS", {"NPY": "a library that is not loaded"})
+    found = []
+
+    class Asked(Here):
+        def map(self, task: Any, shards: Any, sink: Any) -> None:
+            found.append(processor.current())
+            super().map(task, shards, sink)
+
+    for portable in (True, False):
+        monkeypatch.setenv("NPY_ONE", "2")
+        bulk.predict(
+            model(f"model-{portable}", portable=portable),
+            [str(folder / "0")],
+            str(tmp_path / f"answers-{portable}"),
+            engine=Asked(),
+            overwrite=False,
+        )
+    assert found == [{"NPY_ONE": "1"}, {"NPY_ONE": None}]

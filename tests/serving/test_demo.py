@@ -42,7 +42,7 @@ def opened(tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         units = 1 if task != "multiclass" else len(NAMES[task])
         model = assembly.classifier(params, (24, 24), units, TASKS[task])
         segment = params.segment.model_dump()
-        contents = bundle.Contents(task, NAMES[task], segment, 0.5, in_distribution)
+        contents = bundle.Contents(task, NAMES[task], segment, 0.5, in_distribution, portable=True)
         bundle.write(model, contents, tmp_path / task)
         monkeypatch.setattr(sys, "argv", ["demo", str(tmp_path / task)])
         return testing.AppTest.from_file(str(SCRIPT), default_timeout=600).run()

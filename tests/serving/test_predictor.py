@@ -1,4 +1,6 @@
+import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from seedlings import processor
 from seedlings.errors import SeedlingsError
 from seedlings.networks import architectures, models
 from seedlings.packaging import bundle
@@ -35,6 +38,7 @@ def packaged(tmp_path: Path, params: Params) -> Packaged:
             segment={**params.segment.model_dump(), "size": [20, 24], **segment},
             tag_threshold=0.5,
             in_distribution=in_distribution,
+            portable=True,
         )
         bundle.write(model, contents, tmp_path / "package")
         made = Predictor(tmp_path / "package")
@@ -101,6 +105,21 @@ def test_an_out_of_distribution_image_has_the_reason(
     [reason] = reasons("regression", pictures[:1], (-200.0, -100.0))
     assert reason.startswith("value ")
     assert "is above -100, the high end of the in-distribution range" in reason
+
+
+@pytest.mark.parametrize("portable", [True, False])
+def test_a_predictor_has_the_settings_of_the_processor_of_its_bundle(
+    portable: bool, packaged: Packaged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = packaged("binary").contents
+    path = tmp_path / "package" / "bundle.json"
+    text = json.dumps({**asdict(contents), "portable": portable})
+    path.write_text(text, encoding="utf-8")
+    monkeypatch.setattr(processor, "SETTINGS", {"NPY_ONE": "1"})
+    monkeypatch.setenv("NPY_ONE", "2")
+    with pytest.warns(RuntimeWarning, match="before Python starts"):  # NumPy is loaded
+        Predictor(tmp_path / "package")
+    assert processor.current() == {"NPY_ONE": "1" if portable else None}
 
 
 def test_no_bundle_is_an_error(tmp_path: Path) -> None:
