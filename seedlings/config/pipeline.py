@@ -51,7 +51,7 @@ def code() -> list[Path]:
 
 
 def _code_files(deps: Iterable[str]) -> list[Path]:
-    """Return the scripts, modules, templates and requirements.lock among `deps`, sorted."""
+    """Return the scripts, modules, templates, weights and requirements.lock in `deps`, sorted."""
     found: set[Path] = set()
     for dep in map(Path, filter(lambda dep: dep.startswith(CODE), deps)):
         found |= {path for path in dep.rglob("*") if path.is_file()} if dep.is_dir() else {dep}

@@ -48,9 +48,14 @@ def verify(path: Path, checksum: str | None) -> None:
         return
     algorithm, _, expected = checksum.rpartition(":")
     algorithm = algorithm or "sha256"
-    found = pooch.file_hash(str(path), alg=algorithm)
+    found = digest(path, algorithm)
     if found.lower() != expected.lower():
         raise SeedlingsError(
             f"{path}: expected the {algorithm} checksum {expected}, found {found}; "
             "the file is damaged, or it is another version"
         )
+
+
+def digest(path: Path, algorithm: str = "sha256") -> str:
+    """Return the checksum of a file as hexadecimal digits."""
+    return pooch.file_hash(str(path), alg=algorithm)

@@ -13,7 +13,7 @@ from typing import Any
 
 from seedlings.errors import SeedlingsError
 from seedlings.io import downloads
-from seedlings.networks import models, vgg16
+from seedlings.networks import drawn_weights, models, vgg16
 from seedlings.networks.params import Extract
 from seedlings.networks.runtime import keras
 
@@ -167,22 +167,28 @@ def _with_weights(
             "extract.weights to `random`, for a backbone that is not pretrained"
         ) from error
     if params.weights not in ("imagenet", "random"):
-        _load_file(backbone, params)
+        _load(backbone, _file(params), params)
     return backbone
 
 
-def _load_file(backbone: "keras.Model", params: Extract) -> None:
+def _file(params: Extract) -> Path:
+    """Return the path of a file of weights, after a comparison with its checksum."""
+    if params.weights == "drawn":
+        return drawn_weights.verified()
     if params.weights.startswith(("http://", "https://")):
-        path = downloads.retrieve(params.weights, params.checksum)
-    else:
-        path = Path(params.weights)
-        if not path.is_file():
-            raise SeedlingsError(
-                f"extract.weights: expected `random`, `imagenet`, a URL or a file, found no file "
-                f"at {path}\nThere are two ways out: put the file there, or set extract.weights "
-                "to `random`"
-            )
-        downloads.verify(path, params.checksum)
+        return downloads.retrieve(params.weights, params.checksum)
+    path = Path(params.weights)
+    if not path.is_file():
+        raise SeedlingsError(
+            f"extract.weights: expected `random`, `drawn`, `imagenet`, a URL or a file, found no "
+            f"file at {path}\nThere are two ways out: put the file there, or set extract.weights "
+            "to `random`"
+        )
+    downloads.verify(path, params.checksum)
+    return path
+
+
+def _load(backbone: "keras.Model", path: Path, params: Extract) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # Keras only warns about layers without weights

@@ -2,9 +2,11 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from seedlings.config.params import Checksum, Count, NotNegative, Section, Share
+
+DRAWN_WIDTH = 0.25  # of VGG16, the one network with drawn weights
 
 
 class Extract(Section):
@@ -25,6 +27,17 @@ class Extract(Section):
         """Whether there is no backbone, and so neither frozen layers nor stored features."""
         return self.backbone == "none"
 
+    @field_validator("weights")
+    @classmethod
+    def _one_network_has_drawn_weights(cls, weights: str, info: ValidationInfo) -> str:
+        found = info.data.get("backbone"), info.data.get("width")
+        if weights == "drawn" and None not in found and found != ("VGG16", DRAWN_WIDTH):
+            raise ValueError(
+                f"random, imagenet or a file with extract.backbone {found[0]} and extract.width "
+                f"{found[1]}, as only VGG16 with the width {DRAWN_WIDTH} has drawn weights"
+            )
+        return weights
+
     @model_validator(mode="after")
     def _only_vgg16_has_a_width(self) -> Self:
         if self.width != 1.0 and self.backbone != "VGG16":
@@ -35,10 +48,10 @@ class Extract(Section):
 
     @model_validator(mode="after")
     def _own_weights_need_a_checksum(self) -> Self:
-        if self.weights not in ("random", "imagenet") and self.checksum is None:
+        if self.weights not in ("random", "drawn", "imagenet") and self.checksum is None:
             raise ValueError(
                 "with a checksum, as weights is a file that DVC does not track "
-                "(set extract.checksum, or weights to random or imagenet)"
+                "(set extract.checksum, or weights to random, drawn or imagenet)"
             )
         return self
 
