@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import networks
 from benchmarks.measure import ROOT, compare, limit
-from seedlings import params
 from seedlings.cluster.engine import choose
 from seedlings.io import shards
 from seedlings.io.shards import Shard
@@ -70,7 +70,7 @@ class Files:
 
 
 def _features(threads: int) -> Features:
-    settings = params.load()
+    settings = networks.full_vgg16()
     runtime.prepare(settings.seed, threads)
     extractor = backbones.build(settings.extract, _SIZE, _SIZE).feature_extractor
     folder = Path()  # there are no stored images

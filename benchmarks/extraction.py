@@ -9,7 +9,6 @@ import numpy as np
 
 from benchmarks import arrays, networks
 from benchmarks.measure import compare, seconds, seedlings
-from seedlings import params
 from seedlings.networks import backbones, models, runtime
 
 _IMAGES = 320
@@ -25,7 +24,7 @@ def one_by_one() -> float:
 
 def main() -> None:
     rates = {"one image at a time": one_by_one()}
-    settings = params.load()
+    settings = networks.full_vgg16()
     runtime.prepare(settings.seed, settings.threads)
     pictures = np.stack(seedlings(_IMAGES))
     extractor = backbones.build(settings.extract, *pictures.shape[1:3]).feature_extractor

@@ -28,10 +28,9 @@ cutouts.make(folder, table, params.load().segment, folder / "images", engine=Her
 _EXTRACT = """
 import numpy as np
 from benchmarks import networks
-from seedlings import params
 from seedlings.io import parts, store
 from seedlings.networks import backbones, runtime
-settings = params.load()
+settings = networks.full_vgg16()
 runtime.prepare(settings.seed, settings.threads)
 rng = np.random.default_rng(0)
 names = parts.digests([parts.digest(str(number).encode()) for number in range(count)])

@@ -20,7 +20,8 @@ def presets_by_extract() -> dict[str, tuple[str, Any]]:
     found: dict[str, tuple[str, Any]] = {}
     for name in presets.names():
         tree = presets.compose([name, "data.path=data", "data.url=null"])
-        tree["extract"] |= {"weights": "random", "checksum": None}
+        if tree["extract"]["weights"] != "drawn":
+            tree["extract"] |= {"weights": "random", "checksum": None}
         if tree["extract"]["backbone"] == "none":
             continue
         key = str([tree["extract"], tree["segment"]["size"]])

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from seedlings import params
+from seedlings.cli import presets
 from seedlings.io.shards import Here
 from seedlings.networks import architectures, features
 from seedlings.networks.backbones import Backbone
@@ -9,6 +11,14 @@ from seedlings.networks.runtime import keras
 from seedlings.params import Params
 from seedlings.tasks import Task
 from seedlings.training.params import Finetune
+
+
+def full_vgg16() -> Params:
+    """Return the parameters of the sample with all filters of VGG16 and random weights.
+
+    Benchmarks of speed use them, whatever params.yaml has, as their goals are for a large network.
+    """
+    return params.check(presets.compose(["sample", "model=vgg16"]))
 
 
 def extract(extractor: "keras.Model", images: Path, target: Path, settings: Params) -> None:
@@ -23,19 +33,19 @@ def extract(extractor: "keras.Model", images: Path, target: Path, settings: Para
     features.extract(task, images, target, engine=Here(), key="")
 
 
-def head(backbone: Backbone, units: int, task: Task, params: Finetune) -> "keras.Model":
+def head(backbone: Backbone, units: int, task: Task, own: Finetune) -> "keras.Model":
     """Return the head that the stage finetune trains."""
     return architectures.head(
         backbone,
         units,
         task,
-        convnet=params.convnet,
-        params=params.head,
-        regularization=params.regularization,
-        unfreeze_epochs=params.unfreeze.epochs,
+        convnet=own.convnet,
+        params=own.head,
+        regularization=own.regularization,
+        unfreeze_epochs=own.unfreeze.epochs,
     )
 
 
-def classifier(backbone: Backbone, units: int, task: Task, params: Finetune) -> "keras.Model":
+def classifier(backbone: Backbone, units: int, task: Task, own: Finetune) -> "keras.Model":
     """Return the whole model, of images, with that head."""
-    return architectures.assemble(backbone.feature_extractor, head(backbone, units, task, params))
+    return architectures.assemble(backbone.feature_extractor, head(backbone, units, task, own))

@@ -17,7 +17,12 @@ SMALL: dict[str, Any] = {
     "data": {"sample": {"images_per_class": 20, "size": 64}},
     "split": {"validation_per_class": 3},
     "segment": {"size": [48, 48]},
-    "extract": {"backbone": "MobileNet", "cut": "conv_pw_13_relu"},
+    "extract": {
+        "backbone": "MobileNet",
+        "cut": "conv_pw_13_relu",
+        "width": 1.0,
+        "weights": "random",
+    },
     "baseline": {"epochs": 2},
     "finetune": {"epochs": 3},
     "evaluate": {"bootstrap_samples": 200},

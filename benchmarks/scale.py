@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks import networks
 from benchmarks.measure import seconds, seedlings
 from benchmarks.project import environment
-from seedlings import images, params
+from seedlings import images
 from seedlings.data import duplicates
 from seedlings.io import parts, store
 from seedlings.networks import backbones, models, runtime
@@ -77,7 +78,7 @@ def file_rates(folder: Path) -> dict[str, float]:
 
 def image_rates(folder: Path) -> tuple[dict[str, float], dict[str, float]]:
     """Return images per second of the stages, and bytes of storage per image."""
-    settings = params.load()
+    settings = networks.full_vgg16()
     runtime.prepare(settings.seed, settings.threads)
     encoded = [images.encode_png(image) for image in seedlings(_IMAGES)]
     table = pd.DataFrame({"path": [f"{number}.png" for number in range(_IMAGES)]})

@@ -35,7 +35,7 @@ _NAMES = [species.name for species in sample.SPECIES]
 def main() -> None:
     titles = ("images", "clients", "p50 ms", "p95 ms", "network", "lost")
     print(f"{'':<10}" + "".join(f"{title:>9}" for title in titles))
-    for preset in ("sample", "digits"):
+    for name, preset in (("vgg16", ["sample", "model=vgg16"]), ("digits", ["digits"])):
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
             _package(preset, root / "package")
@@ -43,12 +43,12 @@ def main() -> None:
             with _server(root) as port:
                 for count in (1, 16):
                     for clients in (1, 4, 16):
-                        _report(preset, predictor, port, count, clients)
+                        _report(name, predictor, port, count, clients)
 
 
-def _package(preset: str, path: Path) -> None:
+def _package(preset: list[str], path: Path) -> None:
     """Write a package of the preset's network with random weights."""
-    settings = params.check(presets.compose([preset]))
+    settings = params.check(presets.compose(preset))
     task = TASKS[settings.task]
     backbone = backbones.build(settings.extract, *settings.segment.size)
     model = networks.classifier(backbone, len(_NAMES), task, settings.finetune)

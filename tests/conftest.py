@@ -58,8 +58,10 @@ def _no_server_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def tree() -> dict[str, Any]:
-    """params.yaml as it is committed, as plain values that a test may change."""
-    return yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    """params.yaml as plain values that a test may change, with random weights of any backbone."""
+    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    values["extract"] |= {"width": 1.0, "weights": "random"}
+    return values
 
 
 @pytest.fixture

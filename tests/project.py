@@ -110,6 +110,8 @@ class Project:
             "explain__smoothgrad_samples": 2,
             "extract__backbone": "MobileNet",
             "extract__cut": "conv_pw_13_relu",
+            "extract__width": 1.0,
+            "extract__weights": "random",
         }
         self.set(**{**quick, **changes})
         self.commit("Quick parameters")

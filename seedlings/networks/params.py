@@ -33,8 +33,9 @@ class Extract(Section):
         found = info.data.get("backbone"), info.data.get("width")
         if weights == "drawn" and None not in found and found != ("VGG16", DRAWN_WIDTH):
             raise ValueError(
-                f"random, imagenet or a file with extract.backbone {found[0]} and extract.width "
-                f"{found[1]}, as only VGG16 with the width {DRAWN_WIDTH} has drawn weights"
+                f"random, imagenet or a file, as only VGG16 with the width {DRAWN_WIDTH} has drawn "
+                f"weights (extract.backbone is {found[0]} and extract.width {found[1]}; all other "
+                "backbones need the width 1.0)"
             )
         return weights
 

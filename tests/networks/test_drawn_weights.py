@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import yaml
 from imports import ROOT
 
 from seedlings.errors import SeedlingsError
@@ -67,6 +68,15 @@ def test_the_backbone_has_the_drawn_weights(tree: dict, installed: "keras.Model"
         assert array.dtype == np.float32
         np.testing.assert_array_equal(array, expected.astype(np.float16))
         assert not np.array_equal(array, expected)
+
+
+def test_the_default_is_this_backbone() -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    extractor = backbones.build(check(values).extract, 150, 150).feature_extractor
+    assert extractor.output_shape == (None, 4, 4, 128)
+    arrays = datasets(drawn_weights.FILE)
+    found = {array.tobytes() for array in extractor.get_weights()}
+    assert found == {array.astype(np.float32).tobytes() for array in arrays}
 
 
 def test_the_layers_after_the_cut_have_them_too(tree: dict, installed: "keras.Model") -> None:

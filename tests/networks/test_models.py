@@ -26,7 +26,9 @@ for _ in range(int(sys.argv[2])):
     keras.layers.Dense(2)  # moves Keras' counters of names on
 runtime.prepare(5, 1)
 tree = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-tree["extract"].update(backbone="MobileNetV2", cut="block_12_add")
+tree["extract"].update(
+    backbone="MobileNetV2", cut="block_12_add", width=1.0, weights="random"
+)
 tree["finetune"]["regularization"]["kernel"]["l2"] = 0.1
 tree["finetune"]["unfreeze"]["epochs"] = 1
 model = assembly.classifier(params.check(tree), (32, 32), 3, TASKS["multiclass"])

@@ -18,6 +18,8 @@ SMALL = {
     "validation_per_class: 12": "validation_per_class: 3 ",
     "size: [150, 150]": "size: [32, 32]  ",
     "backbone: VGG16  ": "backbone: none   ",
+    "width: 0.25 ": "width: 1.0  ",
+    "weights: drawn ": "weights: random",
     "baseline:                 # stage baseline: logistic (for numbers: linear) regression on "
     "pixels\n  epochs: 10": "baseline:                 # stage baseline: logistic (for numbers: "
     "linear) regression on pixels\n  epochs: 1 ",
