@@ -61,10 +61,9 @@ def write(network: "keras.Model", path: Path) -> None:
         files.copy(saved, scratch)
 
 
-def install(source: Path, file: Path = FILE) -> None:
-    """Copy a file of weights into the package, and write its checksum beside it."""
-    with files.replacing(file) as scratch:
-        files.copy(source, scratch)
+def install(network: "keras.Model", file: Path = FILE) -> None:
+    """Write the weights of a network into the package, as `write` does, and their checksum."""
+    write(network, file)
     line = f"{downloads.digest(file)}  {file.name}\n"
     _checksum_file(file).write_text(line, encoding="utf-8")
 

@@ -32,9 +32,8 @@ def network(seed: int = 3) -> "keras.Model":
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "keras.Model":
     """A network whose weights take the place of those in the package."""
     model = network()
-    drawn_weights.write(model, tmp_path / "written.weights.h5")
     file = tmp_path / "package" / "vgg16_quarter.weights.h5"
-    drawn_weights.install(tmp_path / "written.weights.h5", file)
+    drawn_weights.install(model, file)
     monkeypatch.setattr(drawn_weights, "FILE", file)
     monkeypatch.setattr(drawn_weights.verified, "__defaults__", (file,))
     return model
