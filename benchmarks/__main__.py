@@ -21,6 +21,8 @@ NAMES = (
     "growth",
     "blocks",
     "quality",
+    "transfer",
+    "few_images",
 )
 
 

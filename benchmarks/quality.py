@@ -12,15 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import networks
+from benchmarks import networks, trials
 from benchmarks.measure import PLANTS, ROOT
 from seedlings import params
 from seedlings.cli import presets
 from seedlings.config.records import Record
-from seedlings.data import duplicates, image_folder, sources, splits
 from seedlings.networks import backbones, runtime
 from seedlings.params import Params
-from seedlings.segmentation import cutouts
 from seedlings.tasks import TASKS
 from seedlings.training import batches, fit
 from seedlings.training.augmentations import Augmentation
@@ -73,13 +71,7 @@ def report(name: str, settings: Params) -> None:
     task, own = TASKS[settings.task], settings.finetune
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        sources.collect(settings.data, root / "raw", settings.seed)
-        scanned, _ = image_folder.scan(root / "raw", settings.split.rule)
-        table, _ = duplicates.fingerprint(root / "raw", scanned)
-        table["unit"] = table["exact"]
-        table["group"] = duplicates.group(table, settings.split.duplicate_distance)
-        table["split"] = splits.choose(table, task, settings.split, settings.seed)
-        cutouts.make(root / "raw", table, settings.segment, root / "images")
+        table = trials.prepare(settings, root)
         start = time.perf_counter()
         runtime.prepare(settings.seed, settings.threads)
         backbone = backbones.build(settings.extract, *settings.segment.size)

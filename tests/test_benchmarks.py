@@ -1,0 +1,101 @@
+"""The benchmarks that train networks on few or drawn images, in their small setting."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from imports import ROOT
+
+from benchmarks import __main__, few_images, networks, trials
+from seedlings import images
+from seedlings.networks.runtime import keras
+
+
+def run(name: str, *options: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", "--small", *options],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_benchmark_has_its_module() -> None:
+    assert all((ROOT / "benchmarks" / f"{name}.py").is_file() for name in __main__.NAMES)
+
+
+def test_fewer_images_are_the_first_ones_of_each_class() -> None:
+    table = pd.DataFrame(
+        {
+            "label": ["a", "b"] * 12,
+            "split": ["train"] * 16 + ["validation"] * 4 + ["test"] * 4,
+        }
+    )
+    chosen = {}
+    for count in (2, 5, 8):
+        kept = trials.fewer(table, count, seed=1)
+        train = kept[kept["split"] == "train"]
+        assert train["label"].value_counts().to_dict() == {"a": count, "b": count}
+        assert kept["split"][16:].tolist() == table["split"][16:].tolist()
+        chosen[count] = set(train.index)
+    assert chosen[2] < chosen[5] < chosen[8] == set(range(16))
+    other = trials.fewer(table, 2, seed=2)
+    assert set(other.index[other["split"] == "train"]) != chosen[2]
+
+
+def test_the_network_from_scratch_is_the_slim_one_with_normalisation() -> None:
+    backbone = networks.untrained((48, 48, 3), 0.25)
+    assert backbone.feature_extractor.count_params() == 0
+    layers = backbone.trainable_layers
+    assert layers is not None
+    outputs = 2 * 16 + 2 * 32 + 3 * 64 + 6 * 128  # of 13 convolutions
+    assert layers.count_params() == 920_784 - outputs + 4 * outputs
+    assert all(layer.trainable for layer in layers.layers)
+    kinds = [type(layer) for layer in layers.layers]
+    assert kinds.count(keras.layers.Conv2D) == kinds.count(keras.layers.BatchNormalization) == 13
+
+
+def test_curves_are_drawn(tmp_path: Path) -> None:
+    curves = {"one": [[0.2, 0.3], [0.5, 0.6]], "two": [[0.1, 0.1], [0.9, 0.8]]}
+    few_images.draw(curves, (10, 20), tmp_path / "curves.png")
+    assert images.read(tmp_path / "curves.png").std() > 5
+    assert (tmp_path / "curves.png").stat().st_size < 100_000
+
+
+@pytest.mark.slow
+def test_transfer_prints_a_line_for_each_network() -> None:
+    header, *lines = run("transfer").splitlines()
+    assert header.split()[:4] == ["images", "network", "trained", "test"]
+    row = r"the sample +quarter, drawn +(head|block 5) +([\d.]+)% +([\d.]+)% to +([\d.]+)% .+"
+    found = [re.fullmatch(row, line) for line in lines]
+    assert all(found)
+    assert [match[1] for match in found if match] == ["head", "block 5"]
+    for match in filter(None, found):
+        accuracy, low, high = (float(match[group]) for group in (2, 3, 4))
+        assert low <= accuracy <= high
+
+
+@pytest.mark.slow
+def test_few_images_prints_a_line_for_each_count_and_draws_it(tmp_path: Path) -> None:
+    picture = tmp_path / "few_images.png"
+    header, line = run("few_images", "--picture", str(picture)).splitlines()
+    assert re.split(" {2,}", header) == ["images of a class", "drawn", "random", "from scratch"]
+    assert re.fullmatch(r"3 +(\d+\.\d% \(\d+\.\d% to \d+\.\d%\) *){3}", line)
+    assert images.read(picture).std() > 5
+
+
+@pytest.mark.slow
+def test_filters_draws_both_networks(tmp_path: Path) -> None:
+    picture = tmp_path / "filters.png"
+    assert run("filters", str(picture)) == "filters.png: 5 layers\n"
+    grid = images.read(picture)
+    assert grid.shape[1] > 8 * 96
+    assert grid.std() > 5
