@@ -1,8 +1,10 @@
 """Trials: networks trained and tested on the same images, by the functions of the stages."""
 
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -70,7 +72,8 @@ def prepare(settings: Params, root: Path) -> pd.DataFrame:
     table["unit"] = table["exact"]
     table["group"] = duplicates.group(table, settings.split.duplicate_distance)
     table["split"] = splits.choose(table, TASKS[settings.task], settings.split, settings.seed)
-    cutouts.make(root / "raw", table, settings.segment, root / "images", engine=Here(), key="")
+    with redirect_stdout(sys.stderr):  # no line between those of a table
+        cutouts.make(root / "raw", table, settings.segment, root / "images", engine=Here(), key="")
     return table
 
 
@@ -100,7 +103,8 @@ def of_backbone(settings: Params, root: Path, table: pd.DataFrame) -> Result:
     )
     task.proof()  # compiles the network
     start = time.perf_counter()
-    features.extract(task, root / "images", root / "features", engine=Here(), key="")
+    with redirect_stdout(sys.stderr):
+        features.extract(task, root / "images", root / "features", engine=Here(), key="")
     extraction = time.perf_counter() - start
     head = networks.head(backbone, _classes(table), TASKS[settings.task], settings.finetune)
     return _train(head, settings, root / "features", table, extraction=extraction)
