@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from seedlings.errors import SeedlingsError
+from seedlings.networks import layers
 from seedlings.networks.params import ConvNet, Head, Penalty, Regularization
 from seedlings.networks.runtime import keras
 
@@ -94,7 +95,7 @@ def _plain(x: Any, filters: int, params: ConvNet, penalties: dict[str, Any]) -> 
         _check_room(x, params.pool)
         x = keras.layers.MaxPooling2D(params.pool)(x)
     if params.batch_normalization == "after_pool":
-        x = keras.layers.BatchNormalization(momentum=params.momentum)(x)
+        x = layers.BatchNormalization(momentum=params.momentum)(x)
     if params.dropout:
         x = keras.layers.Dropout(params.dropout)(x)
     return x
@@ -139,13 +140,13 @@ def _convolution(
 def _normalized(x: Any, params: ConvNet) -> Any:
     if params.batch_normalization != "after_convolution":
         return x
-    return keras.layers.BatchNormalization(momentum=params.momentum)(x)
+    return layers.BatchNormalization(momentum=params.momentum)(x)
 
 
 def _head(x: Any, params: Head, penalties: dict[str, Any]) -> Any:
     x = _pooling(params.pooling)(x)
     if params.batch_normalization:
-        x = keras.layers.BatchNormalization(momentum=params.momentum, name="normalization")(x)
+        x = layers.BatchNormalization(momentum=params.momentum, name="normalization")(x)
     if params.dropout:
         x = keras.layers.Dropout(params.dropout, name="dropout")(x)
     for width in params.dense:

@@ -1,0 +1,51 @@
+"""Layers whose results do not depend on the type of the processor.
+
+They have the weights, names and options of the layers of Keras with the same names.
+"""
+
+from typing import Any
+
+from seedlings.networks.runtime import keras, tf
+
+
+@keras.saving.register_keras_serializable("seedlings")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Batch normalisation (Ioffe and Szegedy 2015) that divides by a square root.
+
+    Keras multiplies by `rsqrt`, an instruction whose approximation differs by processor. In
+    training, images (N x H x W x C) are normalised by TensorFlow's fused operation, which divides,
+    too, and is faster. In inference it is not used: fused with a convolution, it has `rsqrt`. There
+    is no masking and no renormalisation, and the channels are the last axis.
+    """
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Return the normalised inputs (N x ... x C, float32); update the moving statistics."""
+        if not (training and self.trainable):
+            scale = _scale(self.gamma, self.moving_variance, self.epsilon)
+            return inputs * scale + (self.beta - self.moving_mean * scale)
+        normalize = _fused if len(inputs.shape) == 4 else _by_moments
+        outputs, mean, variance = normalize(inputs, self.gamma, self.beta, self.epsilon)
+        for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + value * (1.0 - self.momentum))
+        return outputs
+
+
+def _fused(inputs: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
+    """Return the normalised inputs, and mean and variance of the batch."""
+    outputs, mean, unbiased = tf.compat.v1.nn.fused_batch_norm(
+        inputs, gamma, beta, epsilon=epsilon, is_training=True
+    )
+    count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
+    return outputs, mean, unbiased * ((count - 1.0) / count)
+
+
+def _by_moments(inputs: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
+    """Return the normalised inputs, and mean and variance of the batch."""
+    mean, variance = tf.nn.moments(inputs, list(range(len(inputs.shape) - 1)))
+    scale = _scale(gamma, variance, epsilon)
+    return inputs * scale + (beta - mean * scale), mean, variance
+
+
+def _scale(gamma: Any, variance: Any, epsilon: float) -> Any:
+    # With the operator `/`, TensorFlow's graph optimiser would turn the quotient into `rsqrt`.
+    return tf.math.divide_no_nan(gamma, tf.sqrt(variance + epsilon))

@@ -1,0 +1,96 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seedlings.networks import layers, models
+from seedlings.networks.runtime import keras, tf
+
+Both = tuple["keras.layers.Layer", "keras.layers.Layer"]
+
+
+@pytest.fixture
+def normalizations(rng: np.random.Generator) -> Callable[..., Both]:
+    """Ours and Keras' layer with the same weights, for inputs of `shape`."""
+
+    def make(shape: tuple[int, ...]) -> Both:
+        made = []
+        for kind in (layers.BatchNormalization, keras.layers.BatchNormalization):
+            layer = kind(momentum=0.9, name="normalization")
+            layer.build((None, *shape))
+            made.append(layer)
+        weights = [rng.uniform(0.5, 2.0, shape[-1:]).astype(np.float32) for _ in range(4)]
+        for layer in made:
+            layer.set_weights(weights)
+        return made[0], made[1]
+
+    return make
+
+
+@pytest.mark.parametrize("shape", [(5,), (64,), (6, 7, 5), (4, 4, 16), (1, 1, 3)])
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_normalisation_has_the_outputs_gradients_and_statistics_of_keras(
+    shape: tuple[int, ...],
+    training: bool,
+    normalizations: Callable[..., Both],
+    rng: np.random.Generator,
+) -> None:
+    inputs = tf.constant(rng.normal(3.0, 2.0, (9, *shape)).astype(np.float32))
+    factors = rng.normal(0.0, 1.0, (9, *shape)).astype(np.float32)
+    found = []
+    for layer in normalizations(shape):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = layer(inputs, training=training)
+            loss = tf.reduce_sum(outputs * factors)
+        gradients = tape.gradient(loss, [inputs, *layer.trainable_weights])
+        found.append([outputs, *layer.get_weights(), *gradients])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-4)
+
+
+def test_batch_normalisation_divides_by_the_standard_deviation_of_the_batch(
+    rng: np.random.Generator,
+) -> None:
+    inputs = rng.normal(3.0, 2.0, (8, 3, 5, 4)).astype(np.float32)
+    layer = layers.BatchNormalization(momentum=0.75, epsilon=0.1)
+    outputs = layer(inputs, training=True)
+    wide = inputs.astype(np.float64)
+    mean, variance = wide.mean(axis=(0, 1, 2)), wide.var(axis=(0, 1, 2))
+    np.testing.assert_allclose(outputs, (wide - mean) / np.sqrt(variance + 0.1), atol=1e-5)
+    np.testing.assert_allclose(layer.moving_mean, 0.25 * mean, atol=1e-5)
+    np.testing.assert_allclose(layer.moving_variance, 0.75 + 0.25 * variance, atol=1e-5)
+
+
+def test_frozen_batch_normalisation_keeps_its_statistics(
+    normalizations: Callable[..., Both], noise: Callable[..., np.ndarray]
+) -> None:
+    layer, _ = normalizations((40, 40, 3))
+    layer.trainable = False
+    before, inputs = layer.get_weights(), noise()[None].astype(np.float32)
+    assert np.array_equal(layer(inputs, training=True), layer(inputs, training=False))
+    for old, new in zip(before, layer.get_weights(), strict=True):
+        assert np.array_equal(old, new)
+
+
+def test_the_optimised_graph_of_inference_has_no_reciprocal_square_root(
+    normalizations: Callable[..., Both], rng: np.random.Generator
+) -> None:
+    """TensorFlow turns x / sqrt(y) into x * rsqrt(y), which the result without a graph has not."""
+    layer, _ = normalizations((6, 6, 33))
+    inputs = rng.normal(3.0, 2.0, (4, 6, 6, 33)).astype(np.float32)
+    graph = tf.function(lambda batch: layer(batch, training=False))
+    assert np.array_equal(graph(inputs), layer(inputs, training=False))
+
+
+def test_a_saved_model_has_the_layers(tmp_path: Path, rng: np.random.Generator) -> None:
+    inputs = keras.Input((4, 4, 3))
+    model = keras.Model(inputs, layers.BatchNormalization(momentum=0.8)(inputs))
+    images = rng.normal(3.0, 2.0, (5, 4, 4, 3)).astype(np.float32)
+    model(images, training=True)
+    models.save(model, tmp_path / "m")
+    loaded = models.load(tmp_path / "m")
+    assert type(loaded.layers[1]) is layers.BatchNormalization
+    assert loaded.layers[1].momentum == 0.8
+    assert np.array_equal(loaded(images, training=False), model(images, training=False))
