@@ -8,8 +8,10 @@ import os
 import platform
 from pathlib import Path
 
-# oneDNN, which computes TensorFlow's convolutions, uses AVX2 at most.
-SETTINGS = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+SETTINGS = {
+    "TF_ENABLE_ONEDNN_OPTS": "1",  # by default, TensorFlow uses oneDNN on newer processors only
+    "ONEDNN_MAX_CPU_ISA": "AVX2",  # of oneDNN, which computes the convolutions
+}
 
 
 def pin() -> None:

@@ -21,7 +21,7 @@ def baseline(image_shape: tuple[int, ...], units: int, task: "Task") -> "keras.M
     images = keras.Input(image_shape, dtype="uint8", name="image")
     x = keras.layers.Rescaling(1.0 / 255.0, name="rescaling")(images)
     x = keras.layers.Flatten(name="flatten")(x)
-    x = keras.layers.Dense(units, activation=task.activation, name="output")(x)
+    x = layers.Dense(units, activation=task.activation, name="output")(x)
     return keras.Model(images, x, name="baseline")
 
 
@@ -56,7 +56,7 @@ def head(
     penalties = _penalties(regularization)
     x = _convnet(x, convnet, penalties)
     x = _head(x, params, penalties)
-    output = keras.layers.Dense(units, activation=task.activation, name="output", **penalties)
+    output = layers.Dense(units, activation=task.activation, name="output", **penalties)
     return keras.Model(features, output(x), name="head")
 
 
@@ -150,7 +150,7 @@ def _head(x: Any, params: Head, penalties: dict[str, Any]) -> Any:
     if params.dropout:
         x = keras.layers.Dropout(params.dropout, name="dropout")(x)
     for width in params.dense:
-        x = keras.layers.Dense(width, activation="relu", **penalties)(x)
+        x = layers.Dense(width, activation="relu", **penalties)(x)
     return x
 
 

@@ -7,6 +7,45 @@ from typing import Any
 
 from seedlings.networks.runtime import keras, tf
 
+_LONGEST = 512  # terms; longer sums of products are split by the size of the processor's cache
+
+
+@keras.saving.register_keras_serializable("seedlings")
+class Dense(keras.layers.Dense):
+    """A dense layer whose products are summed in fixed blocks of at most 512 terms.
+
+    The blocks of a longer matrix product would depend on the processor's cache. Inputs have two
+    axes (N x inner).
+    """
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Return the outputs (N x units, float32)."""
+        inner = inputs.shape[-1]
+        if inner <= _LONGEST:
+            return super().call(inputs, training=training)
+        blocks, size = _blocks(inner)
+        excess = blocks * size - inner
+        kernel = tf.convert_to_tensor(self.kernel)
+        if excess:
+            inputs = tf.pad(inputs, [[0, 0], [0, excess]])
+            kernel = tf.pad(kernel, [[0, excess], [0, 0]])
+        factors = tf.reshape(inputs, (-1, blocks, size))
+        products = tf.einsum("nbi,biu->bnu", factors, tf.reshape(kernel, (blocks, size, -1)))
+        outputs = tf.reduce_sum(products, axis=0)
+        if self.use_bias:
+            outputs = outputs + self.bias
+        return self.activation(outputs)
+
+
+def _blocks(inner: int) -> tuple[int, int]:
+    """Return number and size of equal blocks; they exceed `inner` if few blocks do not divide it.
+
+    The padding is less than one element a block.
+    """
+    fewest = -(-inner // _LONGEST)
+    blocks = next((n for n in range(fewest, 2 * fewest) if inner % n == 0), fewest)
+    return blocks, -(-inner // blocks)
+
 
 @keras.saving.register_keras_serializable("seedlings")
 class BatchNormalization(keras.layers.BatchNormalization):

@@ -28,6 +28,49 @@ def normalizations(rng: np.random.Generator) -> Callable[..., Both]:
     return make
 
 
+@pytest.mark.parametrize("inner", [3, 512, 1031, 1200, 6912])
+def test_a_dense_layer_has_the_outputs_and_gradients_of_keras(
+    inner: int, rng: np.random.Generator
+) -> None:
+    options = {"activation": "tanh", "kernel_regularizer": "l2", "activity_regularizer": "l1"}
+    made = [kind(4, **options) for kind in (layers.Dense, keras.layers.Dense)]
+    inputs = tf.constant(rng.normal(0.0, 1.0, (9, inner)).astype(np.float32))
+    kernel = rng.normal(0.0, inner**-0.5, (inner, 4)).astype(np.float32)
+    bias = rng.normal(0.0, 1.0, 4).astype(np.float32)
+    found = []
+    for layer in made:
+        layer.build((None, inner))
+        layer.set_weights([kernel, bias])
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = layer(inputs)
+            loss = tf.reduce_sum(outputs * outputs) + tf.add_n(layer.losses)
+        gradients = tape.gradient(loss, [inputs, *layer.trainable_weights])
+        found.append([outputs, loss, *gradients])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+    assert [weight.path.split("/")[-1] for weight in made[0].weights] == ["kernel", "bias"]
+
+
+@pytest.mark.parametrize(("inner", "blocks"), [(1024, 2), (1200, 3), (6912, 16), (1031, 3)])
+def test_a_long_product_is_the_sum_of_short_products(
+    inner: int, blocks: int, rng: np.random.Generator
+) -> None:
+    layer = layers.Dense(2, use_bias=False)
+    inputs = rng.normal(0.0, 1.0, (3, inner)).astype(np.float32)
+    outputs = layer(inputs)
+    size = -(-inner // blocks)
+    assert size <= 512
+    starts = range(0, inner, size)
+    kernel = layer.get_weights()[0]
+    parts = [inputs[:, start : start + size] @ kernel[start : start + size] for start in starts]
+    assert len(parts) == blocks
+    np.testing.assert_allclose(outputs, np.sum(parts, axis=0), atol=1e-5)
+    graph = tf.function(layer).get_concrete_function(tf.TensorSpec((3, inner))).graph
+    products = [x for x in graph.get_operations() if x.type in ("Einsum", "MatMul")]
+    assert [tuple(x.inputs[0].shape) for x in products] == [(3, blocks, size)]
+
+
 @pytest.mark.parametrize("shape", [(5,), (64,), (6, 7, 5), (4, 4, 16), (1, 1, 3)])
 @pytest.mark.parametrize("training", [True, False])
 def test_batch_normalisation_has_the_outputs_gradients_and_statistics_of_keras(
@@ -86,11 +129,19 @@ def test_the_optimised_graph_of_inference_has_no_reciprocal_square_root(
 
 def test_a_saved_model_has_the_layers(tmp_path: Path, rng: np.random.Generator) -> None:
     inputs = keras.Input((4, 4, 3))
-    model = keras.Model(inputs, layers.BatchNormalization(momentum=0.8)(inputs))
+    x = layers.BatchNormalization(momentum=0.8)(inputs)
+    x = layers.Dense(700, activation="relu")(keras.layers.Flatten()(x))
+    model = keras.Model(inputs, layers.Dense(2)(x))
     images = rng.normal(3.0, 2.0, (5, 4, 4, 3)).astype(np.float32)
     model(images, training=True)
     models.save(model, tmp_path / "m")
     loaded = models.load(tmp_path / "m")
-    assert type(loaded.layers[1]) is layers.BatchNormalization
+    kinds = [type(layer) for layer in loaded.layers[1:]]
+    assert kinds == [
+        layers.BatchNormalization,
+        keras.layers.Flatten,
+        layers.Dense,
+        layers.Dense,
+    ]
     assert loaded.layers[1].momentum == 0.8
     assert np.array_equal(loaded(images, training=False), model(images, training=False))
