@@ -21,6 +21,7 @@ NAMES = (
     "growth",
     "blocks",
     "quality",
+    "portability",
 )
 
 
