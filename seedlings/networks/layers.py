@@ -57,16 +57,37 @@ class BatchNormalization(keras.layers.BatchNormalization):
     is no masking and no renormalisation, and the channels are the last axis.
     """
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Return the normalised inputs (N x ... x C, float32); update the moving statistics."""
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Return the normalised inputs (N x ... x C, float32); update the moving statistics.
+
+        Raises ValueError if there is a mask.
+        """
+        if mask is not None:
+            raise ValueError(f"{self.name}: expected no mask, found {mask}")
+        gamma = self.gamma if self.scale else tf.ones_like(self.moving_variance)
+        beta = self.beta if self.center else tf.zeros_like(self.moving_mean)
         if not (training and self.trainable):
-            scale = _scale(self.gamma, self.moving_variance, self.epsilon)
-            return inputs * scale + (self.beta - self.moving_mean * scale)
+            scale = _scale(gamma, self.moving_variance, self.epsilon)
+            return inputs * scale + (beta - self.moving_mean * scale)
         normalize = _fused if len(inputs.shape) == 4 else _by_moments
-        outputs, mean, variance = normalize(inputs, self.gamma, self.beta, self.epsilon)
+        outputs, mean, variance = normalize(inputs, gamma, beta, self.epsilon)
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + value * (1.0 - self.momentum))
         return outputs
+
+
+def replaced(model: "keras.Model") -> "keras.Model":
+    """Return a copy of a model, with the same weights, whose batch normalisation is that above."""
+
+    def copy(layer: "keras.layers.Layer") -> "keras.layers.Layer":
+        is_plain = type(layer) is keras.layers.BatchNormalization
+        return (BatchNormalization if is_plain else type(layer)).from_config(layer.get_config())
+
+    if not any(type(layer) is keras.layers.BatchNormalization for layer in model.layers):
+        return model
+    twin = keras.models.clone_model(model, clone_function=copy)
+    twin.set_weights(model.get_weights())
+    return twin
 
 
 def _fused(inputs: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:

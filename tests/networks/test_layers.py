@@ -127,6 +127,33 @@ def test_the_optimised_graph_of_inference_has_no_reciprocal_square_root(
     assert np.array_equal(graph(inputs), layer(inputs, training=False))
 
 
+def test_a_network_with_replaced_layers_has_the_same_weights_and_outputs(
+    rng: np.random.Generator,
+) -> None:
+    """InceptionV3 normalises without a scale, MobileNet with one."""
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(5, 3, name="first")(inputs)
+    x = keras.layers.BatchNormalization(scale=False, name="second")(x)
+    x = keras.layers.BatchNormalization(center=False, axis=3, name="third")(x)
+    network = keras.Model(inputs, x)
+    weights = [rng.uniform(0.5, 1.5, w.shape).astype(np.float32) for w in network.get_weights()]
+    network.set_weights(weights)
+    copy = layers.replaced(network)
+    assert [type(layer) for layer in copy.layers[2:]] == [layers.BatchNormalization] * 2
+    assert [layer.name for layer in copy.layers[1:]] == ["first", "second", "third"]
+    images = rng.normal(3.0, 2.0, (4, 8, 8, 3)).astype(np.float32)
+    for training in (False, True):
+        ours, theirs = copy(images, training=training), network(images, training=training)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+    assert layers.replaced(copy) is copy
+
+
+def test_batch_normalisation_refuses_a_mask(normalizations: Callable[..., Both]) -> None:
+    layer, _ = normalizations((5,))
+    with pytest.raises(ValueError, match="expected no mask"):
+        layer(tf.ones((2, 5)), mask=tf.constant([True, False]))
+
+
 def test_a_saved_model_has_the_layers(tmp_path: Path, rng: np.random.Generator) -> None:
     inputs = keras.Input((4, 4, 3))
     x = layers.BatchNormalization(momentum=0.8)(inputs)
