@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from seedlings.errors import SeedlingsError
+from seedlings.networks import layers
 from seedlings.networks.params import ConvNet, Head, Penalty, Regularization
 from seedlings.networks.runtime import keras
 
@@ -20,7 +21,7 @@ def baseline(image_shape: tuple[int, ...], units: int, task: "Task") -> "keras.M
     images = keras.Input(image_shape, dtype="uint8", name="image")
     x = keras.layers.Rescaling(1.0 / 255.0, name="rescaling")(images)
     x = keras.layers.Flatten(name="flatten")(x)
-    x = keras.layers.Dense(units, activation=task.activation, name="output")(x)
+    x = layers.Dense(units, activation=task.activation, name="output")(x)
     return keras.Model(images, x, name="baseline")
 
 
@@ -55,7 +56,7 @@ def head(
     penalties = _penalties(regularization)
     x = _convnet(x, convnet, penalties)
     x = _head(x, params, penalties)
-    output = keras.layers.Dense(units, activation=task.activation, name="output", **penalties)
+    output = layers.Dense(units, activation=task.activation, name="output", **penalties)
     return keras.Model(features, output(x), name="head")
 
 
@@ -94,7 +95,7 @@ def _plain(x: Any, filters: int, params: ConvNet, penalties: dict[str, Any]) -> 
         _check_room(x, params.pool)
         x = keras.layers.MaxPooling2D(params.pool)(x)
     if params.batch_normalization == "after_pool":
-        x = keras.layers.BatchNormalization(momentum=params.momentum)(x)
+        x = layers.BatchNormalization(momentum=params.momentum)(x)
     if params.dropout:
         x = keras.layers.Dropout(params.dropout)(x)
     return x
@@ -139,17 +140,17 @@ def _convolution(
 def _normalized(x: Any, params: ConvNet) -> Any:
     if params.batch_normalization != "after_convolution":
         return x
-    return keras.layers.BatchNormalization(momentum=params.momentum)(x)
+    return layers.BatchNormalization(momentum=params.momentum)(x)
 
 
 def _head(x: Any, params: Head, penalties: dict[str, Any]) -> Any:
     x = _pooling(params.pooling)(x)
     if params.batch_normalization:
-        x = keras.layers.BatchNormalization(momentum=params.momentum, name="normalization")(x)
+        x = layers.BatchNormalization(momentum=params.momentum, name="normalization")(x)
     if params.dropout:
         x = keras.layers.Dropout(params.dropout, name="dropout")(x)
     for width in params.dense:
-        x = keras.layers.Dense(width, activation="relu", **penalties)(x)
+        x = layers.Dense(width, activation="relu", **penalties)(x)
     return x
 
 

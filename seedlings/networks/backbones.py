@@ -13,7 +13,7 @@ from typing import Any
 
 from seedlings.errors import SeedlingsError
 from seedlings.io import downloads
-from seedlings.networks import drawn_weights, models, vgg16
+from seedlings.networks import drawn_weights, layers, models, vgg16
 from seedlings.networks.params import Extract
 from seedlings.networks.runtime import keras
 
@@ -168,7 +168,7 @@ def _with_weights(
         ) from error
     if params.weights not in ("imagenet", "random"):
         _load(backbone, _file(params), params)
-    return backbone
+    return layers.replaced(backbone)
 
 
 def _file(params: Extract) -> Path:

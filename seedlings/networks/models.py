@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from seedlings.errors import SeedlingsError
 from seedlings.io.files import replacing
+from seedlings.networks import layers  # noqa: F401  # registers the layers for loading
 from seedlings.networks.runtime import keras, tf
 
 _JSON = "model.json"

@@ -1,0 +1,34 @@
+"""Run all ten stages of the project in the current folder, in this one process: `on` or `off`.
+
+The argument says whether the settings of `seedlings.processor` are set.
+"""
+
+import os
+import sys
+import time
+from contextlib import nullcontext
+
+from seedlings import processor
+
+STAGES = (
+    *("download", "split", "segment", "extract", "baseline", "finetune", "package", "evaluate"),
+    *("explain", "report"),
+)
+
+
+def main() -> None:
+    if sys.argv[1] == "on":
+        processor.pin()
+    else:
+        for name in processor.SETTINGS:
+            os.environ.pop(name, None)
+    from seedlings.config import stage  # after the settings, which the libraries read
+
+    for name in STAGES:
+        start = time.perf_counter()
+        stage.run(name, lambda record: nullcontext())
+        print(f"{name} {time.perf_counter() - start:.1f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Stages on an emulated processor."""
+
+import hashlib
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from project import Project
+
+EMULATOR = shutil.which("qemu-x86_64")
+# Stages in one process: importing TensorFlow takes half a minute on an emulated processor.
+STAGES = """
+import sys
+from contextlib import nullcontext
+
+from seedlings import processor
+
+processor.pin()
+from seedlings.config import stage
+
+for name in sys.argv[1:]:
+    stage.run(name, lambda record: nullcontext())
+"""
+FOLDERS = ("data/features", "models/backbone", "models/baseline", "models/finetuned")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(EMULATOR is None, reason="qemu-x86_64 is absent (Debian: qemu-user)")
+def test_an_emulated_haswell_extracts_and_trains_the_same_bytes(
+    new_project: Callable[..., Project],
+) -> None:
+    """A first run on this processor makes the inputs; then both have the same ones."""
+    project = new_project()
+    project.preloaded = False
+    project.set(
+        data__sample__images_per_class=4,
+        data__sample__size=48,
+        split__validation_per_class=1,
+        segment__size=[48, 48],
+        extract__backbone="VGG16",
+        extract__weights="random",
+        extract__width=0.125,
+        extract__cut="block5_pool",
+        baseline__epochs=1,
+        finetune__epochs=2,
+        finetune__convnet__filters=[8],
+        finetune__convnet__pool=1,
+        finetune__convnet__padding="same",
+        finetune__convnet__batch_normalization="after_convolution",
+    )
+    stages = ("extract", "baseline", "finetune")
+    project.run(sys.executable, "-c", STAGES, "download", "split", "segment", *stages)
+    here = digests(project.root)
+    for folder in FOLDERS:
+        shutil.rmtree(project.root / folder)
+    project.run(*(str(EMULATOR), "-cpu", "Haswell", sys.executable, "-c", STAGES), *stages)
+    assert len(here) >= 8
+    assert digests(project.root) == here
+
+
+def digests(root: Path) -> dict[str, str]:
+    files = [file for folder in FOLDERS for file in (root / folder).rglob("*") if file.is_file()]
+    paths = [*files, *(root / "reports").glob("*/history.csv")]
+    return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in paths}
