@@ -15,6 +15,7 @@ import pandas as pd
 
 from benchmarks import networks
 from benchmarks.measure import PLANTS
+from seedlings import processor
 from seedlings.config.records import Record
 from seedlings.data import duplicates, image_folder, sources, splits
 from seedlings.evaluation import metrics, model_outputs
@@ -92,6 +93,7 @@ def fewer(table: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
 
 def of_backbone(settings: Params, root: Path, table: pd.DataFrame) -> Result:
     """Train the head on the features of a backbone, as the stages extract and finetune do."""
+    processor.use(portable=settings.portable)
     runtime.prepare(settings.seed, settings.threads)
     backbone = backbones.build(settings.extract, *store.shape(root / "images")[1:3])
     task = features.Extraction(
@@ -112,6 +114,7 @@ def of_backbone(settings: Params, root: Path, table: pd.DataFrame) -> Result:
 
 def from_scratch(settings: Params, root: Path, table: pd.DataFrame) -> Result:
     """Train a slim VGG16 with batch normalisation and a head on images, from random weights."""
+    processor.use(portable=settings.portable)
     runtime.prepare(settings.seed, settings.threads)
     backbone = networks.untrained(store.shape(root / "images")[1:], settings.extract.width)
     task, own = TASKS[settings.task], settings.finetune
