@@ -22,6 +22,7 @@ def main() -> None:
     else:
         for name in processor.SETTINGS:
             os.environ.pop(name, None)
+        processor.SETTINGS = {}  # a stage sets none, whatever `portable` is
     from seedlings.config import stage  # after the settings, which the libraries read
 
     for name in STAGES:
