@@ -7,8 +7,8 @@ Training from scratch takes 600 batches of 32, with the settings of the preset p
 mean of the seeds, which draw the training images and the random numbers, is printed with the
 smallest and the largest.
 
-`--picture FILE` also draws the curves as PNG. `--small` does the same with a few small drawn
-images.
+`--seeds N` takes N seeds (2). `--picture FILE` also draws the curves as PNG. `--small` does the
+same with a few small drawn images.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from seedlings.params import Params
 
 Curves = dict[str, list[list[float]]]  # accuracies of all seeds, for each count
 
-_COUNTS, _SEEDS = (10, 20, 40, 84), (1, 2)  # training images of each class
+_COUNTS = (10, 20, 40, 84)  # training images of each class
 _REAL = [*trials.REAL, "segment.size=[96,96]"]
 _SCRATCH = [
     *("model=vgg16", "extract.width=0.25", "segment.method=excess_green"),
@@ -44,6 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.few_images")
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--small", action="store_true")
+    parser.add_argument("--seeds", type=int, default=2)
     options = parser.parse_args()
     picture = options.picture.absolute() if options.picture else None
     os.chdir(ROOT)
@@ -51,7 +52,7 @@ def main() -> None:
         counts, seeds = (3,), (1,)
         methods = _methods([*trials.SMALL, *_QUICK], ["finetune.epochs=2"], ["finetune.steps=2"])
     elif PLANTS.is_file():
-        counts, seeds = _COUNTS, _SEEDS
+        counts, seeds = _COUNTS, tuple(range(1, options.seeds + 1))
         methods = _methods(_REAL, [], [])
     else:
         print(f"not measured: {PLANTS.name} is absent")
