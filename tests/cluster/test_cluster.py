@@ -79,7 +79,7 @@ def saved(folder: Path) -> int:
 def test_two_workers_give_the_bytes_of_this_process(
     two: clusters.Cluster, here: dict[str, bytes], tmp_path: Path, kind: type[Apart]
 ) -> None:
-    sink = compute(Cluster(two.address), Roots(tmp_path, delay=0.02), kind(tmp_path / "results"))
+    sink = compute(Cluster(two.address), Roots(tmp_path, delay=0.1), kind(tmp_path / "results"))
     assert sink.bytes() == here
     workers = {process.pid for process in two.processes("workers")}
     # On storage that they see, the workers save their results themselves.

@@ -6,7 +6,8 @@ import pytest
 
 import images
 import train
-from seedlings.networks import vgg16
+from seedlings.networks import runtime, vgg16
+from seedlings.networks.runtime import keras
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +38,8 @@ def params() -> dict[str, Any]:
 def test_a_killed_run_resumes_and_gives_the_same_bytes(
     params: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The tests of a process share TensorFlow, whose threads are fixed at its first operation.
+    monkeypatch.setattr(runtime, "prepare", lambda seed, threads: keras.utils.set_random_seed(seed))
     train.train(params, tmp_path / "whole", tmp_path / "one")
 
     def killed(*arguments: Any, epoch: int, **options: Any) -> images.Images:
