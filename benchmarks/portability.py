@@ -40,7 +40,7 @@ TINY = {
     "evaluate": {"bootstrap_samples": 100, "mistakes": 6},
     "explain": {"steps": 2, "classes": 2, "images": 1, "smoothgrad_samples": 2},
 }
-_ROUNDS = 3
+_ROUNDS = 2
 
 Digests = dict[str, dict[str, str]]
 
