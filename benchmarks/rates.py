@@ -21,9 +21,7 @@ _TASK = TASKS["multiclass"]
 
 
 def main() -> None:
-    tree = presets.compose(["sample"])
-    tree["extract"] |= {"backbone": "VGG16", "width": 1.0, "weights": "random"}
-    settings = params.check(tree)
+    settings = networks.full_vgg16()
     runtime.prepare(settings.seed, settings.threads)
     rng = np.random.default_rng(settings.seed)
     images = rng.integers(0, 256, (_BATCH, 150, 150, 3), dtype=np.uint8)

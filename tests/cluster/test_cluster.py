@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cluster_tasks
@@ -64,6 +65,24 @@ def client(folder: Path, env: dict[str, str], delay: float = 0.0) -> subprocess.
         # A shell lets what it starts in the background ignore Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+
+
+@contextmanager
+def joined(
+    cluster: clusters.Cluster, folder: Path, env: dict[str, str], *options: str
+) -> Iterator[None]:
+    """One more worker, which has joined the cluster; the options name it."""
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", cluster.address, *options]
+    command += ["--nthreads", "1", "--host", "127.0.0.1"]
+    worker = subprocess.Popen(command, env=env, cwd=folder, stderr=subprocess.DEVNULL)
+    name = options[options.index("--name") + 1]
+    try:
+        with Connection(cluster.address) as connection:
+            wait(lambda: any(name in member.name for member in connection.members()))
+        yield
+    finally:
+        worker.terminate()
+        worker.wait()
 
 
 def wait(condition: Callable[[], object]) -> None:
@@ -183,19 +202,11 @@ def test_a_worker_with_other_results_is_refused_by_name(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    command = [sys.executable, "-m", "distributed.cli.dask_worker", two.address]
-    command += ["--nthreads", "1", "--name", "stranger", "--host", "127.0.0.1"]
     env = clusters.environment(DASK_CONFIG=str(two.settings), DIFFERENT="1")
-    stranger = subprocess.Popen(command, env=env, cwd=tmp_path, stderr=subprocess.DEVNULL)
-    try:
-        with Connection(two.address) as connection:
-            wait(lambda: any("stranger" in m.name for m in connection.members()))
+    with joined(two, tmp_path, env, "--name", "stranger"):
         task = Roots(tmp_path, delay=1.0, differs_on="DIFFERENT")
         sink = compute(Cluster(two.address), task, Folder(tmp_path / "results"))
         printed = capsys.readouterr().err
-    finally:
-        stranger.terminate()
-        stranger.wait()
     assert sink.bytes() == here
     assert "(stranger) is restarted: other results for the same inputs (processor" in printed
     assert "(stranger) is refused: other results for the same inputs (processor" in printed
@@ -232,19 +243,11 @@ def test_a_worker_without_a_nanny_and_with_other_settings_of_the_processor_is_re
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    command = [sys.executable, "-m", "distributed.cli.dask_worker", two.address, "--no-nanny"]
-    command += ["--nthreads", "1", "--name", "alone", "--host", "127.0.0.1"]
     env = clusters.environment(DASK_CONFIG=str(two.settings))
     env = {name: value for name, value in env.items() if name not in processor.SETTINGS}
-    alone = subprocess.Popen(command, env=env, cwd=tmp_path, stderr=subprocess.DEVNULL)
-    try:
-        with Connection(two.address) as connection:
-            wait(lambda: any("alone" in m.name for m in connection.members()))
+    with joined(two, tmp_path, env, "--name", "alone", "--no-nanny"):
         task = Roots(tmp_path, delay=0.3)
         sink = compute(Cluster(two.address), task, Folder(tmp_path / "results"))
-    finally:
-        alone.terminate()
-        alone.wait()
     assert sink.bytes() == here
     printed = capsys.readouterr().err
     assert "(alone) is refused: expected the processor's settings of the parameter" in printed
