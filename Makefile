@@ -9,7 +9,7 @@ START := $(shell date +%s)
 INSTALL := uv pip install --quiet --python .venv/bin/python
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
-DEVELOP := .venv/server .venv/demo .venv/cluster .venv/test
+DEVELOP := .venv/server .venv/demo .venv/cluster .venv/search .venv/test
 
 .DEFAULT_GOAL := help
 .PHONY: help repro summary ui verify serve demo test fast fuzz check format bench lock clean
@@ -66,7 +66,9 @@ lock: .venv/setup  ## pin what pyproject.toml adds (UPGRADE=--upgrade for new ve
 	$(COMPILE) $(UPGRADE) -c requirements.lock -c requirements-server.lock -c requirements-demo.lock \
 		-o requirements-cluster.lock pyproject.toml --extra cluster
 	$(COMPILE) $(UPGRADE) -c requirements.lock -c requirements-server.lock -c requirements-demo.lock \
-		-c requirements-cluster.lock -o requirements-test.lock --group test
+		-c requirements-cluster.lock -o requirements-search.lock pyproject.toml --extra search
+	$(COMPILE) $(UPGRADE) -c requirements.lock -c requirements-server.lock -c requirements-demo.lock \
+		-c requirements-cluster.lock -c requirements-search.lock -o requirements-test.lock --group test
 	$(COMPILE) $(UPGRADE) -c requirements.lock -o requirements-setup.lock --group setup
 
 clean:  ## remove the environment
@@ -83,6 +85,6 @@ clean:  ## remove the environment
 	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv/server .venv/demo .venv/cluster .venv/test: .venv/%: requirements-%.lock .venv/runtime
+.venv/server .venv/demo .venv/cluster .venv/search .venv/test: .venv/%: requirements-%.lock .venv/runtime
 	$(INSTALL) --require-hashes --requirement $<
 	@touch $@

@@ -23,7 +23,8 @@ ORDER = [
         "data",
     ),
     *("segmentation", "networks", "training", "evaluation", "explain", "packaging", "serving"),
-    *("report", "params.py", "moves.py", "tracking", "cluster", "cli", "run.py"),
+    *("report", "params.py", "params_file.py", "moves.py", "tracking", "cluster"),
+    *("search", "cli", "run.py"),
 ]
 MODULES = sorted(LIBRARY.rglob("*.py"))
 NAMES = {
@@ -60,9 +61,10 @@ def test_no_room_and_no_module_is_large() -> None:
         ("bcolz", "io/store.py"),
         ("tensorflow", "networks/runtime.py"),
         ("streamlit", "serving/demo.py"),
-        ("ruamel", "cli/presets.py"),
+        ("ruamel", "params_file.py"),
         ("distributed", "cluster/connection.py"),
         ("dask", "cluster/connection.py"),
+        ("optuna", "search/study.py"),
     ],
 )
 def test_a_library_is_imported_in_one_module_alone(library: str, home: str) -> None:

@@ -1,19 +1,16 @@
 """Presets: params.yaml composed from conf/, with the comments of conf/base.yaml.
 
 `conf/base.yaml` has all keys with their defaults; a preset selects one file of each group and sets
-other keys. Hydra composes the values; ruamel.yaml writes them with the comments.
+other keys. Hydra composes the values; they are written with the comments.
 """
 
-import io
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedSeq
-
 from seedlings import params as all_params
+from seedlings import params_file
 from seedlings.config import params, paths
 from seedlings.errors import SeedlingsError
 from seedlings.io.files import replacing
@@ -76,51 +73,7 @@ def write(arguments: Sequence[str], kept: Mapping[str, Any] | None = None) -> Di
 
 def render(values: Mapping[str, Any]) -> str:
     """Return the text of params.yaml for values, with the comments of conf/base.yaml."""
-    yaml = YAML()
-    yaml.width = 4096
-    yaml.preserve_quotes = True
-    yaml.representer.add_representer(type(None), _null)
-    yaml.representer.add_representer(float, _float)
-    tree = yaml.load(paths.CONF / "base.yaml")
-    _fill(tree, values)
-    text = io.StringIO()
-    yaml.dump(tree, text)
-    return text.getvalue()
-
-
-def _fill(tree: Any, values: Mapping[str, Any]) -> None:
-    for key, value in values.items():
-        if isinstance(value, dict) and isinstance(tree.get(key), dict):
-            if not tree[key]:
-                tree[key] = value
-            else:
-                _fill(tree[key], value)
-        elif key not in tree or not _same(tree[key], value):
-            tree[key] = _flow(value) if isinstance(value, list) else value
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Return whether two values are equal, with 1, 1.0 and True all different."""
-    return one == other and all(isinstance(one, t) == isinstance(other, t) for t in (bool, float))
-
-
-def _null(representer: Any, _value: None) -> Any:
-    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
-
-
-def _float(representer: Any, value: float) -> Any:
-    """Write 1e-07 as 1.0e-07, which YAML 1.1 also reads as a number."""
-    text = repr(value)
-    if "e" in text and "." not in text:
-        text = text.replace("e", ".0e")
-    return representer.represent_scalar("tag:yaml.org,2002:float", text)
-
-
-def _flow(value: list[Any]) -> CommentedSeq:
-    """Return a list that ruamel.yaml writes on one line."""
-    found = CommentedSeq(value)
-    found.fa.set_flow_style()
-    return found
+    return params_file.edit((paths.CONF / "base.yaml").read_text(encoding="utf-8"), values)
 
 
 def _set(values: dict[str, Any], key: str, value: Any) -> None:

@@ -6,7 +6,7 @@ The model class of a section is in the package of its stage; `seedlings.params` 
 import difflib
 import re
 from collections.abc import Collection, Mapping
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -48,17 +48,19 @@ def read() -> Any:
     return pipeline.read_yaml(paths.PARAMS)
 
 
-def check(tree: Any, model: type[AnySection], prefix: str = "") -> AnySection:
+def check(
+    tree: Any, model: type[AnySection], prefix: str = "", *, file: str = paths.PARAMS.name
+) -> AnySection:
     """Return a validated instance of `model` from a tree of plain values.
 
-    `prefix` is the full key of the tree, or "" for all of params.yaml. Raises SeedlingsError that
-    names the full key of each invalid value, the value, and what is allowed.
+    `prefix` is the full key of the tree, or "" for all of the file. Raises SeedlingsError that
+    names the file, the full key of each invalid value, the value, and what is allowed.
     """
     try:
         return model.model_validate(tree)
     except ValidationError as error:
         lines = [_explain(problem, model, prefix) for problem in error.errors()]
-        raise SeedlingsError(f"{paths.PARAMS}: " + "\n  ".join(["", *lines]).strip()) from error
+        raise SeedlingsError(f"{file}: " + "\n  ".join(["", *lines]).strip()) from error
 
 
 def restrict(section: AnySection, keys: Collection[str]) -> AnySection:
@@ -138,8 +140,12 @@ def _is_union_tag(part: Any) -> bool:
 def _suggest(location: list[str], model: type[BaseModel]) -> str:
     section: Any = model
     for name in location[:-1]:
-        annotation = section.model_fields[name].annotation
-        section = next((t for t in get_args(annotation) if t is not type(None)), annotation)
+        if get_origin(section) is dict:  # sections by names that are free
+            section = get_args(section)[1]
+            continue
+        section = section.model_fields[name].annotation
+        if get_origin(section) is not dict:
+            section = next((t for t in get_args(section) if t is not type(None)), section)
     names = list(section.model_fields)
     close = difflib.get_close_matches(location[-1], names, n=1)
     return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(names)}"

@@ -1,0 +1,1 @@
+"""Search: finds better parameters; each trial is an experiment of DVC."""

@@ -1,0 +1,133 @@
+"""The study: Optuna's samplers, pruners and figures, as functions of the trials so far.
+
+Optuna keeps nothing here: a study is built from the trials whenever it is asked, so that a search
+that was killed goes on with the same suggestions.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from seedlings.search.space import Entry, Space
+from seedlings.search.trials import Trial, Values, identity
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+_ATTEMPTS = 20  # suggestions of the sampler until one is new
+_STATES = {
+    "running": TrialState.RUNNING,
+    "finished": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+
+
+def suggest(space: Space, trials: Sequence[Trial], number: int) -> Values | None:
+    """Return the parameters of trial `number`, or None if all settings of the space were tried.
+
+    No setting is suggested twice. The result depends on the space, its seed, the trials and the
+    number alone.
+    """
+    tried = {identity(trial.values) for trial in trials}
+    points = space.points()
+    if space.sampler == "grid":
+        return next((x for x in points or () if identity(x) not in tried), None)
+    seed = int(np.random.SeedSequence([space.seed, number]).generate_state(1)[0])
+    samplers = [_sampler(space, seed), optuna.samplers.RandomSampler(seed=seed)]
+    for study in (build(space, trials, sampler) for sampler in samplers):
+        for _ in range(_ATTEMPTS):
+            asked = study.ask()
+            values = space.draw(partial(_suggested, asked))
+            if identity(values) not in tried:
+                return values
+    rest = [values for values in points or () if identity(values) not in tried]
+    return rest[np.random.default_rng(seed).integers(len(rest))] if rest else None
+
+
+def pruned_after(space: Space, trials: Sequence[Trial], trial: Trial) -> int | None:
+    """Return the number of epochs after which the pruner stops a trial, or None.
+
+    The pruner compares the curve of the trial with those of the other trials that have ended.
+    """
+    if space.pruner == "none" or not trial.curve:
+        return None
+    others = [other for other in trials if other.is_over and other.number != trial.number]
+    running = build(space, others, optuna.samplers.RandomSampler(seed=0), _pruner(space))
+    asked = running.ask()
+    for epoch, value in enumerate(trial.curve, 1):
+        asked.report(value, epoch)
+        if asked.should_prune():
+            return epoch
+    return None
+
+
+def build(
+    space: Space,
+    trials: Iterable[Trial],
+    sampler: optuna.samplers.BaseSampler | None = None,
+    pruner: optuna.pruners.BasePruner | None = None,
+) -> optuna.Study:
+    """Return a study in memory that has these trials, in the order of their numbers."""
+    study = optuna.create_study(sampler=sampler, pruner=pruner, direction=space.direction)
+    study.add_trials(_frozen(space, t) for t in sorted(trials, key=lambda t: t.number))
+    return study
+
+
+def _frozen(space: Space, trial: Trial) -> FrozenTrial:
+    found = {key: _distribution(space.parameters[key]) for key in trial.values}
+    values = {k: _inside(space.parameters[k], value) for k, value in trial.values.items()}
+    # Optuna reads the last value of the curve of a pruned trial; one without a curve has no value.
+    is_empty = trial.state == "pruned" and not trial.curve
+    return create_trial(
+        state=TrialState.FAIL if is_empty else _STATES[trial.state],
+        value=trial.value if trial.state == "finished" else None,
+        params=values,
+        distributions=found,
+        intermediate_values=dict(enumerate(trial.curve, 1)),
+    )
+
+
+def _distribution(entry: Entry) -> BaseDistribution:
+    if entry.choices is not None:
+        return CategoricalDistribution([json.dumps(choice) for choice in entry.choices])
+    low, high = entry.range
+    if entry.is_whole:
+        return IntDistribution(low, high, log=entry.log, step=entry.step or 1)
+    return FloatDistribution(low, high, log=entry.log, step=entry.step)
+
+
+def _inside(entry: Entry, value: Any) -> Any:
+    """Return a value as Optuna's distribution of the parameter has it."""
+    return json.dumps(value) if entry.choices is not None else value
+
+
+def _suggested(asked: optuna.Trial, key: str, entry: Entry) -> Any:
+    if entry.choices is not None:
+        return json.loads(asked.suggest_categorical(key, [*map(json.dumps, entry.choices)]))
+    low, high = entry.range
+    if entry.is_whole:
+        return asked.suggest_int(key, low, high, log=entry.log, step=entry.step or 1)
+    return asked.suggest_float(key, low, high, log=entry.log, step=entry.step)
+
+
+def _sampler(space: Space, seed: int) -> optuna.samplers.BaseSampler:
+    if space.sampler == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    return optuna.samplers.TPESampler(seed=seed)
+
+
+def _pruner(space: Space) -> optuna.pruners.BasePruner:
+    if space.pruner == "median":
+        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=3)
+    return optuna.pruners.SuccessiveHalvingPruner()

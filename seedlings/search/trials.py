@@ -1,0 +1,72 @@
+"""Trials: the parameters of a search that were tried, and what each of them reached."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+State = Literal["running", "finished", "pruned", "failed"]
+Values = dict[str, Any]  # parameters of the space by their full keys; none that is inactive
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One trial of a search.
+
+    `value` is the objective on the validation images, `low` and `high` the bounds of its interval
+    (None for an objective without one), and `curve` the values after each epoch that the pruner
+    compares. `experiment` is the commit of the DVC experiment of a finished trial.
+    """
+
+    number: int
+    values: Values
+    state: State = "running"
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    curve: list[float] = field(default_factory=list)
+    experiment: str = ""
+    reason: str = ""  # why it failed
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether the trial has ended."""
+        return self.state != "running"
+
+    def pruned(self, epochs: int) -> "Trial":
+        """Return the trial as one that the pruner stopped after `epochs` epochs."""
+        return replace(self, state="pruned", curve=self.curve[:epochs])
+
+    def failed(self, reason: str) -> "Trial":
+        """Return the trial as one that failed."""
+        return replace(self, state="failed", reason=reason)
+
+    def text(self) -> str:
+        """Return the trial as JSON."""
+        return json.dumps(asdict(self), indent=1)
+
+
+def parse(text: str) -> Trial:
+    """Return the trial in a text that `Trial.text` wrote."""
+    return Trial(**json.loads(text))
+
+
+def identity(values: Values) -> str:
+    """Return a text that is equal for equal parameters."""
+    return json.dumps(values, sort_keys=True)
+
+
+def name(search: str, number: int) -> str:
+    """Return the name of a trial and of its experiment, such as `head-0007`."""
+    return f"{search}-{number:04d}"
+
+
+def finished(trials: Iterable[Trial]) -> list[Trial]:
+    """Return the finished trials."""
+    return [trial for trial in trials if trial.state == "finished"]
+
+
+def best_first(trials: Iterable[Trial], *, maximize: bool) -> list[Trial]:
+    """Return the finished trials, the best first; of equal ones, the one with the lower number."""
+    sign = -1.0 if maximize else 1.0
+    return sorted(finished(trials), key=lambda t: (sign * (t.value or 0.0), t.number))
