@@ -1,4 +1,4 @@
-"""Run all ten stages of the project in the current folder, in this one process: `on` or `off`.
+"""Run all stages of the project in the current folder, in this one process: `on` or `off`.
 
 The argument says whether the settings of `seedlings.processor` are set.
 """
@@ -10,11 +10,6 @@ from contextlib import nullcontext
 
 from seedlings import processor
 
-STAGES = (
-    *("download", "split", "segment", "extract", "baseline", "finetune", "package", "evaluate"),
-    *("explain", "report"),
-)
-
 
 def main() -> None:
     if sys.argv[1] == "on":
@@ -23,9 +18,9 @@ def main() -> None:
         for name in processor.SETTINGS:
             os.environ.pop(name, None)
         processor.SETTINGS = {}  # a stage sets none, whatever `portable` is
-    from seedlings.config import stage  # after the settings, which the libraries read
+    from seedlings.config import pipeline, stage  # after the settings, which the libraries read
 
-    for name in STAGES:
+    for name in pipeline.stages():
         start = time.perf_counter()
         stage.run(name, lambda record: nullcontext())
         print(f"{name} {time.perf_counter() - start:.1f} s", flush=True)

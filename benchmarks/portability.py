@@ -11,16 +11,14 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-
-from benchmarks.all_stages import STAGES
 from benchmarks.measure import ROOT
 from benchmarks.project import Project, environment
 from seedlings import processor
+from seedlings.config import paths, pipeline
 
 # Unlike in maker, caches and instructions.
 PROCESSORS = ("Haswell", "Skylake-Client", "EPYC-Rome", "EPYC-Milan")
-# All ten stages, with training of convolutions and of batch normalisation on maps and vectors.
+# All stages, with training of convolutions and of batch normalisation on maps and vectors.
 TINY = {
     "data": {"sample": {"images_per_class": 6, "size": 72}},
     "split": {"validation_per_class": 1},
@@ -75,10 +73,10 @@ def outputs(root: Path, emulator: list[str], setting: str) -> Digests:
 
 def digests(root: Path) -> Digests:
     """Return the SHA-256 of every output file of a project, by stage and path."""
-    stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    stages = pipeline.parse_stages((root / paths.PIPELINE).read_text(encoding="utf-8"))
     found: Digests = {}
-    for stage in STAGES:
-        for out in stages[stage]["outs"]:
+    for stage, entry in stages.items():
+        for out in entry["outs"]:
             path = root / out
             files = sorted(path.rglob("*")) if path.is_dir() else [path]
             for file in filter(Path.is_file, files):

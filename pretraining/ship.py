@@ -1,11 +1,10 @@
 """Ship the weights of this project with the library: `python pretraining/ship.py [FILE]`."""
 
 import sys
-import warnings
 from pathlib import Path
 
 from seedlings.errors import SeedlingsError
-from seedlings.networks import drawn_weights, vgg16
+from seedlings.networks import drawn_weights, models, vgg16
 from seedlings.networks.params import DRAWN_WIDTH
 
 OUTPUT = Path(__file__).parent / "output" / "backbone.weights.h5"
@@ -33,10 +32,8 @@ def ship(source: Path, target: Path) -> None:
         )
     network = vgg16.build((None, None, 3), DRAWN_WIDTH)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # Keras only warns about layers without weights
-            network.load_weights(source)
-    except (ValueError, OSError, KeyError, UserWarning) as error:
+        models.load_weights(network, source)
+    except ValueError as error:
         raise SeedlingsError(
             f"{source} does not have the weights of VGG16 with the width {DRAWN_WIDTH}: {error}"
         ) from error

@@ -1,5 +1,6 @@
 """The benchmarks that train networks on few or drawn images, in their small setting."""
 
+import hashlib
 import os
 import re
 import subprocess
@@ -9,9 +10,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from imports import ROOT
+from project import STAGES
 
-from benchmarks import __main__, few_images, networks, trials
+from benchmarks import __main__, all_stages, few_images, networks, portability, trials
 from seedlings import images
+from seedlings.config import stage
 from seedlings.networks.runtime import keras
 
 
@@ -30,6 +33,29 @@ def run(name: str, *options: str) -> str:
 
 def test_every_benchmark_has_its_module() -> None:
     assert all((ROOT / "benchmarks" / f"{name}.py").is_file() for name in __main__.NAMES)
+
+
+def test_all_stages_run_in_the_order_of_the_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+    monkeypatch.setattr(stage, "run", lambda name, observe: ran.append(name))
+    monkeypatch.setattr(sys, "argv", ["all_stages", "on"])
+    monkeypatch.chdir(ROOT)
+    all_stages.main()
+    assert ran == STAGES
+
+
+def test_outputs_are_digested_by_stage_and_path(tmp_path: Path) -> None:
+    (tmp_path / "dvc.yaml").write_text(
+        "stages:\n  b: {cmd: x, outs: [two, one.txt]}\n  a: {cmd: x, outs: [three.txt]}\n"
+    )
+    (tmp_path / "two" / "inner").mkdir(parents=True)
+    files = ("two/inner/z.txt", "one.txt", "three.txt")
+    for name in files:
+        (tmp_path / name).write_text(name)
+    one, two, three = (hashlib.sha256(name.encode()).hexdigest() for name in files)
+    found = portability.digests(tmp_path)
+    assert found == {"b": {"two/inner/z.txt": one, "one.txt": two}, "a": {"three.txt": three}}
+    assert list(found) == ["b", "a"]
 
 
 def test_fewer_images_are_the_first_ones_of_each_class() -> None:

@@ -35,6 +35,11 @@ class MaximizedImage:
     start: float  # the mean activation, or the score, of the noise at the start
     end: float
 
+    @property
+    def is_inactive(self) -> bool:
+        """Return whether the activation is 0 at the start and at the end."""
+        return self.start == self.end == 0.0
+
 
 def summarize(found: Sequence[MaximizedImage]) -> dict[str, float]:
     """Return the mean activation of the images of each layer, at the start and at the end."""
@@ -53,7 +58,7 @@ def of_filters(model: "keras.Model", params: Explain, seed: int) -> list[Maximiz
     it does not have.
     """
     found = []
-    for layer, filters in _chosen(model, params).items():
+    for layer, filters in _chosen(model, params, seed).items():
         part = gradients.up_to_layer(model, layer)
         _check(layer, filters, part)
         goals = [(f"filter {number}", number, 1.0) for number in filters]
@@ -69,19 +74,29 @@ def of_outputs(
     return _ascend(model, "output", goals, rate=params.class_rate, params=params, seed=seed)
 
 
-def _chosen(model: "keras.Model", params: Explain) -> dict[str, list[int]]:
+def _chosen(model: "keras.Model", params: Explain, seed: int) -> dict[str, list[int]]:
     """Return filters by layer: those in `params`, or some of the first, middle and last layer."""
     if params.filters is not None:
         return {layer: list(numbers) for layer, numbers in params.filters.items()}
     layers = gradients.convolutions(model)
     places = np.linspace(0, len(layers) - 1, min(_LAYERS, len(layers))).round().astype(int)
-    return {
-        layers[n]: _spread(gradients.up_to_layer(model, layers[n]).output_shape[-1]) for n in places
-    }
+    return {layers[n]: _spread(gradients.up_to_layer(model, layers[n]), seed) for n in places}
 
 
-def _spread(count: int) -> list[int]:
-    return np.linspace(0, count - 1, min(_FILTERS, count)).round().astype(int).tolist()
+def _spread(part: "keras.Model", seed: int) -> list[int]:
+    """Return some filters of the last layer, of those active on the noise if they are enough."""
+    noise = _noise(part, np.random.default_rng(seed))
+    maps = np.asarray(part(noise[None], training=False))
+    active = np.flatnonzero(maps.any(axis=(0, 1, 2)))
+    count = min(_FILTERS, maps.shape[-1])
+    filters = active if len(active) >= count else np.arange(maps.shape[-1])
+    return filters[np.linspace(0, len(filters) - 1, count).round().astype(int)].tolist()
+
+
+def _noise(part: "keras.Model", rng: np.random.Generator) -> Pixels:
+    """Return the image (H x W x 3, float32) from which the gradient ascent starts."""
+    noise = _GREY + _NOISE * rng.uniform(-0.5, 0.5, part.input_shape[1:])
+    return noise.astype(np.float32)
 
 
 def _check(layer: str, filters: list[int], part: "keras.Model") -> None:
@@ -107,8 +122,7 @@ def _ascend(
         return []
     gradient = gradients.gradient(part)
     rng = np.random.default_rng(seed)
-    noise = _GREY + _NOISE * rng.uniform(-0.5, 0.5, part.input_shape[1:])
-    images = np.stack([noise.astype(np.float32)] * len(goals))
+    images = np.stack([_noise(part, rng)] * len(goals))
     units = np.array([unit for _, unit, _ in goals])
     signs = np.array([sign for _, _, sign in goals], np.float32)
     start = signs * gradient(images, units, signs)[0]

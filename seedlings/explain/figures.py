@@ -20,10 +20,16 @@ def maximized(found: Sequence[MaximizedImage], path: Path) -> None:
     rows = [] if found else [Row("No filters to show")]
     for layer in dict.fromkeys(image.layer for image in found):
         own = [image for image in found if image.layer == layer]
-        tiles = [Tile(one.image, f"{one.name}\n{one.start:.3g} to {one.end:.3g}") for one in own]
+        tiles = [Tile(one.image, f"{one.name}\n{_activation(one)}") for one in own]
         for start in range(0, len(tiles), _COLUMNS):
             rows.append(Row("" if start else layer, tiles[start : start + _COLUMNS]))
     image_grid.write(image_grid.draw(rows, tile=150), path)
+
+
+def _activation(image: MaximizedImage) -> str:
+    if image.is_inactive:
+        return "inactive: 0 from noise"
+    return f"{image.start:.3g} to {image.end:.3g}"
 
 
 def saliency(

@@ -5,7 +5,6 @@ The feature extractor is frozen. Without a backbone (from scratch), it is only t
 
 import difflib
 import importlib
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,14 +189,11 @@ def _file(params: Extract) -> Path:
 
 def _load(backbone: "keras.Model", path: Path, params: Extract) -> None:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # Keras only warns about layers without weights
-            backbone.load_weights(path)
-    except (ValueError, OSError, KeyError, UserWarning) as error:
-        reason = str(error).strip().splitlines()[0]
+        models.load_weights(backbone, path)
+    except ValueError as error:
         raise SeedlingsError(
             f"extract.weights: {path} does not hold the weights of {params.backbone} without its "
-            f"top layers ({reason}); the file must be a .h5 or .weights.h5 file of that network"
+            f"top layers ({error}); the file must be a .h5 or .weights.h5 file of that network"
         ) from error
 
 

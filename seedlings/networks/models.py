@@ -3,6 +3,7 @@
 import json
 import math
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -42,6 +43,20 @@ def load(path: Path) -> "keras.Model":
     model = keras.models.model_from_json(text)
     model.load_weights(path / _WEIGHTS)
     return model
+
+
+def load_weights(model: "keras.Model", path: Path) -> None:
+    """Load the weights of a .h5 or .weights.h5 file into a model.
+
+    Raises ValueError, with the reason in one line, if the file cannot be read, or does not have the
+    weights of the model.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Keras only warns about layers without weights
+            model.load_weights(path)
+    except (ValueError, OSError, KeyError, UserWarning) as error:
+        raise ValueError(str(error).strip().partition("\n")[0]) from error
 
 
 def to_bytes(model: "keras.Model") -> dict[str, bytes]:

@@ -22,11 +22,16 @@ _PAPER, _INK = (255, 255, 255), (30, 30, 30)
 _MARGIN = 4
 _TEXT = 12
 _LINE = 16
+_MOST = 3  # lines for one line of a caption
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """An image (RGB uint8, any size) and the lines of text below it."""
+    """An image (RGB uint8, any size) and the lines of text below it.
+
+    A line that is wider than the image is wrapped at its spaces, into at most three lines, and
+    shortened if that is not enough.
+    """
 
     image: Image
     caption: str = ""
@@ -46,20 +51,20 @@ def draw(rows: Sequence[Row], tile: int = TILE) -> Image:
     width = _MARGIN + columns * (tile + _MARGIN)
     font = _font()
     width = max(width, *(2 * _MARGIN + int(font.getlength(row.title)) for row in rows), 1)
-    heights = [_row_height(row, tile) for row in rows]
+    captions = [[_wrap(cell.caption, tile, font) for cell in row.tiles] for row in rows]
+    heights = [_row_height(row, lines, tile) for row, lines in zip(rows, captions, strict=True)]
     grid = PillowImage.new("RGB", (width, sum(heights) + _MARGIN), _PAPER)
     pen = ImageDraw.Draw(grid)
     y = _MARGIN
-    for row, height in zip(rows, heights, strict=True):
+    for row, texts, height in zip(rows, captions, heights, strict=True):
         if row.title:
             pen.text((_MARGIN, y), row.title, _INK, font)
         top = y + (_LINE if row.title else 0)
-        for column, cell in enumerate(row.tiles):
+        for column, (cell, lines) in enumerate(zip(row.tiles, texts, strict=True)):
             x = _MARGIN + column * (tile + _MARGIN)
             grid.paste(PillowImage.fromarray(fit(cell.image, tile)), (x, top))
-            for number, line in enumerate(cell.caption.splitlines()):
-                text = _shorten(line, tile, font)
-                pen.text((x, top + tile + 2 + number * _LINE), text, _INK, font)
+            for number, line in enumerate(lines):
+                pen.text((x, top + tile + 2 + number * _LINE), line, _INK, font)
         y += height
     return np.asarray(grid)
 
@@ -82,10 +87,25 @@ def fit(image: Image, tile: int = TILE) -> Image:
     return fitted
 
 
-def _row_height(row: Row, tile: int) -> int:
-    captions = max([0, *(len(cell.caption.splitlines()) for cell in row.tiles)])
+def _row_height(row: Row, captions: Sequence[Sequence[str]], tile: int) -> int:
+    lines = max([0, *map(len, captions)])
     picture = tile + _MARGIN if row.tiles else 0
-    return (_LINE if row.title else 0) + picture + captions * _LINE + 2
+    return (_LINE if row.title else 0) + picture + lines * _LINE + 2
+
+
+def _wrap(caption: str, tile: int, font: ImageFont.FreeTypeFont) -> list[str]:
+    """Return the lines of a caption, each at most `tile` pixels wide."""
+    found = []
+    for line in caption.splitlines():
+        lines: list[str] = []
+        for word in line.split():
+            longer = f"{lines[-1]} {word}" if lines else word
+            if lines and (len(lines) == _MOST or font.getlength(longer) <= tile):
+                lines[-1] = longer
+            else:
+                lines.append(word)
+        found += [_shorten(text, tile, font) for text in lines]
+    return found
 
 
 def _shorten(line: str, tile: int, font: ImageFont.FreeTypeFont) -> str:

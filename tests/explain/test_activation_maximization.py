@@ -44,6 +44,26 @@ def test_the_activation_of_filters_and_classes_is_higher_at_the_end(small: Param
     assert numbers["output/end"] == pytest.approx(np.mean([one.end for one in of_classes]))
 
 
+@pytest.mark.parametrize(
+    ("dead", "chosen", "inactive"),
+    [([0, 3], [1, 2, 4, 5], []), ([0, 3, 4], [0, 2, 3, 5], [0, 3])],
+)
+def test_filters_that_are_active_on_the_noise_are_chosen_if_there_are_enough(
+    dead: list[int], chosen: list[int], inactive: list[int], small: Params
+) -> None:
+    model = network(small)
+    first = gradients.convolutions(model)[0]
+    layer = model.get_layer("head").get_layer(first)
+    layer.activation = keras.activations.relu
+    kernel, bias = (np.ones_like(weight) for weight in layer.get_weights())
+    kernel[..., dead], bias[dead] = 0.0, -1.0
+    layer.set_weights([kernel, bias])
+    found = activation_maximization.of_filters(model, small.explain, seed=5)
+    own = [one for one in found if one.layer == first]
+    assert [one.name for one in own] == [f"filter {number}" for number in chosen]
+    assert [one.name for one in own if one.is_inactive] == [f"filter {n}" for n in inactive]
+
+
 def test_the_activation_of_a_random_vgg16_cut_in_its_middle_is_higher_at_the_end(
     tree: dict[str, Any],
 ) -> None:

@@ -16,14 +16,16 @@ def test_maximized_images_are_shown_by_layer_with_their_activations(
     grey = np.full((5, 5, 3), 90, np.uint8)
     found = [MaximizedImage("conv", f"filter {n}", grey, 0.5, 2.0) for n in range(7)]
     output = MaximizedImage("output", "a", grey, -1.0, 0.25)
-    figures.maximized([*found, output], tmp_path / "p.png")
+    inactive = MaximizedImage("output", "b", grey, 0.0, 0.0)
+    figures.maximized([*found, output, inactive], tmp_path / "p.png")
     figures.maximized([], tmp_path / "none.png")
     assert [(row.title, len(row.tiles)) for row in drawn[0]] == [
         ("conv", 6),
         ("", 1),
-        ("output", 1),
+        ("output", 2),
     ]
-    assert drawn[0][2].tiles[0].caption == "a\n-1 to 0.25"
+    captions = [tile.caption for tile in drawn[0][2].tiles]
+    assert captions == ["a\n-1 to 0.25", "b\ninactive: 0 from noise"]
     assert [row.title for row in drawn[1]] == ["No filters to show"]
 
 

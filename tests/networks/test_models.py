@@ -71,6 +71,40 @@ def test_a_missing_model_is_an_error_that_says_what_to_do(tmp_path: Path) -> Non
         models.load(tmp_path / "m")
 
 
+def dense(*units: int) -> "keras.Model":
+    """A network of dense layers named by their number."""
+    inputs = x = keras.Input((3,))
+    for number, size in enumerate(units):
+        x = keras.layers.Dense(size, name=f"layer{number}")(x)
+    return keras.Model(inputs, x)
+
+
+def test_weights_of_a_file_are_loaded(tmp_path: Path) -> None:
+    model, other = dense(2, 4), dense(2, 4)
+    model.save_weights(tmp_path / "a.weights.h5")
+    models.load_weights(other, tmp_path / "a.weights.h5")
+    for found, expected in zip(other.get_weights(), model.get_weights(), strict=True):
+        assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("units", [(), (2,), (2, 3)])
+def test_weights_that_are_not_those_of_the_model_are_refused_with_the_reason_in_one_line(
+    units: tuple[int, ...], tmp_path: Path
+) -> None:
+    dense(*units).save_weights(tmp_path / "a.weights.h5")
+    with pytest.raises(ValueError, match=r"^[^\n]+\Z"):
+        models.load_weights(dense(2, 4), tmp_path / "a.weights.h5")
+
+
+def test_a_file_that_has_no_weights_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "text.weights.h5"
+    with pytest.raises(ValueError, match="text.weights.h5"):
+        models.load_weights(dense(2), path)
+    path.write_text("no weights", encoding="utf-8")
+    with pytest.raises(ValueError, match="signature"):
+        models.load_weights(dense(2), path)
+
+
 def test_a_saved_model_does_not_keep_its_loss_and_optimizer(
     tmp_path: Path, noise: Callable[..., np.ndarray]
 ) -> None:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from seedlings import images
 from seedlings.plots import image_grid
@@ -38,6 +39,40 @@ def test_titles_are_drawn_with_unicode() -> None:
 
 def test_a_grid_without_tiles_has_its_title() -> None:
     assert image_grid.draw([Row("nothing to show")]).shape[1] > 80
+
+
+def captioned(caption: str, tile: int) -> np.ndarray:
+    return image_grid.draw([Row("", [Tile(block((1, 2, 3)), caption)] * 2)], tile)
+
+
+@pytest.mark.parametrize(
+    ("caption", "tile", "lines"),
+    [
+        ("0.0% foreground", 110, "0.0% foreground"),
+        ("100.0% foreground", 110, "100.0%\nforeground"),
+        (
+            "Loose\nas Small-flowered Cranesbill\n9%",
+            120,
+            "Loose\nas Small-flowered\nCranesbill\n9%",
+        ),
+    ],
+)
+def test_a_line_of_a_caption_that_does_not_fit_its_tile_is_wrapped_at_a_space(
+    caption: str, tile: int, lines: str
+) -> None:
+    assert np.array_equal(captioned(caption, tile), captioned(lines, tile))
+
+
+@pytest.mark.parametrize("caption", ["W" * 40, "77.0% foreground", "wheat " * 40, "a\n" + "M" * 20])
+def test_no_caption_reaches_beyond_its_tile(caption: str) -> None:
+    grid = captioned(caption, 96)
+    gap = np.r_[0:4, 100:104, 200:204]  # left, between, and right of the tiles
+    assert (grid[:, gap] == 255).all()
+    assert (grid[104:, 4:100] < 128).any()
+
+
+def test_a_caption_of_many_words_has_three_lines() -> None:
+    assert captioned("wheat " * 40, 96).shape == captioned("a\nb\nc", 96).shape
 
 
 def test_the_same_grid_gives_the_same_bytes(tmp_path: Path) -> None:
