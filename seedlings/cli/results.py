@@ -22,10 +22,13 @@ def summary() -> None:
     path = paths.record("evaluate")
     if not path.exists():
         raise SeedlingsError(f"expected {path}, found none; run `make repro` or `dvc pull`")
-    metrics = records.read(path).metrics
-    _show(metrics, "test images")
-    if rest := summaries.without_crossing(metrics):
-        _show(rest, "test images without duplicates in training or validation")
+    record = records.read(path)
+    split = summaries.split(record.params)
+    _show(record.metrics, f"{split} images")
+    if rest := summaries.without_crossing(record.metrics):
+        _show(rest, f"{split} images without duplicates in {summaries.other_splits(split)}")
+    if note := summaries.note(split):
+        click.echo(f"\n{note}")
     if paths.PAGE.exists():
         click.echo(f"\nReport:  {paths.PAGE}")
     click.echo("\nPictures:")

@@ -131,6 +131,9 @@ def test_validation_images_are_evaluated_and_explained_in_place_of_test_images(
     for stage in ("evaluate", "explain"):
         declared = records.read(project.root / paths.record(stage)).params
         assert declared["evaluate.on"] == "validation"
+    page = (project.root / paths.PAGE).read_text(encoding="utf-8")
+    assert "On 36 validation images that no model was trained on." in page
+    assert "calibration, so these metrics tend to be better than those on test images.</p>" in page
 
 
 def test_the_served_model_has_the_settings_of_the_processor_of_the_stages(project: Project) -> None:
