@@ -97,9 +97,9 @@ def compare(names: tuple[str, ...], page: Path) -> None:
 
 
 def _changes(first: str, found: "Changes") -> Iterable[str]:
-    """Yield lines about the test images that two sides have, and about the changed splits."""
+    """Yield lines about the images that two sides evaluate, and about the changed splits."""
     yield (
-        f"\nTest images: {found.totals[0]} in {first}, {found.totals[1]} in {found.name}, "
+        f"\n{found.title}: {found.counts[0]} in {first}, {found.counts[1]} in {found.name}, "
         f"{found.common} in both"
     )
     if found.scores:
