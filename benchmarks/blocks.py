@@ -97,7 +97,7 @@ def prepared(settings: Params, root: Path) -> Drive:
 def score(model: "keras.Model", drive: Drive, settings: Params) -> float:
     """Return R2 on the rows of a drive whose split is test."""
     task = TASKS[settings.task]
-    outputs = model_outputs.predict(model, drive.images, drive.table, task)
+    outputs = model_outputs.predict(model, drive.images, drive.table, task, split="test")
     truth = task.targets(drive.table["label"])[(drive.table["split"] == "test").to_numpy()]
     return metrics.errors(truth[:, 0], outputs[:, 0])["r2"]
 

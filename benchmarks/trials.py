@@ -153,7 +153,7 @@ def _train(
         fit.train_head(model, train, validation, record=Record("finetune"), task=task, params=own)
         training = time.perf_counter() - start
         chosen = fit.score(model, validation)[task.metric]
-    outputs = model_outputs.predict(model, array, table, task)
+    outputs = model_outputs.predict(model, array, table, task, split="test")
     labels = task.targets(table["label"])[split_table.rows(table, "test")]
     correct = outputs.argmax(axis=1) == labels
     low, high = metrics.bootstrap_interval(

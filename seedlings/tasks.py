@@ -98,7 +98,7 @@ class Task(ABC):
 
     @abstractmethod
     def scores(self, predictions: pd.DataFrame) -> NDArray[np.float64]:
-        """Return the score of the fine-tuned model for each test image; higher is better.
+        """Return the score of the fine-tuned model for each evaluated image; higher is better.
 
         `predictions` are those of the stage evaluate, with the columns `label` and `finetuned`, and
         for tags `finetuned_f2`.

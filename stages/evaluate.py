@@ -1,4 +1,4 @@
-"""Evaluate both models on the test images and compare them. Each image is scored once."""
+"""Evaluate both models on the images of a split and compare them. Each image is scored once."""
 
 from seedlings.config import paths
 from seedlings.config.records import Record
@@ -20,9 +20,9 @@ def main(
     table = split_table.read(paths.SPLIT)
     baseline, finetuned = models.load(paths.BASELINE), models.load(paths.FINETUNED)
     results = {
-        "baseline": model_outputs.predict(baseline, paths.IMAGES, table, kind),
+        "baseline": model_outputs.predict(baseline, paths.IMAGES, table, kind, split=evaluate.on),
         "finetuned": model_outputs.predict_finetuned(
-            finetuned, paths.FEATURES, paths.IMAGES, table, kind
+            finetuned, paths.FEATURES, paths.IMAGES, table, kind, split=evaluate.on
         ),
     }
     evaluator = by_task.evaluator(task, table, evaluate, seed)
@@ -34,12 +34,11 @@ def main(
     write_csv(report / "confusion.csv", evaluator.pairs(results))
     for picture in evaluator.draw(results, report):
         record.add_picture(picture)
-    places = split_table.rows(table, "test")
     for name, outputs in results.items():
         write_csv(report / f"{name}_classes.csv", evaluator.table(outputs))
         picture = record.add_picture(report / f"{name}_mistakes.png")
         wrong = list(evaluator.mistakes(outputs))
-        figures.mistakes(paths.IMAGES, places, wrong, path=picture, most=evaluate.mistakes)
+        figures.mistakes(paths.IMAGES, table, wrong, params=evaluate, path=picture)
     for stage in ("baseline", "finetune"):
         history = paths.report(stage) / "history.csv"
         figures.curves(history, kind.metric, record.add_picture(report / f"{stage}_curves.png"))

@@ -29,12 +29,14 @@ def main(
     figures.maximized(outputs, record.add_picture(report / "classes.png"))
     record.add_metrics(activation_maximization.summarize(filters + outputs))
 
-    answers = model_outputs.predict_finetuned(model, paths.FEATURES, paths.IMAGES, table, kind)
+    answers = model_outputs.predict_finetuned(
+        model, paths.FEATURES, paths.IMAGES, table, kind, split=evaluate.on
+    )
     evaluator = by_task.evaluator(task, table, evaluate, seed)
     explainer = Explainer(network, directions)
     figures.saliency(
         paths.IMAGES,
-        split_table.rows(table, "test"),
+        split_table.rows(table, evaluate.on),
         evaluator.correct_and_wrong(answers, explain.images),
         lambda image: explainer.overlays(image, explain, seed),
         record.add_picture(report / "saliency.png"),

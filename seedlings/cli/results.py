@@ -22,10 +22,13 @@ def summary() -> None:
     path = paths.record("evaluate")
     if not path.exists():
         raise SeedlingsError(f"expected {path}, found none; run `make repro` or `dvc pull`")
-    metrics = records.read(path).metrics
-    _show(metrics, "test images")
-    if rest := summaries.without_crossing(metrics):
-        _show(rest, "test images without duplicates in training or validation")
+    record = records.read(path)
+    split = summaries.split(record.params)
+    _show(record.metrics, f"{split} images")
+    if rest := summaries.without_crossing(record.metrics):
+        _show(rest, f"{split} images without duplicates in {summaries.other_splits(split)}")
+    if note := summaries.note(split):
+        click.echo(f"\n{note}")
     if paths.PAGE.exists():
         click.echo(f"\nReport:  {paths.PAGE}")
     click.echo("\nPictures:")
@@ -94,9 +97,9 @@ def compare(names: tuple[str, ...], page: Path) -> None:
 
 
 def _changes(first: str, found: "Changes") -> Iterable[str]:
-    """Yield lines about the test images that two sides have, and about the changed splits."""
+    """Yield lines about the images that two sides evaluate, and about the changed splits."""
     yield (
-        f"\nTest images: {found.totals[0]} in {first}, {found.totals[1]} in {found.name}, "
+        f"\n{found.title}: {found.counts[0]} in {first}, {found.counts[1]} in {found.name}, "
         f"{found.common} in both"
     )
     if found.scores:

@@ -37,7 +37,8 @@ def verify(exact: bool) -> None:
     """Rebuild the last commit in a clone and compare all outputs.
 
     There are two answers with exit code 0: every file has the bytes that dvc.lock records; or all
-    but those that are named, and the metrics differ by no more than one test image can change them.
+    but those that are named, and the metrics differ by no more than one evaluated image can change
+    them.
     With --exact, the second answer is an error, too.
     """
     from seedlings.tracking import verification

@@ -20,15 +20,22 @@ _NO_YAML = (yaml.YAMLError, ValueError, KeyError, AttributeError, TypeError, Rec
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader that reads 1e-3 as a number, like YAML 1.2, which DVC uses."""
+    """A safe loader that reads 1e-3 as a number and `on` as text, like YAML 1.2, which DVC uses."""
 
 
+_FastLoader: Any = type("_FastLoader", (getattr(yaml, "CSafeLoader", yaml.SafeLoader),), {})
+_BOOL = "tag:yaml.org,2002:bool"
+for _loader in (_Loader, _FastLoader):
+    _loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOL]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    _loader.add_implicit_resolver(_BOOL, re.compile("^(?:true|false)$", re.I), list("tTfF"))
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
     list("-+.0123456789"),
 )
-_FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # for files that only DVC writes
 CODE = ("stages/", "seedlings/", "requirements.lock")
 
 
@@ -70,7 +77,7 @@ def locked() -> dict[str, Any]:
 
 def parse_stages(text: str) -> dict[str, Any]:
     """Return the stages in the text of a dvc.lock or dvc.yaml; empty for an empty text."""
-    return (yaml.load(text, Loader=_FAST) or {}).get("stages", {})  # noqa: S506 - a safe loader
+    return (yaml.load(text, Loader=_FastLoader) or {}).get("stages", {})  # noqa: S506 - safe
 
 
 def stages() -> list[str]:

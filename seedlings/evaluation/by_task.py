@@ -19,23 +19,23 @@ EVALUATORS: dict[str, type[Evaluator]] = {
 
 
 def evaluator(task: str, table: pd.DataFrame, params: Evaluate, seed: int) -> Evaluator:
-    """Return the evaluator of a task for the test rows of a split table."""
+    """Return the evaluator of a task for the rows of the split `params.on`."""
     return EVALUATORS[task](TASKS[task], table, params, seed)
 
 
 def score(
     task: str, table: pd.DataFrame, params: Evaluate, seed: int, results: Results
 ) -> dict[str, float]:
-    """Return the metrics of all models on the test images, as `name/metric`.
+    """Return the metrics of all models on the images of the split `params.on`, as `name/metric`.
 
     If groups of duplicates cross the splits, `without_crossing/name/metric` are the same metrics on
-    the test images without a duplicate in another split.
+    the evaluated images without a duplicate in another split.
     """
     metrics = evaluator(task, table, params, seed).score(results)
-    crossing = split_table.crossing(table)[split_table.rows(table, "test")]
+    crossing = split_table.crossing(table)[split_table.rows(table, params.on)]
     if not crossing.any() or crossing.all():
         return metrics
-    rest = table[~((table["split"] == "test") & split_table.crossing(table))]
+    rest = table[~((table["split"] == params.on) & split_table.crossing(table))]
     kept = {name: outputs[~crossing] for name, outputs in results.items()}
     others = evaluator(task, rest, params, seed).score(kept)
     return metrics | {f"without_crossing/{name}": value for name, value in others.items()}

@@ -35,7 +35,7 @@ class ClassEvaluator(Evaluator):
         return pd.DataFrame({"label": self.rows["label"], **predicted})
 
     def table(self, outputs: Outputs) -> pd.DataFrame:
-        """Return precision, recall, F1 and the number of test images of each class."""
+        """Return precision, recall, F1 and the number of evaluated images of each class."""
         return metrics.per_class(self.truth, self._task.columns(outputs), self.names)
 
     def draw(self, results: Results, report: Path) -> list[Path]:

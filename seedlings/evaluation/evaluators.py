@@ -1,4 +1,4 @@
-"""Evaluators: metrics, tables and figures of the models' outputs on the test images.
+"""Evaluators: metrics, tables and figures of the models' outputs on the evaluated images.
 
 This is the base class; the evaluators of the tasks are in `classes`, `tags` and `numbers`.
 """
@@ -23,15 +23,15 @@ Results = Mapping[str, Outputs]
 
 
 class Evaluator(ABC):
-    """Evaluates models' outputs on the test rows of a split table."""
+    """Evaluates models' outputs on the rows of the split `params.on` of a split table."""
 
     def __init__(self, task: Task, table: pd.DataFrame, params: Evaluate, seed: int) -> None:
         self._task, self._params, self._seed = task, params, seed
         self.names = task.outputs(table["label"])
         targets = task.targets(table["label"])
         self.seen = targets[split_table.rows(table, "train")]
-        self.truth = targets[split_table.rows(table, "test")]
-        self.rows = table.iloc[split_table.rows(table, "test")]
+        self.truth = targets[split_table.rows(table, params.on)]
+        self.rows = table.iloc[split_table.rows(table, params.on)]
 
     def score(self, results: Results) -> dict[str, float]:
         """Return the metrics of the models and a trivial model as `name/metric`, and of their test.
@@ -46,7 +46,7 @@ class Evaluator(ABC):
 
     @abstractmethod
     def predictions(self, results: Results) -> pd.DataFrame:
-        """Return one row for each test image: path, true label, and each model's prediction."""
+        """Return a row for each evaluated image: path, true label, and each model's prediction."""
 
     @staticmethod
     @abstractmethod
@@ -70,11 +70,11 @@ class Evaluator(ABC):
 
     @abstractmethod
     def mistakes(self, outputs: Outputs) -> Iterator[tuple[int, str]]:
-        """Yield the wrong predictions, the worst first: number of the test row, and caption."""
+        """Yield the wrong predictions, the worst first: number in `rows`, and caption."""
 
     @abstractmethod
     def successes(self, outputs: Outputs) -> Iterator[tuple[int, str]]:
-        """Yield the correct predictions, the best first: number of the test row, and caption."""
+        """Yield the correct predictions, the best first: number in `rows`, and caption."""
 
     def correct_and_wrong(self, outputs: Outputs, most: int) -> list[list[tuple[int, str]]]:
         """Return the best and the worst predictions, at most `most` each, from different labels."""

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from seedlings.io import store
+from seedlings.evaluation.params import Evaluate
+from seedlings.io import split_table, store
 from seedlings.plots import charts, image_grid
 from seedlings.plots.image_grid import Image, Row, Tile
 from seedlings.training.augmentations import Augmentation
@@ -39,20 +39,23 @@ def _variants(image: Image, augmentation: Augmentation) -> list[Tile]:
 
 def mistakes(
     cutouts: Path,
-    places: NDArray[np.int64],
+    table: pd.DataFrame,
     wrong: Sequence[tuple[int, str]],
     *,
+    params: Evaluate,
     path: Path,
-    most: int,
 ) -> None:
-    """Draw the worst mistakes on test images, at most `most` of them.
+    """Draw the worst mistakes on the images of the split `params.on`, at most `params.mistakes`.
 
-    `places` are the rows of the array `cutouts` of the test images; `wrong` has the number and the
-    caption of test images, the worst first.
+    The array `cutouts` has one row for each row of the split table; `wrong` has the number, among
+    the images of the split, and the caption of mistakes, the worst first.
     """
-    array = store.Array(cutouts)
-    tiles = [Tile(array.row(int(places[row])), caption) for row, caption in wrong[:most]]
-    rows = [Row(f"The {len(tiles)} worst of {len(wrong)} mistakes on {len(places)} test images")]
+    array, places = store.Array(cutouts), split_table.rows(table, params.on)
+    tiles = [
+        Tile(array.row(int(places[row])), caption) for row, caption in wrong[: params.mistakes]
+    ]
+    images = f"{len(places)} {params.on} images"
+    rows = [Row(f"The {len(tiles)} worst of {len(wrong)} mistakes on {images}")]
     for start in range(0, len(tiles), _COLUMNS):
         rows.append(Row("", tiles[start : start + _COLUMNS]))
     image_grid.write(image_grid.draw(rows, tile=120), path)

@@ -15,7 +15,7 @@ _BATCH = 64
 
 
 def predict(
-    model: "keras.Model", array: Path, table: pd.DataFrame, task: Task, *, split: str = "test"
+    model: "keras.Model", array: Path, table: pd.DataFrame, task: Task, *, split: str
 ) -> NDArray[np.float32]:
     """Return the model's outputs for the rows of one split of a stored array: rows x units."""
     with batches.of_split(array, table, task, split, size=_BATCH) as rows:
@@ -29,7 +29,7 @@ def predict_finetuned(
     table: pd.DataFrame,
     task: Task,
     *,
-    split: str = "test",
+    split: str,
 ) -> NDArray[np.float32]:
     """Return the outputs of the whole fine-tuned model for the rows of one split: rows x units.
 

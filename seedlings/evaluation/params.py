@@ -1,6 +1,6 @@
 """Parameters of the section `evaluate`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -8,6 +8,7 @@ from seedlings.config.params import Count, PositiveShare, Section
 
 
 class Evaluate(Section):
+    on: Literal["test", "validation"]
     bootstrap_samples: Annotated[int, Field(ge=100)]
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)]
     calibration_bins: Annotated[int, Field(ge=2)]

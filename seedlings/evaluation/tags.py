@@ -36,7 +36,7 @@ class TagEvaluator(Evaluator):
         return pd.DataFrame({"label": words[self.truth.ravel().astype(int)], **predicted})
 
     def table(self, outputs: Outputs) -> pd.DataFrame:
-        """Return precision, recall, F1, F2 and the number of test images of each tag."""
+        """Return precision, recall, F1, F2 and the number of evaluated images of each tag."""
         return metrics.per_tag(self.truth > 0, self._given(outputs), self.names)
 
     def draw(self, results: Results, report: Path) -> list[Path]:

@@ -39,10 +39,10 @@ def saliency(
     explain: Callable[[Image], Sequence[Image]],
     path: Path,
 ) -> None:
-    """Draw correct beside wrong test images, each with the maps that `explain` returns for it.
+    """Draw correct beside wrong images, each with the maps that `explain` returns for it.
 
-    `places` are the rows of the array `cutouts` of the test images; `columns` are the correct and
-    the wrong images, as numbers of test images with captions.
+    `places` are the rows of the array `cutouts` of the evaluated images; `columns` are the correct
+    and the wrong images, as numbers of evaluated images with captions.
     """
     array = store.Array(cutouts)
     rows = [Row("Correct, then wrong; each: the image, SmoothGrad, Grad-CAM")]

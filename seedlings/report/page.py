@@ -31,6 +31,7 @@ def write(path: Path, params: Report) -> None:
     found = {stage: records.read(paths.record(stage)) for stage in STAGES}
     needs = {stage: set(record.reads) for stage, record in found.items()}
     metrics = found["evaluate"].metrics
+    split = summaries.split(found["evaluate"].params)
     pictures = {stage: record.pictures for stage, record in found.items()}
     values = {
         "title": params.title,
@@ -38,6 +39,9 @@ def write(path: Path, params: Report) -> None:
         "models": summaries.models(metrics),
         "lines": summaries.lines(metrics),
         "comparison": summaries.comparison(metrics),
+        "split": split,
+        "other_splits": summaries.other_splits(split),
+        "note": summaries.note(split),
         **_without_crossing(metrics),
         "counts": found["split"].details["counts"],
         "weights": found["finetune"].metrics,

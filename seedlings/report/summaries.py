@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 _MODELS = ("majority", "mean", "baseline", "finetuned")
 _CAPITALS = ("f1", "f2", "r2", "mae", "rmse")
@@ -38,8 +39,31 @@ def lines(metrics: Mapping[str, float]) -> list[Line]:
     ]
 
 
+def split(params: Mapping[str, Any]) -> str:
+    """Return the evaluated split by the parameters, by full keys, of a revision or of evaluate.
+
+    Revisions from before the parameter `evaluate.on` were evaluated on test images.
+    """
+    return str(params.get("evaluate.on", "test"))
+
+
+def other_splits(split: str) -> str:
+    """Return the splits that are not evaluated, as text."""
+    return "training or validation" if split == "test" else "training or test"
+
+
+def note(split: str) -> str:
+    """Return what to know about metrics on a split, as a sentence; empty for `test`."""
+    if split == "test":
+        return ""
+    return (
+        "Validation images are also used for early stopping and calibration, so these metrics "
+        "tend to be better than those on test images."
+    )
+
+
 def without_crossing(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return the metrics on the test images without duplicates in another split.
+    """Return the metrics on the evaluated images without duplicates in another split.
 
     The result is empty if no group of duplicates crosses the splits.
     """

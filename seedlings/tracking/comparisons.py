@@ -1,4 +1,4 @@
-"""Comparisons of revisions of the pipeline: parameters, metrics and single test images."""
+"""Comparisons of revisions of the pipeline: parameters, metrics and single evaluated images."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -50,10 +50,15 @@ class Side:
         """DVC's hash of the downloaded images."""
         return self.revision.hashes("download")[paths.RAW.as_posix()]
 
+    @property
+    def split(self) -> str:
+        """Evaluated split: `test` or `validation`."""
+        return summaries.split(self.params)
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A test image that one fine-tuned model predicts better than the other."""
+    """An evaluated image that one fine-tuned model predicts better than the other."""
 
     path: str
     label: str
@@ -63,17 +68,32 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The test images on which another side differs from the first, and the changed splits."""
+    """The images on which another side differs from the first, and the changed splits."""
 
     name: str
-    totals: tuple[int, int]  # number of test images of each side
-    common: int  # number of images in both test splits
+    splits: tuple[str, str]  # evaluated split of each side
+    totals: tuple[int, int]  # number of evaluated images of each side
+    common: int  # number of images that both evaluate
     scores: dict[str, list[str]]  # on these: the main metric of each model, on each side
-    same_images: bool  # whether both have the same data, test images and labels
+    same_images: bool  # whether both have the same data, evaluated images and labels
     better: list[Change]
     worse: list[Change]
     p_value: float
     moves: list[Move]  # of all images that both have
+
+    @property
+    def title(self) -> str:
+        """Title of the compared images: `Test images` if both sides evaluate test images."""
+        first, other = self.splits
+        return f"{first if first == other else 'evaluated'} images".capitalize()
+
+    @property
+    def counts(self) -> list[str]:
+        """Number of evaluated images of each side, as text; with the split if they differ."""
+        if self.splits[0] == self.splits[1]:
+            return [str(total) for total in self.totals]
+        pairs = zip(self.totals, self.splits, strict=True)
+        return [f"{total} {split} images" for total, split in pairs]
 
 
 def side(name: str) -> Side:
@@ -112,10 +132,10 @@ def side_by_side(sides: Sequence[Side]) -> dict[str, list[str]]:
 
 
 def changes(first: Side, other: Side) -> Changes:
-    """Return the test images that the other fine-tuned model predicts better or worse.
+    """Return the images that the other fine-tuned model predicts better or worse.
 
-    They are the images that both sides have in their test split, even under another path; the
-    result has the paths of the first. They are sorted by the change of their score, largest first.
+    They are the images that both sides evaluate, even under another path; the result has the paths
+    of the first. They are sorted by the change of their score, largest first.
     The p value is that of McNemar's test for classes, else of Wilcoxon's signed-rank test. Raises
     SeedlingsError if the tasks are different.
     """
@@ -132,6 +152,7 @@ def changes(first: Side, other: Side) -> Changes:
     totals = len(first.predictions), len(other.predictions)
     return Changes(
         name=other.name,
+        splits=(first.split, other.split),
         totals=totals,
         common=len(before),
         scores=_scores(task, before, after),
@@ -150,7 +171,7 @@ def changes(first: Side, other: Side) -> Changes:
 
 
 def _common(first: Side, other: Side) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the predictions of both sides for the test images of both, in the same order."""
+    """Return the predictions of both sides for the images that both evaluate, in the same order."""
     known = moves.match(first.table, other.table)
     after = other.predictions[other.predictions.index.isin(known)]
     after = after.rename(index=known)

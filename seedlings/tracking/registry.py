@@ -24,9 +24,10 @@ def promote(name: str, confidence: float, *, force: bool = False) -> Promotion:
 
     `name` is as in comparisons.side. The test is McNemar's for classes, else Wilcoxon's signed-rank
     test, at the level `confidence`. Raises SeedlingsError if the model is not better, unless
-    `force` is set.
+    `force` is set, and always if the revision is not evaluated on test images.
     """
     challenger = comparisons.side(name)
+    _check_split(challenger)
     with client.reachable():
         tracker = client.Tracker()
         run = next((r for r in tracker.runs(lock=challenger.revision.digest)), None)
@@ -47,6 +48,16 @@ def promote(name: str, confidence: float, *, force: bool = False) -> Promotion:
             "seedlings.promoted_because": text,
         }
         return Promotion(tracker.promote(run.id, tags), text)
+
+
+def _check_split(challenger: comparisons.Side) -> None:
+    """Raise SeedlingsError if a side is not evaluated on test images."""
+    if challenger.split != "test":
+        raise SeedlingsError(
+            f"{challenger.name}: expected a revision with `evaluate.on: test`, found "
+            f"`evaluate.on: {challenger.split}`, as the champion is chosen on test images; restore "
+            "it, run `dvc exp run -S evaluate.on=test` and `seedlings sync`, and promote the result"
+        )
 
 
 @dataclass(frozen=True, slots=True)

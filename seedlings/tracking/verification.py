@@ -11,14 +11,15 @@ from typing import Any
 from seedlings.config import earlier, paths, pipeline, records
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
+from seedlings.report import summaries
 from seedlings.tracking import git, revisions
 
-# Outputs that no tolerance applies to: with others, the metrics are those of other test images.
-_TEST_IMAGES = (paths.RAW.as_posix(), paths.SPLIT.as_posix())
+# Outputs that no tolerance applies to: with others, the metrics are those of other images.
+_EVALUATED_IMAGES = (paths.RAW.as_posix(), paths.SPLIT.as_posix())
 _MODELS = ("baseline", "finetuned")
-# Main metrics that are means of values from 0 to 1, one value for each test image.
+# Main metrics that are means of values from 0 to 1, one value for each evaluated image.
 _MEANS_OF_SHARES = ("accuracy", "f2")
-_ROUNDING = 1e-6  # of a test image
+_ROUNDING = 1e-6  # of an evaluated image
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +86,19 @@ def verify() -> Verification:
 def compare(expected: Record, found: Record) -> Agreement:
     """Return whether the main metrics of two records of the stage evaluate agree.
 
-    The metrics agree if they differ by no more than one test image can change them: for a mean of
-    N values from 0 to 1, such as the accuracy or the mean F2 of N images, by 1 / N. An error has no
-    largest value; there it is the mean share of an image, the error / N.
+    The metrics agree if they differ by no more than one evaluated image can change them: for a mean
+    of N values from 0 to 1, such as the accuracy or the mean F2 of N images, by 1 / N. An error has
+    no largest value; there it is the mean share of an image, the error / N.
     """
     count = int(expected.metrics["images"])
     main = next(iter(expected.metrics)).rpartition("/")[2]
     is_share = main in _MEANS_OF_SHARES
     what = "one" if is_share else "the mean share of one"
-    agreement = Agreement(f"{what} of {count} test images")
+    images = f"{summaries.split(found.params)} images"
+    agreement = Agreement(f"{what} of {count} {images}")
     if found.metrics["images"] != count:
         there = f"{found.metrics['images']:.0f}"
-        agreement.disagreeing.append(f"there are {there} test images, in {paths.LOCK} {count}")
+        agreement.disagreeing.append(f"there are {there} {images}, in {paths.LOCK} {count}")
         return agreement
     for model in _MODELS:
         before, after = (side.metrics[f"{model}/{main}"] for side in (expected, found))
@@ -111,19 +113,20 @@ def _agreement(differing: list[str], clone: Path, folder: Path) -> Agreement | N
     """Return the agreement of the metrics, if outputs differ."""
     if not differing:
         return None
-    others = [path for path in differing if path in _TEST_IMAGES]
-    if others:
-        return Agreement(
-            "the same test images", [], [f"the test images are others: {', '.join(others)}"]
-        )
     record = paths.record(pipeline.FINAL_STAGE)
+    found = records.read(clone / record)
+    if others := [path for path in differing if path in _EVALUATED_IMAGES]:
+        images = f"{summaries.split(found.params)} images"
+        return Agreement(
+            f"the same {images}", [], [f"the {images} are others: {', '.join(others)}"]
+        )
     try:
         revisions.at("HEAD").get([record], folder / "expected")
     except SeedlingsError as error:
         return Agreement(
             "the metrics of dvc.lock", [], [f"the metrics cannot be compared: {error}"]
         )
-    return compare(records.read(folder / "expected" / record), records.read(clone / record))
+    return compare(records.read(folder / "expected" / record), found)
 
 
 def _differing(expected: dict[str, Any], found: dict[str, Any]) -> list[tuple[str, str, str]]:

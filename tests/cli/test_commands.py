@@ -47,6 +47,30 @@ def test_the_summary_has_the_metrics_without_crossing_duplicates_too(
     assert rows == [["0.0833", "0.1406", "0.4323"], ["0.0416", "0.0703", "0.2162"]]
 
 
+def test_the_summary_names_the_split_that_is_evaluated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    others = {f"without_crossing/{name}": value / 2 for name, value in METRICS.items()}
+    found = {}
+    for split in ("test", "validation"):
+        record = Record("evaluate", params={"evaluate.on": split}, metrics=METRICS | others)
+        record.write(Path("reports/evaluate/record.json"))
+        output = CliRunner().invoke(cli.cli, ["summary"], catch_exceptions=False).output
+        lines = output.splitlines()
+        found[split] = [line for line in lines if line.startswith(("On ", "Validation "))]
+    assert found["test"] == [
+        "On 192 test images:",
+        "On 96 test images without duplicates in training or validation:",
+    ]
+    assert found["validation"] == [
+        "On 192 validation images:",
+        "On 96 validation images without duplicates in training or test:",
+        "Validation images are also used for early stopping and calibration, so these metrics "
+        "tend to be better than those on test images.",
+    ]
+
+
 def test_without_results_the_summary_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -130,6 +130,13 @@ def test_edits_that_dvc_writes_are_edits_too(project: Path) -> None:
     assert params.load().segment.size == [48, 48]
 
 
+def test_the_key_on_is_read_with_quotes_and_without_them_as_dvc_writes_it(project: Path) -> None:
+    presets.write(["sample", "evaluate.on=validation"])
+    assert params.load().evaluate.on == "validation"
+    edit(project, '"on": validation', "on: test")
+    assert presets.edits() == {"evaluate.on": ("test", "validation")}
+
+
 def test_what_cannot_be_composed_any_more_is_told_and_can_be_dropped(project: Path) -> None:
     edit(project, "composed_from: sample", "composed_from: flowers")
     with pytest.raises(SeedlingsError, match=r"found 'flowers'.*use --drop"):

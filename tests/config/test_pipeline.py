@@ -2,13 +2,15 @@
 
 import ast
 import inspect
+from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import packages_distributions
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 import yaml
+from dvc.utils.serialize import dumps_yaml
 from imports import ROOT, closure, room
 
 from seedlings.config import pipeline
@@ -110,6 +112,17 @@ def test_the_closure_follows_imports_of_imports_but_not_those_of_types() -> None
     assert {"seedlings/data/archives.py", "seedlings/data/__init__.py"} <= found
     assert "seedlings/networks/backbones.py" not in found
     assert "seedlings/tasks.py" not in {f.name for f in closure(script_of("extract"))}
+
+
+@pytest.mark.parametrize("read", [pipeline.parse, pipeline.parse_stages])
+def test_words_and_booleans_are_read_as_in_yaml_1_2_which_dvc_writes(
+    read: Callable[[str], Any],
+) -> None:
+    values = {"on": "test", "off": "no", "yes": True, "n": [False, None, 1, 0.5]}
+    text = dumps_yaml({"stages": values})
+    assert "on: test" in text  # without quotes, which would be a boolean in YAML 1.1
+    found = read(text)
+    assert found in (values, {"stages": values})
 
 
 def test_the_key_of_a_stage_covers_its_folders_of_code_and_the_locked_packages(

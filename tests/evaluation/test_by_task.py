@@ -6,7 +6,7 @@ from seedlings.evaluation import by_task
 from seedlings.params import Params
 from seedlings.tasks import TASKS
 
-# Four training images, four test images; the first test image duplicates a training image.
+# Four training images, four evaluated images; the first of these duplicates a training image.
 TABLE = pd.DataFrame(
     {
         "path": [f"{n}.png" for n in range(8)],
@@ -28,9 +28,14 @@ def test_every_task_has_an_evaluator(task: str) -> None:
     assert task in by_task.EVALUATORS
 
 
-def test_every_metric_is_given_with_and_without_crossing_duplicates(params: Params) -> None:
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_every_metric_is_given_with_and_without_crossing_duplicates(
+    split: str, params: Params
+) -> None:
     outputs = results(RIGHT, WRONG, RIGHT, WRONG)  # right: the duplicate, and the last
-    found = by_task.score("multiclass", TABLE, params.evaluate, 1, outputs)
+    table = TABLE.replace({"split": {"test": split}})
+    evaluate = params.evaluate.model_copy(update={"on": split})
+    found = by_task.score("multiclass", table, evaluate, 1, outputs)
     assert found["finetuned/accuracy"] == 0.5
     assert found["images"] == 4
     assert found["without_crossing/finetuned/accuracy"] == pytest.approx(1 / 3)

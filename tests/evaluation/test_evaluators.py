@@ -18,10 +18,11 @@ SPLIT = ["train", "test", "test", "test", "validation", "train"]
 
 @pytest.fixture
 def evaluator(params: Params) -> Callable[..., Evaluator]:
-    def make(task: str, labels: list[str]) -> Evaluator:
+    def make(task: str, labels: list[str], on: str = "test") -> Evaluator:
         paths = [f"{n}.png" for n in range(6)]
         table = pd.DataFrame({"path": paths, "label": labels, "split": SPLIT})
-        return by_task.evaluator(task, table, params.evaluate, seed=0)
+        chosen = params.evaluate.model_copy(update={"on": on})
+        return by_task.evaluator(task, table, chosen, seed=0)
 
     return make
 
@@ -56,6 +57,30 @@ def test_classes_are_evaluated_on_the_test_rows_alone(
     assert table["finetuned_probability"].tolist() == pytest.approx([0.9, 0.8, 0.6])
     assert found.pairs(results)["finetuned"].tolist() == ["b", "a", "a"]
     assert list(found.mistakes(results["baseline"])) == [(0, "b\nas a\n90%"), (2, "b\nas a\n60%")]
+
+
+def test_validation_rows_are_evaluated_in_place_of_test_rows(
+    evaluator: Callable[..., Evaluator],
+) -> None:
+    found = evaluator("multiclass", ["a", "b", "a", "b", "b", "a"], on="validation")
+    outputs = {  # the only validation row is b; the training rows are a, a
+        "baseline": np.array([[0.9, 0.1]], np.float32),
+        "finetuned": np.array([[0.3, 0.7]], np.float32),
+    }
+    scores = found.score(outputs)
+    assert scores["images"] == 1
+    assert (scores["baseline/accuracy"], scores["finetuned/accuracy"]) == (0.0, 1.0)
+    assert scores["majority/accuracy"] == 0.0
+    assert found.predictions(outputs).to_dict("list") == {
+        "path": ["4.png"],
+        "label": ["b"],
+        "baseline": ["a"],
+        "baseline_probability": pytest.approx([0.9]),
+        "finetuned": ["b"],
+        "finetuned_probability": pytest.approx([0.7]),
+    }
+    assert list(found.mistakes(outputs["baseline"])) == [(0, "b\nas a\n90%")]
+    assert found.correct_and_wrong(outputs["finetuned"], most=2) == [[(0, "b\n70%")], []]
 
 
 TAGS = ["sea", "sea clear", "land", "clear land", "sea", "sea"]

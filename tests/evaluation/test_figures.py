@@ -3,6 +3,7 @@ from typing import Any
 
 import grids
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmarks import arrays
@@ -12,18 +13,32 @@ from seedlings.params import check
 from seedlings.training.augmentations import Augmentation
 
 
+@pytest.mark.parametrize(
+    ("split", "title", "places"),
+    [
+        ("test", "The 2 worst of 3 mistakes on 4 test images", [4, 3]),
+        ("validation", "The 2 worst of 3 mistakes on 4 validation images", [8, 7]),
+    ],
+)
 def test_the_worst_mistakes_are_shown_with_their_captions(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    split: str,
+    title: str,
+    places: list[int],
+    tree: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     drawn = grids.recorded(monkeypatch)
-    arrays.write(tmp_path / "a", np.arange(5, dtype=np.uint8).repeat(12).reshape(5, 2, 2, 3))
+    arrays.write(tmp_path / "a", np.arange(9, dtype=np.uint8).repeat(12).reshape(9, 2, 2, 3))
     wrong = [(3, "b as a"), (2, "a as b"), (0, "b as a")]
-    places = np.array([1, 2, 3, 4])
-    figures.mistakes(tmp_path / "a", places, wrong, path=tmp_path / "m.png", most=2)
-    title, row = drawn[0]
-    assert title.title == "The 2 worst of 3 mistakes on 4 test images"
+    table = pd.DataFrame({"split": ["train"] + ["test"] * 4 + ["validation"] * 4})
+    tree["evaluate"] |= {"on": split, "mistakes": 2}
+    evaluate = check(tree).evaluate
+    figures.mistakes(tmp_path / "a", table, wrong, params=evaluate, path=tmp_path / "m.png")
+    heading, row = drawn[0]
+    assert heading.title == title
     assert [tile.caption for tile in row.tiles] == ["b as a", "a as b"]
-    assert [int(tile.image[0, 0, 0]) for tile in row.tiles] == [4, 3]
+    assert [int(tile.image[0, 0, 0]) for tile in row.tiles] == places
     assert images.read(tmp_path / "m.png").shape[0] > 100
 
 

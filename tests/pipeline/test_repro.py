@@ -110,6 +110,32 @@ def test_every_image_is_accounted_for_and_names_survive(project: Project) -> Non
     assert sorted(predictions["path"]) == sorted(table.loc[table["split"] == "test", "path"])
 
 
+def test_validation_images_are_evaluated_and_explained_in_place_of_test_images(
+    project: Project,
+) -> None:
+    project.repro()
+    project.set(evaluate__on="validation")
+    assert project.ran(project.repro()) == ["evaluate", "explain", "report"]
+    table = pd.read_csv(project.root / "data" / "split.csv")
+    expected = table[table["split"] == "validation"]
+    written = pd.read_csv(project.root / "reports" / "evaluate" / "predictions.csv")
+    assert written["path"].tolist() == expected["path"].tolist()
+    assert written["label"].tolist() == expected["label"].tolist()
+    files = [project.root / paths.RAW / path for path in expected["path"]]
+    found, _ = predictions.of_files(Predictor(project.root / paths.PACKAGED), files)
+    assert written["finetuned"].tolist() == found["prediction"].tolist()
+    record = records.read(project.root / paths.record("evaluate"))
+    assert record.metrics["images"] == len(expected) == 12 * 3
+    correct = found["prediction"].to_numpy() == expected["label"].to_numpy()
+    assert record.metrics["finetuned/accuracy"] == pytest.approx(correct.mean())
+    for stage in ("evaluate", "explain"):
+        declared = records.read(project.root / paths.record(stage)).params
+        assert declared["evaluate.on"] == "validation"
+    page = (project.root / paths.PAGE).read_text(encoding="utf-8")
+    assert "On 36 validation images that no model was trained on." in page
+    assert "calibration, so these metrics tend to be better than those on test images.</p>" in page
+
+
 def test_the_served_model_has_the_settings_of_the_processor_of_the_stages(project: Project) -> None:
     project.repro()
     assert bundle.read(project.root / paths.PACKAGED).portable

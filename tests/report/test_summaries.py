@@ -19,6 +19,13 @@ def test_the_simplest_model_comes_first_and_a_missing_number_is_none() -> None:
     assert (found["accuracy_low"].title, found["accuracy_low"].is_end) == ("from", True)
 
 
+def test_the_split_is_that_of_the_parameters_and_test_without_the_key() -> None:
+    assert summaries.split({"evaluate.on": "validation"}) == "validation"
+    assert summaries.split({"seed": 1}) == "test"
+    assert summaries.note("test") == ""
+    assert summaries.note("validation").startswith("Validation images are also used for")
+
+
 def test_the_comparison_is_that_of_the_task() -> None:
     counts = {"mcnemar/only_baseline_right": 2.0, "mcnemar/only_finetuned_right": 9.0}
     assert "9 images only the fine-tuned model got right, 2" in summaries.comparison(

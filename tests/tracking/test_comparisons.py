@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from seedlings import moves
+from seedlings.cli import results
 from seedlings.errors import SeedlingsError
 from seedlings.tracking import comparisons
 from seedlings.tracking.comparisons import Side
@@ -20,6 +21,7 @@ def make(
     answers: list[str],
     task: str = "multiclass",
     images: str = "abc",
+    on: str | None = None,  # a revision from before the parameter
     **changes: Any,
 ) -> Side:
     table = pd.DataFrame({"label": LABELS, "finetuned": answers, "baseline": LABELS[::-1]})
@@ -32,7 +34,9 @@ def make(
         "finetuned/accuracy_high": accuracy + 0.1,
         "baseline/accuracy": 0.25,
     }
-    tree = {"task": task, "seed": 1, "finetune": {"epochs": 3, **changes}}
+    tree: dict[str, Any] = {"task": task, "seed": 1, "finetune": {"epochs": 3, **changes}}
+    if on is not None:
+        tree["evaluate"] = {"on": on}
     lock = {"download": {"outs": [{"path": "data/raw", "md5": images}]}}
     split = pd.DataFrame(
         {
@@ -77,6 +81,47 @@ def test_only_images_of_both_tests_count() -> None:
     }
     nothing = comparisons.changes(before, replace(after, predictions=after.predictions.iloc[:0]))
     assert (nothing.common, nothing.scores, nothing.p_value) == (0, {}, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("splits", "title", "counts"),
+    [
+        ((None, "test"), "Test images", ["4", "3"]),
+        (("validation", "validation"), "Validation images", ["4", "3"]),
+        (("validation", None), "Evaluated images", ["4 validation images", "3 test images"]),
+    ],
+)
+def test_the_evaluated_split_of_each_side_is_named(
+    splits: tuple[str | None, str | None],
+    title: str,
+    counts: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(comparisons, "_pictures", lambda revision, names: dict.fromkeys(names, ""))
+    before = make("one", list("bbbb"), on=splits[0])
+    after = make("two", list("bbbb"), on=splits[1])
+    shorter = replace(after, predictions=after.predictions.iloc[1:])
+    found = comparisons.changes(before, shorter)
+    assert (found.title, found.counts, found.common) == (title, counts, 3)
+    line = f"{title}: {counts[0]} in one, {counts[1]} in two, 3 in both"
+    assert next(iter(results._changes("one", found))) == f"\n{line}"
+    comparisons.write([before, shorter], [found], tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert f"<h2>{title}, one → two</h2>" in text
+    named = [split or "test" for split in splits]
+    second = "3" if named[0] == named[1] else f"3 {named[1]} images"
+    assert f"one has 4 {named[0]} images, two has {second};\n3 are in both" in text
+
+
+def test_images_of_different_splits_are_not_compared() -> None:
+    before = make("one", list("bbbb"), on="validation")
+    after = make("two", list("aabb"), on="test")
+    half = replace(before, predictions=before.predictions.iloc[:2])
+    other = replace(after, predictions=after.predictions.iloc[2:])
+    found = comparisons.changes(half, other)
+    assert (found.totals, found.common, found.better, found.worse) == ((2, 2), 0, [], [])
+    assert comparisons.differing([half, other]) == {"evaluate.on": ["validation", "test"]}
 
 
 def test_a_renamed_test_image_is_the_same_image() -> None:

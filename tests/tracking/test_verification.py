@@ -92,6 +92,16 @@ def test_another_number_of_test_images_never_agrees() -> None:
     assert found.disagreeing == ["there are 11 test images, in dvc.lock 10"]
 
 
+def test_validation_images_are_named_where_they_are_evaluated() -> None:
+    sides = accuracies(0.8), accuracies(0.8, images=11)
+    for side in sides:
+        side.params["evaluate.on"] = "validation"
+    assert verification.compare(sides[0], sides[0]).bound == "one of 10 validation images"
+    assert verification.compare(*sides).disagreeing == [
+        "there are 11 validation images, in dvc.lock 10"
+    ]
+
+
 def test_the_bound_of_the_main_metric_of_every_task_is_known() -> None:
     table = pd.DataFrame({"label": ["1", "2"], "finetuned": ["1", "1"], "finetuned_f2": [1.0, 0.0]})
     found = {task: kind.main_metric(table, "finetuned")[0] for task, kind in EVALUATORS.items()}
