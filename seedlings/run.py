@@ -12,6 +12,8 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from seedlings import params, processor
@@ -21,6 +23,7 @@ from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
 
 _TRACKING = "SEEDLINGS_TRACKING"
+_TRIAL = "SEEDLINGS_TRIAL"
 _LOGGER = (sys.executable, "-m", "seedlings.tracking.run_logger")
 
 
@@ -48,7 +51,31 @@ def _observer() -> stage.Observer:
     setting = os.environ.get(_TRACKING, "on")
     if setting not in ("on", "off"):
         raise SeedlingsError(f"{_TRACKING}: expected `on` or `off`, found {setting!r}")
-    return _logged if setting == "on" else lambda record: nullcontext()
+    tracked = _logged if setting == "on" else lambda record: nullcontext()
+    folder = os.environ.get(_TRIAL)
+    return partial(_watched, tracked, Path(folder)) if folder else tracked
+
+
+@contextmanager
+def _watched(observe: stage.Observer, folder: Path, record: Record) -> Iterator[None]:
+    """Append the epochs of a trial of a search to `epochs` in a folder; end it for a file `stop`.
+
+    The search reads the epochs, and asks with `stop` that a training ends that the pruner refuses.
+    """
+    with observe(record):
+        log = record.on_epoch
+
+        def tell(epoch: int, values: Mapping[str, float]) -> None:
+            if log:
+                log(epoch, values)
+            with (folder / "epochs").open("a", encoding="utf-8") as file:
+                print(json.dumps(dict(values)), file=file)
+            if (folder / "stop").exists():
+                raise SeedlingsError(f"the search stops this trial after epoch {epoch}")
+
+        if record.stage == "finetune":
+            record.on_epoch = tell
+        yield
 
 
 @contextmanager

@@ -122,7 +122,7 @@ class Space(Section):
         """Return the values that `choose(key, entry)` gives for the active parameters."""
         values: Values = {}
         for key, entry in self.parameters.items():
-            if _is_active(entry, values):
+            if is_active(entry, values):
                 values[key] = entry.rounded(choose(key, entry))
         return values
 
@@ -134,7 +134,7 @@ class Space(Section):
             if points is None or len(found) * len(points) > _MOST_POINTS:
                 return None
             found = [
-                {**values, key: value} if _is_active(entry, values) else values
+                {**values, key: value} if is_active(entry, values) else values
                 for values, value in itertools.product(found, points)
             ]
             found = [*{identity(values): values for values in found}.values()]
@@ -179,6 +179,14 @@ def changed(tree: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any
             branch = branch[section]
         branch[last] = value
     return found
+
+
+def is_active(entry: Entry, values: Values) -> bool:
+    """Return whether the conditions of a parameter are true for the values before it."""
+    return all(
+        key in values and values[key] in (wanted if isinstance(wanted, list) else [wanted])
+        for key, wanted in entry.when.items()
+    )
 
 
 def _problem_of_objective(space: Space, task: str) -> str | None:
@@ -243,13 +251,6 @@ def _refused(space: Space, tree: Mapping[str, Any]) -> Iterator[str]:
             except SeedlingsError as error:
                 yield f"parameters.{key}: {value!r} is refused: {error}"
                 break
-
-
-def _is_active(entry: Entry, values: Values) -> bool:
-    return all(
-        key in values and values[key] in (wanted if isinstance(wanted, list) else [wanted])
-        for key, wanted in entry.when.items()
-    )
 
 
 def _are_numbers(value: Any, count: int) -> bool:

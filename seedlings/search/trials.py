@@ -1,6 +1,7 @@
 """Trials: the parameters of a search that were tried, and what each of them reached."""
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
@@ -59,6 +60,12 @@ def identity(values: Values) -> str:
 def name(search: str, number: int) -> str:
     """Return the name of a trial and of its experiment, such as `head-0007`."""
     return f"{search}-{number:04d}"
+
+
+def number_in(search: str, experiment: str) -> int | None:
+    """Return the number in the name of a trial's experiment, or None for another name."""
+    match = re.fullmatch(rf"{re.escape(search)}-(\d{{4,}})", experiment)
+    return int(match[1]) if match else None
 
 
 def finished(trials: Iterable[Trial]) -> list[Trial]:

@@ -1,7 +1,9 @@
 """Git: commits and experiments of the repository."""
 
 import subprocess
+from pathlib import Path
 
+from seedlings.errors import SeedlingsError
 from seedlings.tracking.tags import COMMIT, DIRTY
 
 _EXPERIMENTS = "refs/exps/"
@@ -12,6 +14,19 @@ def ask(*arguments: str) -> str:
     """Return the output of a git command, or "" if it fails, as it does outside a repository."""
     done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def run(*arguments: str, text: str | None = None, folder: Path | None = None) -> str:
+    """Return the output of a git command that gets `text` as its standard input.
+
+    Raises SeedlingsError with Git's message if it fails.
+    """
+    done = subprocess.run(
+        ["git", *arguments], input=text, cwd=folder, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SeedlingsError(f"`git {arguments[0]}` failed: {done.stderr.strip()}")
+    return done.stdout.strip()
 
 
 def tags() -> dict[str, str]:

@@ -1,0 +1,115 @@
+"""Clones: copies of the project in which trials run, with the project's DVC cache.
+
+A trial changes nothing in the workspace of the user; its experiment is fetched from the clone.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from seedlings import params_file
+from seedlings.config import params, paths, pipeline
+from seedlings.search.space import changed
+from seedlings.tracking import git
+
+_LINKS = ["reflink", "hardlink", "symlink", "copy"]
+_IDENTITY = {"user.name": "Seedlings", "user.email": "seedlings@localhost"}
+_LOCAL = ("sample", "digits")  # sources without a file of the user
+
+
+class Clone:
+    """A clone of the project in the current folder, at a commit."""
+
+    def __init__(self, folder: Path, commit: str) -> None:
+        """Make the clone in `folder`; what is there is removed."""
+        self.folder = folder
+        self._commit = commit
+        self._project = Path.cwd()
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # It reads the objects of the project; the new ones, of its experiments, are its own.
+        git.run("clone", "--quiet", "--shared", "--no-checkout", str(self._project), str(folder))
+        git.run("checkout", "--quiet", "--detach", commit, folder=folder)
+        for key, value in _IDENTITY.items():
+            if not git.ask("config", key):
+                git.run("config", key, value, folder=folder)
+        self._configure()
+        self.tree: Any = pipeline.read_yaml(folder / paths.PARAMS)
+        self._link_data()
+
+    def set(self, values: Mapping[str, Any]) -> None:
+        """Reset the clone to its commit, and write other values into params.yaml."""
+        git.run("reset", "--quiet", "--hard", self._commit, folder=self.folder)
+        file = self.folder / paths.PARAMS
+        tree = changed(self.tree, values)
+        file.write_text(params_file.edit(file.read_text(encoding="utf-8"), tree), encoding="utf-8")
+
+    def hand_over(self, experiment: str) -> str:
+        """Fetch an experiment into the project; return its commit.
+
+        Raises SeedlingsError if the clone has no experiment of this name, or Git fails.
+        """
+        refs = git.run("for-each-ref", "--format=%(refname)", "refs/exps", folder=self.folder)
+        ref = next((r for r in refs.splitlines() if r.endswith(f"/{experiment}")), experiment)
+        git.run(
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-write-fetch-head",
+            str(self.folder),
+            f"+{ref}:{ref}",
+        )
+        return git.run("rev-parse", ref)
+
+    def _configure(self) -> None:
+        """Let DVC use the cache of the project, and keep its own state in the clone."""
+        from dvc.config import Config  # slow to import
+        from dvc.repo import Repo
+
+        with Repo(str(self._project)) as project:
+            cache = Path(project.cache.local.path).parents[1]
+            links = project.config["cache"].get("type") or _LINKS
+        local = self._project / ".dvc" / "config.local"
+        if local.exists():
+            shutil.copyfile(local, self.folder / ".dvc" / "config.local")
+        with Config(str(self.folder / ".dvc")).edit("local") as config:
+            config.setdefault("cache", {}).update(dir=str(cache), type=links)
+            config.setdefault("core", {})["site_cache_dir"] = str(self.folder / ".dvc" / "site")
+
+    def _link_data(self) -> None:
+        """Link the files of the user that parameters name and Git does not have."""
+        data, weights = self.tree["data"], str(self.tree["extract"]["weights"])
+        wanted = [] if data["source"] in _LOCAL or data["url"] else [Path(data["path"])]
+        if weights.endswith(".h5"):
+            wanted.append(Path(weights))
+        for path in wanted:
+            if not path.is_absolute():
+                _mirror(self._project / path, self.folder / path)
+
+
+def shared_stages(keys: set[str]) -> list[str]:
+    """Return the stages whose results no parameter in `keys` changes, in order."""
+    known = params.flatten(params.read())
+    affected: set[str] = set()
+    for stage in pipeline.stages():
+        declared = pipeline.declared(stage, known)
+        if keys & declared.keys() or affected & {*pipeline.reads(stage)}:
+            affected.add(stage)
+    return [stage for stage in pipeline.stages() if stage not in affected]
+
+
+def _mirror(source: Path, target: Path) -> None:
+    """Link each file of a folder, or a file; DVC does not follow links to folders."""
+    if source.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            target.symlink_to(source)
+        return
+    for folder, _, names in os.walk(source, followlinks=True):
+        place = target / Path(folder).relative_to(source)
+        place.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            if not (place / name).exists():
+                (place / name).symlink_to(Path(folder) / name)

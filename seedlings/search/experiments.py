@@ -1,0 +1,75 @@
+"""Experiments of a search: the trial that an experiment of DVC is."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from seedlings.config import params, paths, records
+from seedlings.errors import SeedlingsError
+from seedlings.search.space import Space, is_active
+from seedlings.search.trials import Trial, Values
+from seedlings.tasks import TASKS
+from seedlings.tracking import revisions
+
+ON = "evaluate.on"
+_HIGHER_IS_BETTER = ("accuracy", "binary_accuracy")  # among the metrics of an epoch
+_RECORDS = [paths.record("evaluate"), paths.record("finetune")]
+
+
+def trial(space: Space, tree: Mapping[str, Any], name: str, number: int) -> Trial:
+    """Return the finished trial that the experiment `name` is.
+
+    `tree` has the parameters at the start of the search. Raises SeedlingsError if the experiment is
+    not one of this search, or its records are not in DVC's cache.
+    """
+    revision = revisions.at(name)
+    values = values_of(space, revision.params)
+    expected = params.flatten(tree) | values | {ON: "validation"}
+    if different := sorted(k for k, v in expected.items() if revision.params.get(k, v) != v):
+        raise SeedlingsError(
+            f"the experiment {name} is not of this search, as its {', '.join(different)} differs; "
+            "choose another --name, or remove it with `dvc exp remove`"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        revision.get(_RECORDS, Path(folder))
+        return result(space, Trial(number, values), Path(folder), revision.commit)
+
+
+def result(space: Space, running: Trial, folder: Path, commit: str = "") -> Trial:
+    """Return a trial as finished, with what the records in a folder of the project say."""
+    evaluated, trained = (records.read(folder / path) for path in _RECORDS)
+    return Trial(
+        running.number,
+        running.values,
+        "finished",
+        value=evaluated.metrics[space.metric],
+        low=evaluated.metrics.get(f"{space.metric}_low"),
+        high=evaluated.metrics.get(f"{space.metric}_high"),
+        curve=curve(space, trained.params["task"], _rows(trained.curves)),
+        experiment=commit,
+    )
+
+
+def values_of(space: Space, known: Mapping[str, Any]) -> Values:
+    """Return the active parameters of a space among parameters by their full keys."""
+    values: Values = {}
+    for key, entry in space.parameters.items():
+        if is_active(entry, values):
+            values[key] = known[key]
+    return values
+
+
+def curve(space: Space, task: str, epochs: Sequence[Mapping[str, float]]) -> list[float]:
+    """Return what the pruner compares after each epoch: the metric of the task on validation.
+
+    Its sign changes if the objective is minimised and the metric is better when higher, or the
+    other way round.
+    """
+    metric = TASKS[task].metric
+    sign = 1.0 if (metric in _HIGHER_IS_BETTER) == space.maximizes else -1.0
+    return [sign * values[f"val_{metric}"] for values in epochs]
+
+
+def _rows(curves: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
+    return [dict(zip(curves, row, strict=True)) for row in zip(*curves.values(), strict=True)]

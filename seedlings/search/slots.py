@@ -1,0 +1,103 @@
+"""Slots: places where one run of the pipeline after the other works, in a clone."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from seedlings.search.clones import Clone
+from seedlings.search.processes import Handle, Pool, end_leftover, log_of
+from seedlings.search.trials import Trial, Values
+
+_LINES = 5  # of a command's output, in messages
+
+
+@dataclass(slots=True)
+class Job:
+    """One run of the pipeline as an experiment; `trial` is None for the start and the best."""
+
+    name: str
+    values: Values  # parameters by their full keys, with `evaluate.on`
+    trial: Trial | None = None
+    attempts: int = 0
+    pruned: int | None = None  # epochs after which the pruner stops it
+    read: list[dict[str, float]] = field(default_factory=list)  # the epochs so far
+
+
+class Slot:
+    """A clone that runs one job after the other. `folder` is for the slot alone."""
+
+    def __init__(self, folder: Path, commit: str, pool: Pool) -> None:
+        self._folder, self._commit, self._pool = folder, commit, pool
+        self._clone: Clone | None = None
+        self._handle: Handle | None = None
+        self.job: Job | None = None
+
+    def start(self, job: Job, command: list[str]) -> None:
+        """Start a job with a DVC command; the clone is made if there is none."""
+        if self._clone is None:
+            self._clone = Clone(self._folder / "clone", self._commit)
+        self._clone.set(job.values)
+        messages = self._messages
+        shutil.rmtree(messages, ignore_errors=True)
+        messages.mkdir()
+        job.attempts, job.read, job.pruned = job.attempts + 1, [], None
+        settings = {"SEEDLINGS_TRACKING": "off", "SEEDLINGS_TRIAL": str(messages)}
+        self.job = job
+        self._handle = self._pool.start(command, self._clone.folder, settings)
+
+    def poll(self) -> int | None:
+        """Return the exit code of the command, or None while it runs; negative if killed."""
+        return self._handle.poll() if self._handle else 0
+
+    def epochs(self) -> list[dict[str, float]]:
+        """Return the values of the epochs that the training of the job has had so far."""
+        file = self._messages / "epochs"
+        if not file.exists():
+            return []
+        lines = file.read_text(encoding="utf-8").split("\n")[:-1]  # the last may be half written
+        return [json.loads(line) for line in lines]
+
+    def stop(self) -> None:
+        """Ask the training of the job to end after its present epoch."""
+        (self._messages / "stop").touch()
+
+    @property
+    def results(self) -> Path:
+        """Return the folder with the results of the job, once it has ended."""
+        return self._folder / "clone"
+
+    def hand_over(self, experiment: str) -> str:
+        """Fetch the experiment of the job into the project; return its commit."""
+        assert self._clone
+        return self._clone.hand_over(experiment)
+
+    def output(self) -> str:
+        """Return the end of the command's output."""
+        text = log_of(self.results).read_text(encoding="utf-8", errors="replace")
+        lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
+        return "\n".join(lines[-_LINES:])
+
+    def discard(self) -> None:
+        """End what runs, and forget the clone, which may be incomplete."""
+        if self._handle:
+            self._handle.end()
+        self._clone = self._handle = self.job = None
+
+    @property
+    def _messages(self) -> Path:
+        return self._folder / "messages"
+
+
+def clear(folder: Path) -> None:
+    """End the processes that an earlier search left in its slots, and remove their folders."""
+    for lock in folder.glob("*/clone.lock"):
+        end_leftover(lock.with_suffix(""))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def evaluated_on(values: Mapping[str, Any], split: str) -> Values:
+    """Return parameters with the split on which the models are evaluated."""
+    return {**values, "evaluate.on": split}
