@@ -23,6 +23,7 @@ NAMES = (
     "quality",
     "transfer",
     "few_images",
+    "samplers",
     "portability",
 )
 

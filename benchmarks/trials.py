@@ -93,6 +93,12 @@ def fewer(table: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
 
 def of_backbone(settings: Params, root: Path, table: pd.DataFrame) -> Result:
     """Train the head on the features of a backbone, as the stages extract and finetune do."""
+    backbone, extraction = extract(settings, root)
+    return of_features(settings, root, table, backbone, extraction=extraction)
+
+
+def extract(settings: Params, root: Path) -> tuple[Backbone, float]:
+    """Write the features of the images to `root`/features; return the backbone and the seconds."""
     processor.use(portable=settings.portable)
     runtime.prepare(settings.seed, settings.threads)
     backbone = backbones.build(settings.extract, *store.shape(root / "images")[1:3])
@@ -107,7 +113,20 @@ def of_backbone(settings: Params, root: Path, table: pd.DataFrame) -> Result:
     start = time.perf_counter()
     with redirect_stdout(sys.stderr):
         features.extract(task, root / "images", root / "features", engine=Here(), key="")
-    extraction = time.perf_counter() - start
+    return backbone, time.perf_counter() - start
+
+
+def of_features(
+    settings: Params,
+    root: Path,
+    table: pd.DataFrame,
+    backbone: Backbone,
+    *,
+    extraction: float = 0.0,
+) -> Result:
+    """Train the head on stored features of a backbone."""
+    runtime.keras.backend.clear_session()
+    runtime.prepare(settings.seed, settings.threads)
     head = networks.head(backbone, _classes(table), TASKS[settings.task], settings.finetune)
     return _train(head, settings, root / "features", table, extraction=extraction)
 

@@ -125,3 +125,15 @@ def test_filters_draws_both_networks(tmp_path: Path) -> None:
     grid = images.read(picture)
     assert grid.shape[1] > 8 * 96
     assert grid.std() > 5
+
+
+@pytest.mark.slow
+def test_samplers_prints_the_best_of_each_search_and_the_means() -> None:
+    first, _, *lines = run("samplers", "--trials", "2", "--seeds", "1").splitlines()
+    assert first == "36 validation images, 34 test images, 2 trials"
+    rows = [line.split() for line in lines]
+    assert [row[0] for row in rows] == ["unchanged", "tpe", "tpe", "random", "random"]
+    for found, mean in ((rows[1], rows[2]), (rows[3], rows[4])):
+        assert (found[1], mean[1]) == ("1", "mean")
+        assert found[3] in ("1", "2")
+        assert [found[2], found[4]] == mean[2:]  # the mean of one seed

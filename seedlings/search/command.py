@@ -13,6 +13,7 @@ from seedlings.search import slots, space
 from seedlings.search.coordinator import Coordinator
 from seedlings.search.history import History
 from seedlings.search.processes import Here
+from seedlings.search.run_log import RunLog
 from seedlings.search.slots import Slot
 from seedlings.tracking import git
 
@@ -36,10 +37,14 @@ def run(file: Path, name: str, *, count: int, jobs: int, deadline: float, say: S
             slots.clear(folder / name)
             history = History(name, wanted, commit, tree)
             places = [Slot(folder / name / f"slot-{n}", commit, Here()) for n in range(1, jobs + 1)]
-            coordinator = Coordinator(history, places, say=say, log=lambda trial: None)
+            log = RunLog(history)
+            coordinator = Coordinator(history, places, say=say, log=log.log)
+            names = [f"{name}-start"]
             if coordinator.run(count, deadline):
                 coordinator.run_best()
+                names.append(f"{name}-best")
             slots.clear(folder / name)
+            log.complete(names)
     except Timeout as error:
         raise SeedlingsError(f"the search {name} runs already") from error
 

@@ -121,7 +121,7 @@ class Tracker:
         self._client.update_run(run_id, "RUNNING")
 
     def end(self, run_id: str, status: str = "FINISHED") -> None:
-        """End a run with the status FINISHED or FAILED."""
+        """End a run with the status FINISHED, FAILED, or KILLED."""
         self._client.set_terminated(run_id, status)
 
     def remove(self, run_id: str) -> None:
