@@ -57,7 +57,7 @@ class Coordinator:
         if not self._has("start"):
             self._waiting.append(Job(f"{history.name}-start", evaluated_on({}, "validation")))
         self._waiting += [self._job(trial) for trial in history.running]
-        if len(self._slots) > 1:
+        if len(self._slots) > 1 and len(self._waiting) + count - len(history) > 1:
             self._prepare()
         self._work(count, deadline)
         return len(history) >= count or time.monotonic() < deadline

@@ -1,0 +1,121 @@
+"""The run of a search in MLflow."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from searches import OPTIMIZER, made
+
+from seedlings.errors import SeedlingsError
+from seedlings.search import run_log
+from seedlings.search.history import History
+from seedlings.search.run_log import RunLog
+from seedlings.search.space import Space
+from seedlings.search.trials import Trial
+from seedlings.tracking.client import Tracker
+from seedlings.tracking.tags import PARENT, SEARCH, TRIAL, Run
+
+SGD, ADAM = {OPTIMIZER: "sgd"}, {OPTIMIZER: "adam"}
+
+
+@dataclass
+class Trials:
+    """What a run log needs of a history."""
+
+    name: str = "head"
+    commit: str = "c" * 40
+    space: Space = field(default_factory=lambda: made({OPTIMIZER: {"choices": ["sgd", "adam"]}}))
+    trials: list[Trial] = field(default_factory=list)
+
+    def __iter__(self) -> Any:
+        return iter(self.trials)
+
+
+@dataclass
+class Revision:
+    name: str
+
+    @property
+    def digest(self) -> str:
+        return f"lock of {self.name}"
+
+
+@pytest.fixture
+def history(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Trials:
+    """Trials in a folder with an MLflow database, whose experiments are logged without DVC."""
+    shutil.copyfile(empty_database, tmp_path / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+
+    def publish(revisions: list[Revision], *, models: bool) -> tuple[int, list[str]]:
+        tracker, revision = Tracker(), revisions[0]
+        if not tracker.runs(lock=revision.digest):
+            tracker.start(revision.name, tags={"seedlings.lock": revision.digest}, params={})
+        return 1, []
+
+    monkeypatch.setattr(run_log.revisions, "at", Revision)
+    monkeypatch.setattr(run_log.sync, "publish", publish)
+    return Trials()
+
+
+def logged(history: Trials) -> RunLog:
+    return RunLog(cast(History, history))
+
+
+def by_name() -> dict[str, Run]:
+    return {run.name: run for run in Tracker().runs()}
+
+
+def test_trials_are_linked_to_their_search(history: Trials) -> None:
+    log = logged(history)
+    for trial in (
+        Trial(1, SGD, "finished", 0.7),
+        Trial(2, ADAM, "finished", 0.6),
+        Trial(3, ADAM, curve=[0.1, 0.2, 0.3]).pruned(2),
+        Trial(4, SGD).failed("no memory"),
+    ):
+        history.trials.append(trial)
+        log.log(trial)
+    log.complete(["head-start", "head-best"])
+    runs = by_name()
+    assert sorted(runs) == [
+        *("head", "head-0001", "head-0002", "head-0003", "head-0004", "head-best", "head-start")
+    ]
+    search = runs.pop("head")
+    assert (search.status, search.metrics) == ("FINISHED", {"value": 0.6, "best": 0.7})
+    assert search.params[f"parameters.{OPTIMIZER}.choices"] == "['sgd', 'adam']"
+    assert all(run.tags[SEARCH] == "head" and run.tags[TRIAL] == name for name, run in runs.items())
+    assert PARENT not in runs["head-0001"].tags
+    pruned, failed = runs["head-0003"], runs["head-0004"]
+    assert (pruned.status, pruned.metrics, pruned.params) == ("KILLED", {"value": 0.2}, ADAM)
+    assert (failed.status, failed.tags["seedlings.reason"]) == ("FAILED", "no memory")
+    assert pruned.tags[PARENT] == failed.tags[PARENT] == search.id
+
+
+def test_nothing_is_logged_twice(history: Trials) -> None:
+    history.trials = [Trial(1, SGD, "finished", 0.7), Trial(2, ADAM).pruned(0), Trial(3, SGD)]
+    logged(history).log(history.trials[0])
+    before = by_name()
+    logged(history).complete(["head-start"])  # another process goes on
+    logged(history).complete(["head-start"])
+    assert len(Tracker().runs()) == 4
+    assert by_name()["head"].id == before["head"].id
+    assert "head-0003" not in by_name()  # it still runs
+
+
+def test_a_failure_of_mlflow_is_one_warning(
+    history: Trials, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: Any, **__: Any) -> Callable[..., Any]:
+        raise SeedlingsError("MLflow at x cannot be reached")
+
+    monkeypatch.setattr(run_log.client, "Tracker", fail)
+    log = logged(history)
+    for number in (1, 2):
+        log.log(Trial(number, SGD, "finished", 0.7))
+    log.complete([])
+    printed = capfd.readouterr().err
+    assert printed.count("warning: MLflow at x cannot be reached") == 1
+    assert "The search continues" in printed
