@@ -40,8 +40,13 @@ class Clone:
         self._link_data()
 
     def set(self, values: Mapping[str, Any]) -> None:
-        """Reset the clone to its commit, and write other values into params.yaml."""
+        """Reset the clone to its commit without experiments, and change values in params.yaml."""
         git.run("reset", "--quiet", "--hard", self._commit, folder=self.folder)
+        # `dvc exp run --force` would replace one of the same name, but also run every stage again.
+        refs = git.run(
+            "for-each-ref", "--format=delete %(refname)", "refs/exps", folder=self.folder
+        )
+        git.run("update-ref", "--stdin", text=refs + "\n" if refs else "", folder=self.folder)
         file = self.folder / paths.PARAMS
         tree = changed(self.tree, values)
         file.write_text(params_file.edit(file.read_text(encoding="utf-8"), tree), encoding="utf-8")

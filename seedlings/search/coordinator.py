@@ -101,7 +101,7 @@ class Coordinator:
                         self._waiting.append(self._job(trial))
                 if self._waiting:
                     job = self._waiting.popleft()
-                    slot.start(job, ["dvc", "exp", "run", "--name", job.name, "--force"])
+                    slot.start(job, ["dvc", "exp", "run", "--name", job.name])
 
     def _prepare(self) -> None:
         """Run the stages that all trials share once, before several clones need them."""
