@@ -1,7 +1,7 @@
 """Trials: the parameters of a search that were tried, and what each of them reached."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -59,6 +59,28 @@ def identity(values: Values) -> str:
 def name(search: str, number: int) -> str:
     """Return the name of a trial and of its experiment, such as `head-0007`."""
     return f"{search}-{number:04d}"
+
+
+def labels(keys: Sequence[str]) -> dict[str, str]:
+    """Return a short label of each parameter: the last parts of its key that no other one has.
+
+    `name` alone says too little, so that `optimizer.name` keeps both parts.
+    """
+    parts = [key.split(".") for key in keys]
+    found = {}
+    for own in parts:
+        length = 2 if own[-1] == "name" else 1
+        while length < len(own) and sum(p[-length:] == own[-length:] for p in parts) > 1:
+            length += 1
+        found[".".join(own)] = ".".join(own[-length:])
+    return found
+
+
+def shown(value: Any) -> str:
+    """Return the value of a parameter as readable text; a number has at most four digits."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def finished(trials: Iterable[Trial]) -> list[Trial]:
