@@ -96,9 +96,9 @@ def slices(axes: Any) -> None:
     figure.colorbar(parts[0].collections[0], ax=[*parts], label="Trial")
 
 
-def curves(axes: Axes, objective: str) -> None:
+def curves(axes: Axes) -> None:
     """Finish the plot of the values after each epoch."""
-    axes.set(xlabel="Epoch", ylabel=objective)
+    axes.set(xlabel="Epoch", ylabel="Value that the pruner compares")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for number, line in enumerate(axes.lines):
         line.set_color(pyplot.get_cmap("tab20")(number % _LEGEND))

@@ -101,18 +101,19 @@ def figures(space: Space, trials: Sequence[Trial]) -> dict[str, bytes]:
     known = [name for name in varied if len(used[name]) != len(ended) - 1]
     differ = len({trial.value for trial in ended}) > 1
     has_curves = any(len(trial.curve) > 1 for trial in trials)
-    finish = partial(pictures.curves, objective=space.objective)
     draw = partial(_drawn, study=_readable(space, trials, names))
     plot = partial(draw, target_name=space.objective)
+    important = {"params": known, "evaluator": optuna.importance.PedAnovaImportanceEvaluator()}
     drawn = {
         "Optimization history": ended and plot(plots.plot_optimization_history, pictures.history),
         "Parameter importances": differ
         and len(known) > 1
-        and plot(plots.plot_param_importances, pictures.importances, params=known),
+        and plot(plots.plot_param_importances, pictures.importances, **important),
         "Slice": varied and plot(plots.plot_slice, pictures.slices, params=varied),
         "Parallel coordinates": len(varied) > 1
         and plot(plots.plot_parallel_coordinate, pictures.parallel, params=varied),
-        "Values after each epoch": has_curves and draw(plots.plot_intermediate_values, finish),
+        "Values after each epoch": has_curves
+        and draw(plots.plot_intermediate_values, pictures.curves),
     }
     return {title: picture for title, picture in drawn.items() if picture}
 
