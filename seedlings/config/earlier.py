@@ -81,13 +81,8 @@ def _md5(path: Path) -> str:
 
 def _link(entry: Mapping[str, Any], wanted: Collection[Path], folder: Path) -> bool:
     """Link the wanted outputs into `folder`; return whether the cache has all of their files."""
-    from dvc.exceptions import NotDvcRepoError  # slow to import
-    from dvc.repo import Repo
-
-    try:
-        with Repo() as repo:
-            cache = Path(repo.cache.local.path)
-    except NotDvcRepoError:
+    cache = find_cache()
+    if cache is None:
         return False
     hashes = {out["path"]: out["md5"] for out in entry["outs"]}
     for path in wanted:
@@ -95,7 +90,7 @@ def _link(entry: Mapping[str, Any], wanted: Collection[Path], folder: Path) -> b
         if files is None:
             return False
         for name, digest in files.items():
-            source = _cached(cache, digest)
+            source = cached(cache, digest)
             if not source.is_file():
                 return False
             link = folder / path / name
@@ -104,18 +99,31 @@ def _link(entry: Mapping[str, Any], wanted: Collection[Path], folder: Path) -> b
     return True
 
 
+def find_cache() -> Path | None:
+    """Return the folder files/md5 of DVC's cache, or None outside a repository of DVC."""
+    from dvc.exceptions import NotDvcRepoError  # slow to import
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            return Path(repo.cache.local.path)
+    except NotDvcRepoError:
+        return None
+
+
 def listing(cache: Path, digest: str) -> dict[str, str] | None:
     """Return the hash of each file of a folder in DVC's cache, by its path below the folder.
 
     `cache` is the folder files/md5 of the cache, and `digest` is the folder's hash. It is None for
     another hash than a folder's, and for one that is not in the cache.
     """
-    path = _cached(cache, digest)
+    path = cached(cache, digest)
     if not digest.endswith(".dir") or not path.is_file():
         return None
     entries = json.loads(path.read_text(encoding="utf-8"))
     return {entry["relpath"]: entry["md5"] for entry in entries}
 
 
-def _cached(cache: Path, digest: str) -> Path:
+def cached(cache: Path, digest: str) -> Path:
+    """Return the path of a file in the folder files/md5 of DVC's cache, by its hash."""
     return cache / digest[:2] / digest[2:]

@@ -126,6 +126,14 @@ class Space(Section):
                 values[key] = entry.rounded(choose(key, entry))
         return values
 
+    def active(self, params: Mapping[str, Any]) -> Values:
+        """Return the values of the active parameters, from all parameters by full key."""
+        values: Values = {}
+        for key, entry in self.parameters.items():
+            if _is_active(entry, values):
+                values[key] = params[key]
+        return values
+
     def points(self) -> list[Values] | None:
         """Return all different settings in order, or None if there are too many, or no end."""
         found: list[Values] = [{}]

@@ -5,7 +5,9 @@ that was killed goes on with the same suggestions.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,9 +20,11 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.visualization import matplotlib as plots
 
+from seedlings.search import pictures
 from seedlings.search.space import Entry, Space
-from seedlings.search.trials import Trial, Values, identity
+from seedlings.search.trials import Trial, Values, finished, identity, labels
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -81,6 +85,61 @@ def build(
     """Return a study in memory that has these trials, in the order of their numbers."""
     study = optuna.create_study(sampler=sampler, pruner=pruner, direction=space.direction)
     study.add_trials(_frozen(space, t) for t in sorted(trials, key=lambda t: t.number))
+    return study
+
+
+def figures(space: Space, trials: Sequence[Trial]) -> dict[str, bytes]:
+    """Return Optuna's plots of a search by their titles, as PNG.
+
+    A plot that needs more finished trials, parameters or curves is absent. Equal trials give equal
+    bytes.
+    """
+    ended, names = finished(trials), labels([*space.parameters])
+    used = {names[key]: [t.values[key] for t in ended if key in t.values] for key in names}
+    varied = [name for name, found in used.items() if len({identity({"": v}) for v in found}) > 1]
+    # Optuna does not compute an importance if a single trial has no value of the parameter.
+    known = [name for name in varied if len(used[name]) != len(ended) - 1]
+    differ = len({trial.value for trial in ended}) > 1
+    has_curves = any(len(trial.curve) > 1 for trial in trials)
+    draw = partial(_drawn, study=_readable(space, trials, names))
+    plot = partial(draw, target_name=space.objective)
+    important = {"params": known, "evaluator": optuna.importance.PedAnovaImportanceEvaluator()}
+    drawn = {
+        "Optimization history": ended and plot(plots.plot_optimization_history, pictures.history),
+        "Parameter importances": differ
+        and len(known) > 1
+        and plot(plots.plot_param_importances, pictures.importances, **important),
+        "Slice": varied and plot(plots.plot_slice, pictures.slices, params=varied),
+        "Parallel coordinates": len(varied) > 1
+        and plot(plots.plot_parallel_coordinate, pictures.parallel, params=varied),
+        "Values after each epoch": has_curves
+        and draw(plots.plot_intermediate_values, pictures.curves),
+    }
+    return {title: picture for title, picture in drawn.items() if picture}
+
+
+def _drawn(plot: Callable[..., Any], finish: Callable[[Any], None], **arguments: Any) -> bytes:
+    """Return the picture that Optuna plots and `finish` makes readable."""
+    with pictures.drawing(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        axes = plot(**arguments)
+        finish(axes)
+        return pictures.png(axes)
+
+
+def _readable(space: Space, trials: Sequence[Trial], names: Mapping[str, str]) -> optuna.Study:
+    """Return a study with short names of parameters, in which trials have their numbers."""
+    entries = {names[key]: entry for key, entry in space.parameters.items()}
+    study = optuna.create_study(direction=space.direction)
+    known = {trial.number: trial for trial in trials}
+    for number in range(max(known, default=0) + 1):
+        if number not in known:  # Optuna's numbers have no gaps, and begin with 0
+            study.add_trial(create_trial(state=TrialState.FAIL))
+            continue
+        trial = known[number]
+        values = {names[key]: value for key, value in trial.values.items()}
+        short = space.model_copy(update={"parameters": entries})
+        study.add_trial(_frozen(short, replace(trial, values=values)))
     return study
 
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -66,6 +66,28 @@ def number_in(search: str, experiment: str) -> int | None:
     """Return the number in the name of a trial's experiment, or None for another name."""
     match = re.fullmatch(rf"{re.escape(search)}-(\d{{4,}})", experiment)
     return int(match[1]) if match else None
+
+
+def labels(keys: Sequence[str]) -> dict[str, str]:
+    """Return a short label of each parameter: the last parts of its key that no other one has.
+
+    `name` alone says too little, so that `optimizer.name` keeps both parts.
+    """
+    parts = [key.split(".") for key in keys]
+    found = {}
+    for own in parts:
+        length = 2 if own[-1] == "name" else 1
+        while length < len(own) and sum(p[-length:] == own[-length:] for p in parts) > 1:
+            length += 1
+        found[".".join(own)] = ".".join(own[-length:])
+    return found
+
+
+def shown(value: Any) -> str:
+    """Return the value of a parameter as readable text; a number has at most four digits."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def finished(trials: Iterable[Trial]) -> list[Trial]:

@@ -106,11 +106,20 @@ def side(name: str) -> Side:
         root = Path(folder)
         revision.get([paths.report("evaluate"), paths.SPLIT], root)
         record = records.read(root / paths.record("evaluate"))
-        text = {"path": str, "label": str, "finetuned": str, "baseline": str}
-        predictions = pd.read_csv(root / _PREDICTIONS, dtype=text, keep_default_na=False)
+        predictions = read_predictions(root / _PREDICTIONS, revision.params["task"])
         table = split_table.read(root / paths.SPLIT)
-    predictions["score"] = TASKS[revision.params["task"]].scores(predictions)
-    return Side(name, revision, record.metrics, predictions.set_index("path"), table)
+    return Side(name, revision, record.metrics, predictions, table)
+
+
+def read_predictions(path: Path, task: str) -> pd.DataFrame:
+    """Return predictions.csv of the stage evaluate by the path of the image, with `score`.
+
+    The score of the fine-tuned model for an image is that of the task; higher is better.
+    """
+    text = {"path": str, "label": str, "finetuned": str, "baseline": str}
+    predictions = pd.read_csv(path, dtype=text, keep_default_na=False)
+    predictions["score"] = TASKS[task].scores(predictions)
+    return predictions.set_index("path")
 
 
 def differing(sides: Sequence[Side]) -> dict[str, list[Any]]:

@@ -1,0 +1,112 @@
+"""Evaluations: the metrics and predictions of experiments, read without a checkout."""
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from seedlings.config import earlier, paths, records
+from seedlings.errors import SeedlingsError
+from seedlings.evaluation.by_task import EVALUATORS
+from seedlings.search.space import Space
+from seedlings.tracking import comparisons, revisions
+from seedlings.tracking.revisions import Revision
+
+_FILES = ("record.json", "predictions.csv")
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The value of a metric and its interval; the bounds are None for a metric without one."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{self.value:.4f}"
+        return f"{self.value:.4f} ({self.low:.4f} to {self.high:.4f})"
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What the stage evaluate wrote in one experiment."""
+
+    name: str
+    params: dict[str, Any]  # by full keys
+    metrics: dict[str, float]
+    predictions: pd.DataFrame  # indexed by path; label, finetuned, baseline, score
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        return self.params["task"]
+
+    @property
+    def measure(self) -> str:
+        """Name of the metric that is the mean score of the images."""
+        return EVALUATORS[self.task].main_metric(self.predictions, "finetuned")[0]
+
+    def score(self, space: Space) -> Score:
+        """Return the objective of a search, with its interval."""
+        key = space.metric
+        return Score(
+            self.metrics[key], self.metrics.get(f"{key}_low"), self.metrics.get(f"{key}_high")
+        )
+
+
+def read(names: Iterable[str]) -> dict[str, Evaluation]:
+    """Return the evaluations of experiments or commits, by name.
+
+    One that is not in this repository, or whose reports neither DVC's cache nor a remote has, is
+    absent.
+    """
+    cache = earlier.find_cache()
+    found = {}
+    for name in names:
+        try:
+            found[name] = _read(name, cache)
+        except SeedlingsError:
+            continue
+    return found
+
+
+def _read(name: str, cache: Path | None) -> Evaluation:
+    revision = revisions.at(name)
+    files = _cached(revision, cache) if cache else None
+    if files:
+        return _parse(name, revision, files)
+    with tempfile.TemporaryDirectory() as folder:
+        own = [paths.report("evaluate") / file for file in _FILES]
+        revision.get(own, Path(folder))
+        return _parse(name, revision, [Path(folder) / path for path in own])
+
+
+def _cached(revision: Revision, cache: Path) -> list[Path] | None:
+    """Return the files in DVC's cache, or None if it does not have all of them.
+
+    This is quicker than DVC's file system, which builds an index of each revision.
+    """
+    if "evaluate" not in revision.lock:
+        return None
+    digest = revision.hashes("evaluate").get(paths.report("evaluate").as_posix(), "")
+    hashes = earlier.listing(cache, digest) or {}
+    if not {*_FILES} <= {*hashes}:
+        return None
+    files = [earlier.cached(cache, hashes[file]) for file in _FILES]
+    return files if all(file.is_file() for file in files) else None
+
+
+def _parse(name: str, revision: Revision, files: Iterable[Path]) -> Evaluation:
+    record, predictions = files
+    params = revision.params
+    return Evaluation(
+        name=name,
+        params=params,
+        metrics=records.read(record).metrics,
+        predictions=comparisons.read_predictions(predictions, params["task"]),
+    )

@@ -1,0 +1,65 @@
+"""Significance: whether the best of many trials differs from the start beyond chance."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seedlings.errors import SeedlingsError
+
+_BLOCK = 4_000_000  # signs and means in memory at once
+_TOLERANCE = 1e-9  # of the largest difference; sums in another order differ by less
+
+
+def corrected_p_value(
+    scores: NDArray[np.floating],
+    start: NDArray[np.floating],
+    chosen: int,
+    *,
+    tried: int,
+    rng: np.random.Generator,
+    samples: int = 10_000,
+) -> float:
+    """Return the p value of the mean gain of the chosen trial, corrected for the choice.
+
+    `scores` are those of the finished trials on the same images (trials x images), `start` those of
+    the start (images); higher is better. `chosen` is the row of the best trial, and `tried` the
+    number of all trials.
+
+    This is the single-step maxT permutation test (Westfall and Young 1993, section 2.3) against
+    the null hypothesis that the scores of a trial and of the start can be exchanged for each image.
+    A draw has one random sign for each image, the same for all trials, so that their correlation
+    remains; the maximum over all trials of the mean signed gain is compared with the mean gain of
+    the chosen one. The p value is (1 + draws with at least that gain) / (1 + draws); it is near 1
+    if the chosen trial is worse than the start.
+
+    Pruned and failed trials have no scores and are absent from the maximum; to allow for them, the
+    p value is multiplied by `tried` / finished trials (at most 1.0). Raises SeedlingsError if the
+    shapes do not fit.
+    """
+    _check(scores, start, chosen, tried)
+    gains = scores.astype(np.float64) - start
+    count = gains.shape[1]
+    observed = gains[chosen].mean()
+    least = observed - _TOLERANCE * np.abs(gains).max(initial=0.0)
+    gains = gains[:, (gains != 0.0).any(axis=0)]
+    reached, left = 0, samples
+    while left:
+        size = min(left, max(_BLOCK // (sum(gains.shape) + 1), 1))
+        signs = rng.integers(0, 2, (size, gains.shape[1]), dtype=np.int8) * 2.0 - 1.0
+        reached += int(((signs @ gains.T).max(axis=1) / count >= least).sum())
+        left -= size
+    return min((1 + reached) / (1 + samples) * tried / len(scores), 1.0)
+
+
+def _check(scores: NDArray[Any], start: NDArray[Any], chosen: int, tried: int) -> None:
+    if scores.ndim != 2 or scores.shape[1:] != start.shape or not start.size:
+        raise SeedlingsError(
+            f"expected scores of trials x images and of the start on the same images, found arrays "
+            f"of the shapes {scores.shape} and {start.shape}"
+        )
+    if not 0 <= chosen < len(scores) <= tried:
+        raise SeedlingsError(
+            f"expected a row of {len(scores)} finished trials and at least as many tried ones, "
+            f"found {chosen} and {tried}"
+        )
