@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 from seedlings import params as all_params
 from seedlings.config import params, paths
 from seedlings.errors import SeedlingsError
-from seedlings.search import slots, space
+from seedlings.search import page, results, slots, space
 from seedlings.search.coordinator import Coordinator
 from seedlings.search.history import History
 from seedlings.search.processes import Here
@@ -18,6 +18,7 @@ from seedlings.search.slots import Slot
 from seedlings.tracking import git
 
 Say = Callable[[str], None]
+_PAGES = Path("searches")
 
 
 def run(file: Path, name: str, *, count: int, jobs: int, deadline: float, say: Say) -> None:
@@ -45,8 +46,20 @@ def run(file: Path, name: str, *, count: int, jobs: int, deadline: float, say: S
                 names.append(f"{name}-best")
             slots.clear(folder / name)
             log.complete(names)
+            _show(history, say)
     except Timeout as error:
         raise SeedlingsError(f"the search {name} runs already") from error
+
+
+def _show(history: History, say: Say) -> None:
+    """Print the result of a search, and write its page."""
+    result = results.read(history.name, history.space, list(history), looked=len(history.tested))
+    say("")
+    for line in results.lines(result):
+        say(line)
+    path = _PAGES / history.name / "index.html"
+    page.write(result, path)
+    say(f"\nPage: {path}")
 
 
 def _commit() -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 from seedlings.config import params, paths, records
 from seedlings.errors import SeedlingsError
-from seedlings.search.space import Space, is_active
-from seedlings.search.trials import Trial, Values
+from seedlings.search.space import Space
+from seedlings.search.trials import Trial
 from seedlings.tasks import TASKS
 from seedlings.tracking import revisions
 
@@ -24,7 +24,7 @@ def trial(space: Space, tree: Mapping[str, Any], name: str, number: int) -> Tria
     not one of this search, or its records are not in DVC's cache.
     """
     revision = revisions.at(name)
-    values = values_of(space, revision.params)
+    values = space.active(revision.params)
     expected = params.flatten(tree) | values | {ON: "validation"}
     if different := sorted(k for k, v in expected.items() if revision.params.get(k, v) != v):
         raise SeedlingsError(
@@ -49,15 +49,6 @@ def result(space: Space, running: Trial, folder: Path, commit: str = "") -> Tria
         curve=curve(space, trained.params["task"], _rows(trained.curves)),
         experiment=commit,
     )
-
-
-def values_of(space: Space, known: Mapping[str, Any]) -> Values:
-    """Return the active parameters of a space among parameters by their full keys."""
-    values: Values = {}
-    for key, entry in space.parameters.items():
-        if is_active(entry, values):
-            values[key] = known[key]
-    return values
 
 
 def curve(space: Space, task: str, epochs: Sequence[Mapping[str, float]]) -> list[float]:

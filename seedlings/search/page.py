@@ -44,6 +44,6 @@ def _end(trial: Trial) -> str:
     """Return how a trial that did not finish ended, as text."""
     if trial.state == "pruned":
         count = len(trial.curve)
-        value = f", with {trial.curve[-1]:.4f}" if trial.curve else ""
+        value = f", with {abs(trial.curve[-1]):.4f}" if trial.curve else ""
         return f"pruned after {count} {'epoch' if count == 1 else 'epochs'}{value}"
     return f"failed: {trial.reason}" if trial.state == "failed" else trial.state

@@ -130,7 +130,7 @@ class Space(Section):
         """Return the values of the active parameters, from all parameters by full key."""
         values: Values = {}
         for key, entry in self.parameters.items():
-            if _is_active(entry, values):
+            if is_active(entry, values):
                 values[key] = params[key]
         return values
 
