@@ -24,6 +24,7 @@ NAMES = (
     "transfer",
     "few_images",
     "samplers",
+    "search",
     "portability",
 )
 

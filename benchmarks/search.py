@@ -1,0 +1,121 @@
+"""Time of a search on scikit-learn's digits, beside as many plain `dvc exp run`.
+
+The same settings run three times, each in a copy of the project with a cache of its own, and with
+MLflow: by a search with one job, by a search with two jobs, and by one `dvc exp run` after the
+other. A search also runs the start and, on test images, the best trial; so do the plain runs.
+Printed are the seconds, the ratios, and how often each stage ran.
+
+`--trials N` changes the number of trials (20). `--small` takes few epochs.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.measure import ROOT
+from benchmarks.project import Project
+from seedlings.cli import presets
+from seedlings.config import pipeline
+
+_SPACE = {
+    "objective": "validation/accuracy",
+    "direction": "maximize",
+    "sampler": "random",
+    "seed": 1,
+    "parameters": {
+        "finetune.optimizer.learning_rate": {"range": [1.0e-4, 1.0e-1], "log": True},
+        "finetune.convnet.filters": {"choices": [[6, 12], [16, 32]]},
+        "finetune.batch_size": {"choices": [16, 32, 64]},
+    },
+}
+_SMALL = ["finetune.epochs=2", "explain.steps=2", "explain.classes=2", "explain.images=1"]
+_SHIM = """#!/bin/sh
+echo "$*" >> {log}
+exec {python} "$@"
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.search")
+    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--trials", type=int, default=20)
+    options = parser.parse_args()
+    os.chdir(ROOT)
+    tree = presets.compose(["digits", *(_SMALL if options.small else [])])
+    with tempfile.TemporaryDirectory() as folder:
+        found = {}
+        for jobs in (1, 2):
+            project = _project(Path(folder) / f"jobs-{jobs}", tree)
+            found[f"search, {jobs} job{'s' * (jobs - 1)}"] = searched(project, options.trials, jobs)
+            if jobs == 1:
+                settings = _settings(project)
+        project = _project(Path(folder) / "plain", tree)
+        found["dvc exp run"] = plain(project, settings)
+    plainly = found["dvc exp run"][0]
+    for name, (seconds, ran) in found.items():
+        times = ", ".join(f"{stage} {ran[stage]}" for stage in pipeline.stages())
+        print(f"{name:<15} {seconds:7.1f} s, {seconds / plainly:.2f} of dvc exp run; ran: {times}")
+
+
+def searched(project: Project, trials: int, jobs: int) -> tuple[float, Counter[str]]:
+    """Run a search; return its seconds and how often each stage ran."""
+    numbers = ("--trials", str(trials), "--jobs", str(jobs), "--name", "timed")
+    start = time.perf_counter()
+    project.run("seedlings", "search", "space.yaml", *numbers)
+    return time.perf_counter() - start, _ran(project)
+
+
+def plain(project: Project, settings: list[dict[str, Any]]) -> tuple[float, Counter[str]]:
+    """Run an experiment for each of some settings; return as `searched` does."""
+    start = time.perf_counter()
+    for number, values in enumerate(settings):
+        changes = [f"--set-param={key}={json.dumps(value)}" for key, value in values.items()]
+        project.run("dvc", "exp", "run", "--name", f"plain-{number}", *changes)
+    return time.perf_counter() - start, _ran(project)
+
+
+def _project(root: Path, tree: dict[str, Any]) -> Project:
+    """Make a copy of the project whose `python` writes down what it runs."""
+    programs = root.with_name(f"{root.name}.bin")
+    programs.mkdir()
+    root.mkdir()
+    project = Project(root, tree, tracking="on")
+    (root / "space.yaml").write_text(yaml.safe_dump(_SPACE), encoding="utf-8")
+    project.commit("A space")
+    shim = programs / "python"
+    shim.write_text(_SHIM.format(log=_log(root), python=sys.executable), encoding="utf-8")
+    shim.chmod(0o755)
+    project.env["PATH"] = f"{programs}{os.pathsep}{project.env['PATH']}"
+    return project
+
+
+def _settings(project: Project) -> list[dict[str, Any]]:
+    """Return the settings of a search: those of the start, of the trials, and of the best."""
+    refs = project.run("git", "for-each-ref", "--format=%(refname)", "refs/searches/timed")
+    texts = {ref[-4:]: project.run("git", "cat-file", "blob", ref) for ref in refs.split()}
+    trials = [json.loads(text) for name, text in sorted(texts.items()) if name.isdigit()]
+    best = max(trials, key=lambda trial: (trial["value"], -trial["number"]))
+    on_validation = {"evaluate.on": "validation"}
+    settings = [on_validation, *(trial["values"] | on_validation for trial in trials)]
+    return [*settings, best["values"] | {"evaluate.on": "test"}]
+
+
+def _ran(project: Project) -> Counter[str]:
+    lines = _log(project.root).read_text(encoding="utf-8").splitlines()
+    return Counter(line.split()[2] for line in lines if line.startswith("-m seedlings.run "))
+
+
+def _log(root: Path) -> Path:
+    return root.with_name(f"{root.name}.log")
+
+
+if __name__ == "__main__":
+    main()
