@@ -9,10 +9,9 @@ from filelock import FileLock, Timeout
 from seedlings import params as all_params
 from seedlings.config import params, paths
 from seedlings.errors import SeedlingsError
-from seedlings.search import slots, space
+from seedlings.search import remote, slots, space
 from seedlings.search.coordinator import Coordinator
 from seedlings.search.history import History
-from seedlings.search.processes import Here
 from seedlings.search.slots import Slot
 from seedlings.tracking import git
 
@@ -35,10 +34,13 @@ def run(file: Path, name: str, *, count: int, jobs: int, deadline: float, say: S
         with FileLock(folder / f"{name}.lock", timeout=0):
             slots.clear(folder / name)
             history = History(name, wanted, commit, tree)
-            places = [Slot(folder / name / f"slot-{n}", commit, Here()) for n in range(1, jobs + 1)]
-            coordinator = Coordinator(history, places, say=say, log=lambda trial: None)
-            if coordinator.run(count, deadline):
-                coordinator.run_best()
+            with remote.choose(folder / name) as pool:
+                places = [
+                    Slot(folder / name / f"slot-{n}", commit, pool) for n in range(1, jobs + 1)
+                ]
+                coordinator = Coordinator(history, places, say=say, log=lambda trial: None)
+                if coordinator.run(count, deadline):
+                    coordinator.run_best()
             slots.clear(folder / name)
     except Timeout as error:
         raise SeedlingsError(f"the search {name} runs already") from error
