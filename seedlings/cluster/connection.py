@@ -212,7 +212,7 @@ class Connection:
 
     def _lost(self) -> ClusterError:
         return ClusterError(
-            f"the scheduler at {self.address} has ended or does not answer; complete shards are "
+            f"the scheduler at {self.address} has ended or does not answer; what is complete is "
             "kept: start it again, and the same command continues"
         )
 

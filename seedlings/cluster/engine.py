@@ -18,11 +18,35 @@ def choose() -> Engine:
     With DASK_SCHEDULER_ADDRESS it is the cluster of that scheduler, else this process. With
     SEEDLINGS_CLUSTER=optional, this process does what the cluster cannot.
     """
+    address, optional = asked()
+    return Cluster(address, optional=optional) if address else Here()
+
+
+def asked() -> tuple[str, bool]:
+    """Return the address of the scheduler in the environment, or "", and whether it is optional."""
     wanted = os.environ.get(_WANTED, "required")
     if wanted not in ("required", "optional"):
         raise SeedlingsError(f"{_WANTED}: expected `required` or `optional`, found {wanted!r}")
-    address = os.environ.get(ADDRESS)
-    return Cluster(address, optional=wanted == "optional") if address else Here()
+    return os.environ.get(ADDRESS, ""), wanted == "optional"
+
+
+def is_installed(*, optional: bool) -> bool:
+    """Return whether Dask is installed. If not, it warns, or raises as `without` does."""
+    if importlib.util.find_spec("distributed") is not None:
+        return True
+    without(
+        f"{ADDRESS} is set: expected the package `distributed`, found none; install it "
+        "with `make .venv/cluster`, or unset the variable",
+        optional=optional,
+    )
+    return False
+
+
+def without(reason: str, *, optional: bool) -> None:
+    """Warn that the work is done here. Raises SeedlingsError unless the cluster is optional."""
+    if not optional:
+        raise SeedlingsError(f"{reason}; with {_WANTED}=optional, this process would do the work")
+    print(f"warning: {reason}; this process does the work", file=sys.stderr, flush=True)
 
 
 class Cluster:
@@ -40,11 +64,7 @@ class Cluster:
         """
         if all(shard.name in sink for shard in shards):
             return Here().map(task, shards, sink)  # nothing to compute
-        if importlib.util.find_spec("distributed") is None:
-            self._without(
-                f"{ADDRESS} is set: expected the package `distributed`, found none; install it "
-                "with `make .venv/cluster`, or unset the variable"
-            )
+        if not is_installed(optional=self.optional):
             return Here().map(task, shards, sink)
         from seedlings.cluster.connection import ClusterError, Connection
         from seedlings.cluster.dispatch import Dispatcher
@@ -53,13 +73,5 @@ class Cluster:
             with Connection(self.address) as connection:
                 Dispatcher(connection, task, sink).run(shards)
         except ClusterError as error:
-            self._without(str(error))
+            without(str(error), optional=self.optional)
             Here().map(task, shards, sink)
-
-    def _without(self, reason: str) -> None:
-        """Warn that this process computes. Raises SeedlingsError if the cluster is required."""
-        if not self.optional:
-            raise SeedlingsError(
-                f"{reason}; with {_WANTED}=optional, this process would do the work"
-            )
-        print(f"warning: {reason}; this process does the work", file=sys.stderr, flush=True)

@@ -1,6 +1,9 @@
 """What a worker of a cluster runs. The scheduler also imports this module, so it imports little."""
 
+import os
 import pickle
+import shutil
+import sys
 import threading
 import traceback
 from collections.abc import Sequence
@@ -81,6 +84,31 @@ _current = _Current()
 def introduce(packages: Sequence[str]) -> Identity:
     """Return the identity of this worker."""
     return proof.identify(packages, _LOADED)
+
+
+def examine(here: Identity, file: Path, token: str, programs: Sequence[str]) -> list[str]:
+    """Return what prevents this worker from running commands in a folder of the client.
+
+    `here` is the identity of the client, which has written the token into a file in that folder.
+    """
+    there = introduce([*here.packages])
+    found = proof.differences(here, there)
+    if there.is_stale:
+        found.append("its code has changed since it started: start it again")
+    try:
+        seen = file.read_text(encoding="utf-8")
+    except OSError:
+        seen = ""
+    if seen != token:
+        found.append(
+            f"expected the folder {file.parent}, found none or another one there: workers must see "
+            "the project at the same path, on storage that all of them share"
+        )
+    path = os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)])
+    for program in programs:
+        if shutil.which(program, path=path) is None:
+            found.append(f"expected the program {program}, found none in {path}: install it there")
+    return found
 
 
 def install(content: bytes, digest: str, check: bytes) -> Installed:

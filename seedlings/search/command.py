@@ -9,10 +9,9 @@ from filelock import FileLock, Timeout
 from seedlings import params as all_params
 from seedlings.config import params, paths
 from seedlings.errors import SeedlingsError
-from seedlings.search import page, results, slots, space
+from seedlings.search import page, remote, results, slots, space
 from seedlings.search.coordinator import Coordinator
 from seedlings.search.history import History
-from seedlings.search.processes import Here
 from seedlings.search.run_log import RunLog
 from seedlings.search.slots import Slot
 from seedlings.tracking import git
@@ -37,13 +36,16 @@ def run(file: Path, name: str, *, count: int, jobs: int, deadline: float, say: S
         with FileLock(folder / f"{name}.lock", timeout=0):
             slots.clear(folder / name)
             history = History(name, wanted, commit, tree)
-            places = [Slot(folder / name / f"slot-{n}", commit, Here()) for n in range(1, jobs + 1)]
             log = RunLog(history)
-            coordinator = Coordinator(history, places, say=say, log=log.log)
             names = [f"{name}-start"]
-            if coordinator.run(count, deadline):
-                coordinator.run_best()
-                names.append(f"{name}-best")
+            with remote.choose(folder / name) as pool:
+                places = [
+                    Slot(folder / name / f"slot-{n}", commit, pool) for n in range(1, jobs + 1)
+                ]
+                coordinator = Coordinator(history, places, say=say, log=log.log)
+                if coordinator.run(count, deadline):
+                    coordinator.run_best()
+                    names.append(f"{name}-best")
             slots.clear(folder / name)
             log.complete(names)
             _show(history, say)

@@ -109,10 +109,14 @@ class Coordinator:
         stages = shared_stages(keys)
         slot, job = self._slots[0], Job("shared stages", evaluated_on({}, "validation"))
         self._say(f"{', '.join(stages)}: run once for all trials")
-        slot.start(job, ["dvc", "repro", *stages])
+        code: int | None = None
         try:
-            while (code := slot.poll()) is None:
-                time.sleep(_PAUSE)
+            while code is None or (code < 0 and job.attempts < _ATTEMPTS):
+                if code:  # it was killed, as by the end of a worker of a cluster
+                    slot.discard()
+                slot.start(job, ["dvc", "repro", *stages])
+                while (code := slot.poll()) is None:
+                    time.sleep(_PAUSE)
             if code:
                 raise SeedlingsError(f"the stages before the trials failed:\n{slot.output()}")
         except BaseException:

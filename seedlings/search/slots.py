@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from seedlings.search import remote
 from seedlings.search.clones import Clone
 from seedlings.search.processes import Handle, Pool, end_leftover, log_of
 from seedlings.search.trials import Trial, Values
@@ -92,7 +93,13 @@ class Slot:
 
 
 def clear(folder: Path) -> None:
-    """End the processes that an earlier search left in its slots, and remove their folders."""
+    """End the processes that an earlier search left in its slots, and remove their folders.
+
+    Those on workers of a cluster end first: without a permit they may not run, and a slot that
+    was used by a worker is free when its file `running` is gone (see remote.py). What is locked
+    then is used by processes of this machine.
+    """
+    remote.withdraw(remote.leftovers(folder))
     for lock in folder.glob("*/clone.lock"):
         end_leftover(lock.with_suffix(""))
     shutil.rmtree(folder, ignore_errors=True)

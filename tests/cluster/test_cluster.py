@@ -190,7 +190,7 @@ def test_after_a_killed_scheduler_complete_shards_are_kept(
         [scheduler] = started.processes("scheduler")
         scheduler.kill()
         thread.join()
-        assert "complete shards are kept: start it again" in str(failures)
+        assert "what is complete is kept: start it again" in str(failures)
         assert 2 <= saved(results.place) < COUNT
         assert started.process.wait() == 1  # the command says so and ends the workers
     assert compute(Here(), Roots(tmp_path), results).bytes() == here
