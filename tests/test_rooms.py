@@ -24,7 +24,7 @@ ORDER = [
     ),
     *("segmentation", "networks", "training", "evaluation", "explain", "packaging", "serving"),
     *("report", "params.py", "params_file.py", "moves.py", "tracking", "cluster"),
-    *("search", "cli", "run.py"),
+    *("search", "runners", "cli", "run.py"),
 ]
 MODULES = sorted(LIBRARY.rglob("*.py"))
 NAMES = {

@@ -24,7 +24,7 @@ def search(space: Path, count: int, jobs: int, name: str | None, timeout: float 
     """
     if importlib.util.find_spec("optuna") is None:
         raise SeedlingsError("expected the package `optuna`, found none; `make .venv/search`")
-    from seedlings.search import command
+    from seedlings.runners import command
 
     deadline = time.monotonic() + (timeout or float("inf")) * 60.0
     command.run(

@@ -16,8 +16,8 @@ from servers import free_port
 
 from seedlings.cluster import proof, work
 from seedlings.errors import SeedlingsError
-from seedlings.search import remote, slots
-from seedlings.search.processes import Handle, Here, Pool, log_of
+from seedlings.runners import remote, slots
+from seedlings.runners.processes import Handle, Here, Pool, log_of
 
 pytestmark = pytest.mark.slow
 # A command with a process that it started, whose number is in the file `child`.
@@ -25,7 +25,7 @@ PARENT = ["sh", "-c", "sleep 100 & echo $! > child; wait"]
 SEARCH = """
 import sys, time
 from pathlib import Path
-from seedlings.search import remote
+from seedlings.runners import remote
 folder, remote.LIMIT = Path(sys.argv[1]), float(sys.argv[2])
 with remote.choose(folder) as pool:
     handle = pool.start(sys.argv[3:], folder / "slot-1" / "clone", {})

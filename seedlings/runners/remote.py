@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seedlings.cluster import engine, proof, work
-from seedlings.search.processes import Handle, Here, Pool, end_leftover, log_of
+from seedlings.runners.processes import Handle, Here, Pool, end_leftover, log_of
 
 if TYPE_CHECKING:
     from seedlings.cluster.workers import Workers

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from seedlings.errors import SeedlingsError
+from seedlings.runners.clones import shared_stages
+from seedlings.runners.slots import Job, Slot, evaluated_on
 from seedlings.search import experiments, study, trials
-from seedlings.search.clones import shared_stages
 from seedlings.search.experiments import ON
 from seedlings.search.history import History
-from seedlings.search.slots import Job, Slot, evaluated_on
 from seedlings.search.trials import Trial
 from seedlings.tracking import git
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from seedlings.search import remote
-from seedlings.search.clones import Clone
-from seedlings.search.processes import Handle, Pool, end_leftover, log_of
+from seedlings.runners import remote
+from seedlings.runners.clones import Clone
+from seedlings.runners.processes import Handle, Pool, end_leftover, log_of
 from seedlings.search.trials import Trial, Values
 
 _LINES = 5  # of a command's output, in messages

@@ -9,11 +9,12 @@ from filelock import FileLock, Timeout
 from seedlings import params as all_params
 from seedlings.config import params, paths
 from seedlings.errors import SeedlingsError
-from seedlings.search import page, remote, results, slots, space
-from seedlings.search.coordinator import Coordinator
+from seedlings.runners import remote, slots
+from seedlings.runners.coordinator import Coordinator
+from seedlings.runners.slots import Slot
+from seedlings.search import page, results, space
 from seedlings.search.history import History
 from seedlings.search.run_log import RunLog
-from seedlings.search.slots import Slot
 from seedlings.tracking import git
 
 Say = Callable[[str], None]

@@ -1,0 +1,1 @@
+"""Runners: run the trials of a search in clones, here or on the workers of a cluster."""
