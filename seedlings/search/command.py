@@ -11,7 +11,7 @@ from seedlings.config import params, paths
 from seedlings.errors import SeedlingsError
 from seedlings.search import slots, space
 from seedlings.search.coordinator import Coordinator
-from seedlings.search.history import History
+from seedlings.search.history import History, check_name
 from seedlings.search.processes import Here
 from seedlings.search.slots import Slot
 from seedlings.tracking import git
@@ -25,6 +25,7 @@ def run(file: Path, name: str, *, count: int, jobs: int, deadline: float, say: S
     Raises SeedlingsError for a space that is not valid, outside a Git repository, with changes that
     are not committed, for a name that is in use, and if the search cannot go on.
     """
+    check_name(name)
     commit = _commit()
     all_params.load()
     tree = params.read()
