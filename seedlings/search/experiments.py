@@ -26,10 +26,13 @@ def trial(space: Space, tree: Mapping[str, Any], name: str, number: int) -> Tria
     revision = revisions.at(name)
     values = values_of(space, revision.params)
     expected = params.flatten(tree) | values | {ON: "validation"}
-    if different := sorted(k for k, v in expected.items() if revision.params.get(k, v) != v):
+    different = {k for k, v in expected.items() if revision.params.get(k, v) != v}
+    different |= {k for k, v in values.items() if not space.parameters[k].has(v)}
+    if different:
+        names = ", ".join(sorted(different))
         raise SeedlingsError(
-            f"the experiment {name} is not of this search, as its {', '.join(different)} differs; "
-            "choose another --name, or remove it with `dvc exp remove`"
+            f"the experiment {name} is not of this search, as its {names} differs; choose another "
+            "--name, or remove it with `dvc exp remove`"
         )
     with tempfile.TemporaryDirectory() as folder:
         revision.get(_RECORDS, Path(folder))
@@ -56,7 +59,7 @@ def values_of(space: Space, known: Mapping[str, Any]) -> Values:
     values: Values = {}
     for key, entry in space.parameters.items():
         if is_active(entry, values):
-            values[key] = known[key]
+            values[key] = known.get(key)
     return values
 
 
