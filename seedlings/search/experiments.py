@@ -10,7 +10,7 @@ from seedlings.errors import SeedlingsError
 from seedlings.search.space import Space, is_active
 from seedlings.search.trials import Trial, Values
 from seedlings.tasks import TASKS
-from seedlings.tracking import revisions
+from seedlings.tracking import git, revisions
 
 ON = "evaluate.on"
 _HIGHER_IS_BETTER = ("accuracy", "binary_accuracy")  # among the metrics of an epoch
@@ -37,6 +37,14 @@ def trial(space: Space, tree: Mapping[str, Any], name: str, number: int) -> Tria
     with tempfile.TemporaryDirectory() as folder:
         revision.get(_RECORDS, Path(folder))
         return result(space, Trial(number, values), Path(folder), revision.commit)
+
+
+def is_test_of(space: Space, best: Trial, name: str) -> bool:
+    """Return whether the experiment `name` is a trial, evaluated on test images."""
+    if name not in git.experiments().values():
+        return False
+    known = revisions.at(name).params
+    return known.get(ON) == "test" and values_of(space, known) == best.values
 
 
 def result(space: Space, running: Trial, folder: Path, commit: str = "") -> Trial:
