@@ -33,8 +33,7 @@ class Clone:
         git.run("clone", "--quiet", "--shared", "--no-checkout", str(self._project), str(folder))
         git.run("checkout", "--quiet", "--detach", commit, folder=folder)
         for key, value in _IDENTITY.items():
-            if not git.ask("config", key):
-                git.run("config", key, value, folder=folder)
+            git.run("config", key, git.ask("config", key) or value, folder=folder)
         self._configure()
         self.tree: Any = pipeline.read_yaml(folder / paths.PARAMS)
         self._link_data()
