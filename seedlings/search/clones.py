@@ -75,7 +75,9 @@ class Clone:
             shutil.copyfile(local, self.folder / ".dvc" / "config.local")
         with Config(str(self.folder / ".dvc")).edit("local") as config:
             config.setdefault("cache", {}).update(dir=str(cache), type=links)
-            config.setdefault("core", {})["site_cache_dir"] = str(self.folder / ".dvc" / "site")
+            config.setdefault("core", {})["site_cache_dir"] = str(
+                self.folder / ".dvc" / "tmp" / "site"
+            )
 
     def _link_data(self) -> None:
         """Link the files of the user that parameters name and Git does not have."""
