@@ -82,7 +82,7 @@ def test_a_command_has_a_group_of_its_own(folder: Path) -> None:
     assert os.getpgid(child) == leader_of(folder) != os.getpgid(0)
     handle.end()
     assert handle.poll() == -signal.SIGKILL
-    until(lambda: not is_alive(child))
+    assert not is_alive(child)
     handle.end()  # which may be called again
 
 
@@ -92,7 +92,7 @@ def test_a_command_that_is_killed_ends_with_the_processes_that_it_started(folder
     os.kill(leader_of(folder), signal.SIGKILL)
     until(lambda: handle.poll() is not None)
     assert handle.poll() == -signal.SIGKILL
-    until(lambda: not is_alive(child))
+    assert not is_alive(child)
 
 
 @pytest.mark.parametrize("is_leader_killed", [False, True])
