@@ -1,18 +1,31 @@
-"""Search spaces and trials for tests."""
+"""Search spaces, trials and experiments for tests."""
 
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import yaml
 from imports import ROOT
 
+from seedlings.config import paths, pipeline
 from seedlings.search import space
 from seedlings.search.space import Entry, Space
 from seedlings.search.trials import Trial
+from seedlings.tracking import git
+from seedlings.tracking.revisions import Revision
 
 TREE = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 OPTIMIZER = "finetune.optimizer.name"
 RATE = "finetune.optimizer.learning_rate"
+IDENTITY = {
+    **{f"GIT_{who}_NAME": "Test" for who in ("AUTHOR", "COMMITTER")},
+    **{f"GIT_{who}_EMAIL": "t@example.org" for who in ("AUTHOR", "COMMITTER")},
+}
 
 
 def made(parameters: dict[str, Any], **others: Any) -> Space:
@@ -56,3 +69,76 @@ def _drawn(entry: Entry, rng: np.random.Generator) -> Any:
     if points is not None:
         return points[rng.integers(len(points))]
     return float(np.exp(rng.uniform(*np.log(entry.range))))
+
+
+def repository(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Make a Git repository with the parameters and the pipeline, and enter it; its commit.
+
+    Experiments have their records in Git here, and not in DVC's cache.
+    """
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copyfile(ROOT / name, folder / name)
+    monkeypatch.chdir(folder)
+    for name, value in IDENTITY.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(Revision, "get", _get)
+    git.run("init", "--quiet", "--initial-branch", "main")
+    git.run("add", "--all")
+    git.run("commit", "--quiet", "--message", "A project")
+    return git.run("rev-parse", "HEAD")
+
+
+def records(value: float, curve: Sequence[float]) -> dict[str, str]:
+    """The files with the records of an experiment, by their paths."""
+    metrics = {"finetuned/accuracy": value}
+    metrics |= {"finetuned/accuracy_low": value - 0.1, "finetuned/accuracy_high": value + 0.1}
+    trained = {"params": {"task": "multiclass"}, "curves": {"val_accuracy": [*curve]}}
+    return {
+        paths.record("evaluate").as_posix(): json.dumps({"stage": "evaluate", "metrics": metrics}),
+        paths.record("finetune").as_posix(): json.dumps({"stage": "finetune", **trained}),
+    }
+
+
+def experiment(
+    name: str,
+    values: Mapping[str, Any],
+    value: float,
+    *,
+    curve: Sequence[float] = (0.1, 0.2),
+    on: str = "validation",
+) -> str:
+    """Add an experiment with these parameters and records, as DVC does; its commit."""
+    tree = space.changed(TREE, {**values, "evaluate.on": on})
+    files = {
+        "params.yaml": yaml.safe_dump(tree),
+        "dvc.lock": yaml.safe_dump({"stages": {"evaluate": {"cmd": "x"}}}),
+        **records(value, curve),
+    }
+    git.run("read-tree", "HEAD")
+    blobs = {path: git.run("hash-object", "-w", "--stdin", text=t) for path, t in files.items()}
+    listed = "".join(f"100644 {blob}\t{path}\n" for path, blob in blobs.items())
+    git.run("update-index", "--index-info", text=listed)
+    commit = git.run("commit-tree", git.run("write-tree"), "-p", "HEAD", "-m", f"exp {name}")
+    git.run("read-tree", "HEAD")
+    number = hashlib.sha1(name.encode()).hexdigest()
+    git.run("update-ref", f"refs/exps/{number[:2]}/{number[2:]}/{name}", commit)
+    return commit
+
+
+def remove(name: str) -> None:
+    """Remove an experiment, as `dvc exp remove` does."""
+    refs = git.run("for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
+    [ref] = [ref for ref in refs if ref.endswith(f"/{name}")]
+    git.run("update-ref", "-d", ref)
+
+
+def experiments() -> dict[str, dict[str, Any]]:
+    """The parameters of each experiment, by its name."""
+    found = {name: commit for commit, name in git.experiments().items()}
+    return {n: pipeline.parse(git.run("show", f"{found[n]}:params.yaml")) for n in sorted(found)}
+
+
+def _get(revision: Revision, wanted: Sequence[Path], target: Path) -> None:
+    for path in wanted:
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        (target / path).write_text(git.run("show", f"{revision.commit}:{path.as_posix()}"))

@@ -30,10 +30,11 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def define(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Record], None]], None]:
-    def replace(main: Callable[[Record], None]) -> None:
-        module = types.ModuleType("stages.segment")
+    def replace(main: Callable[[Record], None], stage: str = "segment") -> None:
+        module = types.ModuleType(f"stages.{stage}")
         module.main = main  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "stages.segment", module)
+        monkeypatch.setitem(sys.modules, f"stages.{stage}", module)
+        monkeypatch.setattr(sys, "argv", ["seedlings.run", stage])
 
     return replace
 
@@ -133,3 +134,41 @@ def test_a_setting_of_tracking_that_is_neither_on_nor_off_is_refused(
     monkeypatch.setenv("SEEDLINGS_TRACKING", "maybe")
     with pytest.raises(SystemExit, match="SEEDLINGS_TRACKING: expected `on` or `off`"):
         run.main()
+
+
+@pytest.mark.parametrize("tracking", ["on", "off"])
+def test_a_search_gets_the_epochs_of_finetune_alone(
+    define: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tracking: str
+) -> None:
+    folder = tmp_path / "trial"
+    folder.mkdir()
+    monkeypatch.setenv("SEEDLINGS_TRACKING", tracking)
+    for stage in ("segment", "finetune"):
+        define(train, stage)
+        run.main()
+    assert [*folder.iterdir()] == []
+    without = Path("reports/finetune/record.json").read_bytes()
+    monkeypatch.setenv("SEEDLINGS_TRIAL", str(folder))
+    for stage in ("segment", "finetune", "finetune"):
+        define(train, stage)
+        run.main()
+        if tracking == "on":
+            epochs = [message["values"] for message in messages() if "epoch" in message]
+            assert epochs == [{"loss": 2.0}, {"loss": 1.0}]
+    lines = (folder / "epochs").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [{"loss": 2.0}, {"loss": 1.0}] * 2
+    assert Path("reports/finetune/record.json").read_bytes() == without
+
+
+def test_a_search_stops_finetune_after_an_epoch(
+    define: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "stop").touch()
+    monkeypatch.setenv("SEEDLINGS_TRIAL", str(tmp_path))
+    define(train)
+    run.main()
+    define(train, "finetune")
+    with pytest.raises(SystemExit, match="finetune: the search stops this trial after epoch 1"):
+        run.main()
+    assert (tmp_path / "epochs").read_text(encoding="utf-8") == '{"loss": 2.0}\n'
+    assert not Path("reports/finetune/record.json").exists()

@@ -26,7 +26,7 @@ def search(space: Path, count: int, jobs: int, name: str | None, timeout: float 
         raise SeedlingsError("expected the package `optuna`, found none; `make .venv/search`")
     from seedlings.runners import command
 
-    deadline = time.monotonic() + (timeout or float("inf")) * 60.0
+    deadline = float("inf") if timeout is None else time.monotonic() + timeout * 60.0
     command.run(
         space, name or space.stem, count=count, jobs=jobs, deadline=deadline, say=click.echo
     )

@@ -33,8 +33,7 @@ class Clone:
         git.run("clone", "--quiet", "--shared", "--no-checkout", str(self._project), str(folder))
         git.run("checkout", "--quiet", "--detach", commit, folder=folder)
         for key, value in _IDENTITY.items():
-            if not git.ask("config", key):
-                git.run("config", key, value, folder=folder)
+            git.run("config", key, git.ask("config", key) or value, folder=folder)
         self._configure()
         self.tree: Any = pipeline.read_yaml(folder / paths.PARAMS)
         self._link_data()
@@ -81,7 +80,9 @@ class Clone:
             shutil.copyfile(local, self.folder / ".dvc" / "config.local")
         with Config(str(self.folder / ".dvc")).edit("local") as config:
             config.setdefault("cache", {}).update(dir=str(cache), type=links)
-            config.setdefault("core", {})["site_cache_dir"] = str(self.folder / ".dvc" / "site")
+            config.setdefault("core", {})["site_cache_dir"] = str(
+                self.folder / ".dvc" / "tmp" / "site"
+            )
 
     def _link_data(self) -> None:
         """Link the files of the user that parameters name and Git does not have."""

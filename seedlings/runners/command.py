@@ -13,7 +13,7 @@ from seedlings.runners import remote, slots
 from seedlings.runners.coordinator import Coordinator
 from seedlings.runners.slots import Slot
 from seedlings.search import page, results, space
-from seedlings.search.history import History
+from seedlings.search.history import History, check_name
 from seedlings.search.run_log import RunLog
 from seedlings.tracking import git
 
@@ -27,6 +27,7 @@ def run(file: Path, name: str, *, count: int, jobs: int, deadline: float, say: S
     Raises SeedlingsError for a space that is not valid, outside a Git repository, with changes that
     are not committed, for a name that is in use, and if the search cannot go on.
     """
+    check_name(name)
     commit = _commit()
     all_params.load()
     tree = params.read()

@@ -54,8 +54,9 @@ class Coordinator:
         disk is full; what is finished is kept.
         """
         history = self._history
-        if not self._has("start"):
-            self._waiting.append(Job(f"{history.name}-start", evaluated_on({}, "validation")))
+        start = f"{history.name}-start"
+        if start not in git.experiments().values():
+            self._waiting.append(Job(start, evaluated_on({}, "validation")))
         self._waiting += [self._job(trial) for trial in history.running]
         if len(self._slots) > 1 and len(self._waiting) + count - len(history) > 1:
             self._prepare()
@@ -64,11 +65,10 @@ class Coordinator:
 
     def run_best(self) -> None:
         """Evaluate the best trial on test images, as the experiment NAME-best, once."""
-        best = self._history.best
-        if best is None or (self._has("best") and self._history.tested[-1:] == [best.number]):
+        best, name = self._history.best, f"{self._history.name}-best"
+        if best is None or experiments.is_test_of(self._history.space, best, name):
             return
         self._history.mark_tested(best)
-        name = f"{self._history.name}-best"
         self._waiting.append(Job(name, evaluated_on(best.values, "test")))
         self._work(0, 0.0)
 
@@ -207,6 +207,3 @@ class Coordinator:
     def _job(self, trial: Trial) -> Job:
         name = trials.name(self._history.name, trial.number)
         return Job(name, evaluated_on(trial.values, "validation"), trial)
-
-    def _has(self, ending: str) -> bool:
-        return f"{self._history.name}-{ending}" in git.experiments().values()

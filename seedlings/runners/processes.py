@@ -1,7 +1,8 @@
 """Processes: runs commands in clones on this machine.
 
-A command has a process group of its own, which is ended as a whole. It inherits a locked file, so
-that a search that goes on after a kill knows whether processes of the last one still run.
+A command has a process group of its own, which is ended as a whole. Its standard input is a locked
+file, which all processes that it starts inherit, so that a search that goes on after a kill knows
+whether processes of the last one still run.
 """
 
 import fcntl
@@ -73,17 +74,16 @@ def end_leftover(folder: Path) -> None:
 
 class _Group:
     def __init__(self, command: Sequence[str], folder: Path, settings: Mapping[str, str]) -> None:
-        file = folder.with_name(f"{folder.name}.{_LOCK}")
-        with file.open("w", encoding="utf-8") as lock, log_of(folder).open("wb") as log:
+        self._folder, file = folder, folder.with_name(f"{folder.name}.{_LOCK}")
+        with file.open("w+", encoding="utf-8") as lock, log_of(folder).open("wb") as log:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._process = subprocess.Popen(
                 command,
                 cwd=folder,
                 env=environment(settings),
-                stdin=subprocess.DEVNULL,
+                stdin=lock,  # DVC closes other files for its stages; it is read as empty
                 stdout=log,
                 stderr=log,
-                pass_fds=[lock.fileno()],
                 start_new_session=True,
             )
             print(self._process.pid, file=lock, end="")
@@ -91,12 +91,14 @@ class _Group:
     def poll(self) -> int | None:
         code = self._process.poll()
         if code is not None and code < 0:
-            self.end()  # the processes that it started have lost their parent
+            end_leftover(self._folder)  # the processes that it started have lost their parent
         return code
 
     def end(self) -> None:
-        _kill(self._process.pid)
-        self._process.wait()
+        if self._process.poll() is None:
+            _kill(self._process.pid)
+            self._process.wait()
+        end_leftover(self._folder)  # returns when none of them writes there any more
 
 
 def _kill(group: int) -> None:

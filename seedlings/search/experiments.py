@@ -10,7 +10,7 @@ from seedlings.errors import SeedlingsError
 from seedlings.search.space import Space
 from seedlings.search.trials import Trial
 from seedlings.tasks import TASKS
-from seedlings.tracking import revisions
+from seedlings.tracking import git, revisions
 
 ON = "evaluate.on"
 _HIGHER_IS_BETTER = ("accuracy", "binary_accuracy")  # among the metrics of an epoch
@@ -26,14 +26,25 @@ def trial(space: Space, tree: Mapping[str, Any], name: str, number: int) -> Tria
     revision = revisions.at(name)
     values = space.active(revision.params)
     expected = params.flatten(tree) | values | {ON: "validation"}
-    if different := sorted(k for k, v in expected.items() if revision.params.get(k, v) != v):
+    different = {k for k, v in expected.items() if revision.params.get(k, v) != v}
+    different |= {k for k, v in values.items() if not space.parameters[k].has(v)}
+    if different:
+        names = ", ".join(sorted(different))
         raise SeedlingsError(
-            f"the experiment {name} is not of this search, as its {', '.join(different)} differs; "
-            "choose another --name, or remove it with `dvc exp remove`"
+            f"the experiment {name} is not of this search, as its {names} differs; choose another "
+            "--name, or remove it with `dvc exp remove`"
         )
     with tempfile.TemporaryDirectory() as folder:
         revision.get(_RECORDS, Path(folder))
         return result(space, Trial(number, values), Path(folder), revision.commit)
+
+
+def is_test_of(space: Space, best: Trial, name: str) -> bool:
+    """Return whether the experiment `name` is a trial, evaluated on test images."""
+    if name not in git.experiments().values():
+        return False
+    known = revisions.at(name).params
+    return known.get(ON) == "test" and space.active(known) == best.values
 
 
 def result(space: Space, running: Trial, folder: Path, commit: str = "") -> Trial:

@@ -28,8 +28,7 @@ class History:
 
     def __init__(self, name: str, space: Space, commit: str, tree: Mapping[str, Any]) -> None:
         self.name, self.space, self.commit, self.tree = name, space, commit, tree
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
-            raise SeedlingsError(f"expected a --name of letters, digits, - and _, found {name!r}")
+        check_name(name)
         known = refs.read(name)
         origin = json.dumps({"commit": commit, "space": space.model_dump()}, sort_keys=True)
         if known.get(_ORIGIN, origin) != origin:
@@ -97,6 +96,12 @@ class History:
             if trial.state == "finished" and number not in commits:  # it was removed
                 found[number] = replace(trial, state="running")
         return found
+
+
+def check_name(name: str) -> None:
+    """Raise SeedlingsError if a search cannot have this name, which is part of refs and paths."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        raise SeedlingsError(f"expected a --name of letters, digits, - and _, found {name!r}")
 
 
 def _explain(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -91,6 +91,12 @@ class Entry(Section):
         """Return the ends of the range, or all choices."""
         return self.range if self.choices is None else self.choices
 
+    def has(self, value: Any) -> bool:
+        """Return whether the value is one of the choices, or in the range."""
+        if self.choices is not None:
+            return _text(value) in map(_text, self.choices)
+        return _are_numbers([value], 1) and bool(self.range[0] <= value <= self.range[1])
+
     def rounded(self, value: Any) -> Any:
         """Return a suggested value with six significant digits, inside the range."""
         if self.choices is not None or self.is_whole:
@@ -131,7 +137,7 @@ class Space(Section):
         values: Values = {}
         for key, entry in self.parameters.items():
             if is_active(entry, values):
-                values[key] = params[key]
+                values[key] = params.get(key)
         return values
 
     def points(self) -> list[Values] | None:

@@ -36,7 +36,8 @@ class Trial:
 
     def pruned(self, epochs: int) -> "Trial":
         """Return the trial as one that the pruner stopped after `epochs` epochs."""
-        return replace(self, state="pruned", curve=self.curve[:epochs])
+        curve = self.curve[:epochs]
+        return replace(self, state="pruned", curve=curve, value=None, low=None, high=None)
 
     def failed(self, reason: str) -> "Trial":
         """Return the trial as one that failed."""

@@ -99,3 +99,21 @@ def test_changed_leaves_the_tree_as_it_is() -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "spaces").glob("*.yaml")), ids=lambda p: p.stem)
 def test_the_spaces_of_the_project_fit_its_parameters(path: Any) -> None:
     assert space.read(path, TREE).metric == "finetuned/accuracy"
+
+
+def test_an_entry_has_its_choices_and_its_range() -> None:
+    found = made(
+        {
+            "finetune.head.dense": {"choices": [[], [64]]},
+            "finetune.epochs": {"range": [1, 3]},
+            RATE: {"range": [0.1, 0.2]},
+        }
+    ).parameters
+    assert found["finetune.head.dense"].has([64])
+    assert not found["finetune.head.dense"].has([32])
+    assert [found["finetune.epochs"].has(value) for value in (0, 1, 3, 4, None, True)] == [
+        *(False, True, True, False, False, False)
+    ]
+    assert [found[RATE].has(value) for value in (0.09, 0.1, 0.2, "0.1")] == [
+        *(False, True, True, False)
+    ]

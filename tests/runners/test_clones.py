@@ -1,0 +1,207 @@
+"""Clones: what they share with the project, and that the project stays as it is."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import searches
+from dvc.config import Config
+from dvc.repo import Repo
+from imports import ROOT
+from searches import RATE
+
+from seedlings import params_file
+from seedlings.config import pipeline
+from seedlings.runners.clones import Clone, shared_stages
+from seedlings.tracking import git
+
+IGNORED = "/data/incoming/*\n!/data/incoming/README\n*.zip\n*.h5\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small repository with DVC, with a tracked file among the data of the user."""
+    folder = tmp_path / "project"
+    (folder / ".dvc").mkdir(parents=True)
+    (folder / "data" / "incoming").mkdir(parents=True)
+    (folder / ".gitignore").write_text(IGNORED, encoding="utf-8")
+    (folder / "data" / "incoming" / "README").write_text("Your images", encoding="utf-8")
+    for name in (".gitignore", "config"):
+        shutil.copyfile(ROOT / ".dvc" / name, folder / ".dvc" / name)
+    searches.repository(folder, monkeypatch)
+    return folder
+
+
+def commit(**changes: Any) -> str:
+    """Commit other parameters; `data__path` is data.path."""
+    tree: dict[str, Any] = {}
+    for key, value in changes.items():
+        section, _, name = key.partition("__")
+        tree.setdefault(section, {})[name] = value
+    file = Path("params.yaml")
+    file.write_text(params_file.edit(file.read_text(encoding="utf-8"), tree), encoding="utf-8")
+    git.run("commit", "--quiet", "--allow-empty", "--all", "--message", "Other parameters")
+    return git.run("rev-parse", "HEAD")
+
+
+@pytest.fixture
+def clone(project: Path, tmp_path: Path) -> Callable[..., Clone]:
+    return lambda **changes: Clone(tmp_path / "slot" / "clone", commit(**changes))
+
+
+def test_a_clone_uses_the_cache_of_the_project(clone: Callable[..., Clone], project: Path) -> None:
+    found = clone()
+    with Repo(str(found.folder)) as repo, Repo(str(project)) as own:
+        assert repo.cache.local.path == own.cache.local.path
+        assert repo.stage_cache.cache_dir == own.stage_cache.cache_dir
+        assert repo.config["core"]["site_cache_dir"] == str(found.folder / ".dvc" / "tmp" / "site")
+        assert repo.config["cache"]["type"] == ["reflink", "hardlink", "symlink", "copy"]
+    assert git.run("rev-parse", "HEAD", folder=found.folder) == git.run("rev-parse", "HEAD")
+    assert git.run("status", "--porcelain", folder=found.folder) == ""
+    assert git.run("status", "--porcelain") == ""
+    assert not (project / ".dvc" / "config.local").exists()
+
+
+def test_the_settings_of_the_user_are_kept(
+    clone: Callable[..., Clone], project: Path, tmp_path: Path
+) -> None:
+    with Config(str(project / ".dvc")).edit("local") as config:
+        config["cache"] = {"dir": str(tmp_path / "elsewhere"), "type": ["copy"]}
+        config["remote"] = {"own": {"url": "s3://bucket", "access_key_id": "x"}}
+    found = Config(str(clone().folder / ".dvc")).load_one("local")
+    assert found["cache"] == {"dir": str(tmp_path / "elsewhere"), "type": ["copy"]}
+    assert found["remote"]["own"] == {"url": "s3://bucket", "access_key_id": "x"}
+
+
+def test_a_clone_has_the_name_of_the_user(
+    clone: Callable[..., Clone], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+    assert git.run("config", "user.name", folder=clone().folder) == "Seedlings"
+    git.run("config", "user.name", "Ada")  # of the project alone
+    assert git.run("config", "user.name", folder=clone().folder) == "Ada"
+    assert git.run("config", "user.email", folder=clone().folder) == "seedlings@localhost"
+
+
+def test_what_was_in_the_folder_of_a_clone_is_removed(
+    project: Path, tmp_path: Path, clone: Callable[..., Clone]
+) -> None:
+    (tmp_path / "slot" / "clone").mkdir(parents=True)
+    (tmp_path / "slot" / "clone" / "left").touch()
+    assert not (clone().folder / "left").exists()
+
+
+def test_parameters_are_set_in_the_text_and_forgotten_by_the_next(
+    clone: Callable[..., Clone],
+) -> None:
+    found = clone()
+    before = (found.folder / "params.yaml").read_text(encoding="utf-8").splitlines()
+
+    def changed() -> list[str]:
+        after = (found.folder / "params.yaml").read_text(encoding="utf-8").splitlines()
+        assert len(after) == len(before)
+        return [new for old, new in zip(before, after, strict=True) if old != new]
+
+    found.set({RATE: 1e-05, "finetune.head.dense": [64, 32], "evaluate.on": "validation"})
+    dense, rate, on = changed()
+    assert rate.split() == ["learning_rate:", "1.0e-05"]
+    assert dense.startswith("    dense: [64, 32]")
+    assert dense.endswith("# widths of layers with ReLU before the output")
+    assert on.startswith('  "on": validation')
+    (found.folder / "dvc.yaml").write_text("changed", encoding="utf-8")
+    found.set({"finetune.epochs": 3})
+    [epochs] = changed()
+    assert epochs.split() == ["epochs:", "3"]
+    assert git.run("status", "--porcelain", folder=found.folder) == "M params.yaml"
+    found.set({})
+    assert changed() == []
+
+
+def test_an_experiment_is_handed_over(clone: Callable[..., Clone], project: Path) -> None:
+    found = clone()
+    os.chdir(found.folder)
+    commit = searches.experiment("head-0001", {RATE: 0.01}, 0.5)
+    searches.experiment("ahead-0001", {RATE: 0.02}, 0.5)
+    os.chdir(project)
+    assert git.experiments() == {}
+    assert found.hand_over("head-0001") == commit
+    assert git.experiments() == {commit: "head-0001"}
+    shutil.rmtree(found.folder)
+    assert git.run("show", f"{commit}:params.yaml")  # it is in the project
+
+
+def test_a_folder_of_the_user_is_linked_file_by_file(
+    clone: Callable[..., Clone], project: Path
+) -> None:
+    incoming = project / "data" / "incoming"
+    for name in ("one/a.png", "one/deep/b.png", "two/c.png", "labels.csv"):
+        (incoming / name).parent.mkdir(parents=True, exist_ok=True)
+        (incoming / name).write_text(name, encoding="utf-8")
+    (project / "far").mkdir()
+    (project / "far" / "d.png").write_text("three/d.png", encoding="utf-8")
+    (incoming / "three").symlink_to(project / "far")
+    found = clone(data__source="folder").folder / "data" / "incoming"
+    files = {p.relative_to(found).as_posix(): p for p in found.rglob("*") if p.is_file()}
+    tracked = files.pop("README")
+    assert not tracked.is_symlink()
+    assert sorted(files) == [
+        "labels.csv",
+        "one/a.png",
+        "one/deep/b.png",
+        "three/d.png",
+        "two/c.png",
+    ]
+    for name, file in files.items():
+        assert file.is_symlink()
+        assert file.read_text(encoding="utf-8") == name
+    assert not any(p.is_symlink() for p in found.rglob("*") if p.is_dir())
+
+
+@pytest.mark.parametrize("source", ["archive", "mnist"])
+def test_a_file_of_the_user_is_linked(
+    clone: Callable[..., Clone], project: Path, source: str
+) -> None:
+    (project / "data" / "incoming" / "images.zip").write_text("zip", encoding="utf-8")
+    (project / "weights.h5").write_text("weights", encoding="utf-8")
+    found = clone(
+        data__source=source, data__path="data/incoming/images.zip", extract__weights="weights.h5"
+    )
+    assert (found.folder / "data/incoming/images.zip").read_text(encoding="utf-8") == "zip"
+    assert (found.folder / "weights.h5").resolve() == project / "weights.h5"
+
+
+def test_what_is_not_needed_is_not_linked(clone: Callable[..., Clone], project: Path) -> None:
+    (project / "data" / "incoming" / "a.zip").touch()
+    outside = project.parent / "outside.zip"
+    outside.touch()
+    path = "data/incoming/a.zip"
+    for changes in (
+        {"data__source": "sample", "data__path": path},
+        {"data__source": "archive", "data__path": path, "data__url": "https://example.org/a.zip"},
+        {"data__source": "archive", "data__path": str(outside), "data__url": None},
+    ):
+        found = clone(**changes).folder
+        links = [p for p in found.rglob("*") if p.is_symlink()]
+        assert links == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        (
+            {"evaluate.on", "finetune.epochs"},
+            ["download", "split", "segment", "extract", "baseline"],
+        ),
+        ({"segment.size", "evaluate.on"}, ["download", "split"]),
+        ({"extract.cut", "evaluate.on"}, ["download", "split", "segment", "baseline"]),
+    ],
+)
+def test_stages_that_no_parameter_changes_are_shared(
+    project: Path, keys: set[str], expected: list[str]
+) -> None:
+    assert shared_stages(keys) == expected
+    assert [s for s in pipeline.stages() if s in expected] == expected
