@@ -6,16 +6,19 @@ import time
 NAME = "results"
 
 _COLUMNS = [
-    f"metrics.`{model}/{metric}`"
-    for model, metric in (
-        ("finetuned", "accuracy"),
-        ("finetuned", "macro_f1"),
-        ("finetuned", "log_loss"),
-        ("baseline", "accuracy"),
-        ("finetuned", "f2"),
-        ("finetuned", "mae"),
-        ("finetuned", "r2"),
-    )
+    "params.`evaluate.on`",  # metrics on validation images are not comparable with those on test
+    *(
+        f"metrics.`{model}/{metric}`"
+        for model, metric in (
+            ("finetuned", "accuracy"),
+            ("finetuned", "macro_f1"),
+            ("finetuned", "log_loss"),
+            ("baseline", "accuracy"),
+            ("finetuned", "f2"),
+            ("finetuned", "mae"),
+            ("finetuned", "r2"),
+        )
+    ),
 ]
 
 

@@ -10,5 +10,6 @@ def test_the_tag_holds_the_view_that_the_link_names() -> None:
         f"#/experiments/7/runs?viewStateShareKey={name}&workflowType=machine_learning"
     )
     state = json.loads(json.loads(value)["state"])
-    assert state["selectedColumns"][0] == "metrics.`finetuned/accuracy`"
+    first = ["params.`evaluate.on`", "metrics.`finetuned/accuracy`"]
+    assert state["selectedColumns"][:2] == first
     assert state["searchFilter"] == "tags.`seedlings.complete` = 'true'"
