@@ -109,6 +109,8 @@ def _explain(problem: Any, model: type[BaseModel], prefix: str) -> str:
     match problem["type"]:
         case "value_error" if not key:
             return "expected " + problem["msg"].removeprefix("Value error, ")
+        case "model_type" if not key:
+            return f"expected keys with values, found {problem['input']!r}"
         case "extra_forbidden":
             return f"{key}: no such parameter{_suggest(location, model)}"
         case "missing":

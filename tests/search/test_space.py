@@ -44,6 +44,11 @@ def test_an_impossible_space_is_refused(
         made(parameters, **others)
 
 
+def test_a_text_is_no_space() -> None:
+    with pytest.raises(SeedlingsError, match="^space.yaml: expected keys with values, found 'x'$"):
+        space.check("x", TREE, "space.yaml")
+
+
 def test_a_condition_names_a_choice() -> None:
     parameters = {OPTIMIZER: {"choices": ["sgd", "adam"]}}
     parameters[RATE] = {"range": [0.1, 0.2], "when": {OPTIMIZER: "adamw"}}
