@@ -13,7 +13,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.category import StrCategoryFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, MaxNLocator
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter
 
 from seedlings.search.trials import shown
 
@@ -78,7 +78,7 @@ def slices(axes: Any) -> None:
     figure = _figure(parts[0])
     figure.axes[-1].remove()  # the colour bar beside Optuna's only row
     rows, columns = -(-len(parts) // _COLUMNS), min(len(parts), _COLUMNS)
-    grid = figure.add_gridspec(rows, columns, hspace=0.3, wspace=0.1)
+    grid = figure.add_gridspec(rows, columns, hspace=0.5, wspace=0.1)  # labels may be sloping
     objective = parts[0].get_ylabel()
     for number, part in enumerate(parts):
         is_first = number % columns == 0
@@ -92,6 +92,11 @@ def slices(axes: Any) -> None:
             part.set_xlim(-0.5, len(texts) - 0.5)
         elif part.get_xscale() == "linear":
             part.xaxis.set_major_locator(MaxNLocator(5))
+        else:
+            part.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+            part.xaxis.set_major_formatter("{x:g}")
+            part.xaxis.set_minor_formatter(NullFormatter())
+            part.tick_params(axis="x", labelrotation=20)
     _resize(parts[0], 2.0 + 3.2 * columns, 3.6 * rows)
     figure.colorbar(parts[0].collections[0], ax=[*parts], label="Trial")
 
