@@ -93,7 +93,10 @@ def slices(axes: Any) -> None:
         elif part.get_xscale() == "linear":
             part.xaxis.set_major_locator(MaxNLocator(5))
         else:
-            part.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+            low, high = part.get_xlim()
+            part.xaxis.set_major_locator(
+                LogLocator(subs=(1.0, 3.0) if high < 100 * low else (1.0,))
+            )
             part.xaxis.set_major_formatter("{x:g}")
             part.xaxis.set_minor_formatter(NullFormatter())
             part.tick_params(axis="x", labelrotation=20)
