@@ -24,7 +24,16 @@ from project import OF_THE_DEVELOPER, Project
 from seedlings import images
 from seedlings.params import Params, check
 
-LONGEST = ["test_systems", "test_repro", "test_survival", "test_sync", "test_team_server"]
+LONGEST = [
+    *(
+        "test_systems",
+        "test_repro",
+        "test_survival",
+        "test_sync",
+        "test_team_server",
+        "test_search",
+    ),
+]
 PLANTS = ROOT.parent / "shared" / "plants" / "plants-1440.zip"
 
 
