@@ -40,15 +40,17 @@ def run(file: Path, name: str, *, count: int, jobs: int, deadline: float, say: S
             history = History(name, wanted, commit, tree)
             log = RunLog(history)
             names = [f"{name}-start"]
-            with remote.choose(folder / name) as pool:
-                places = [
-                    Slot(folder / name / f"slot-{n}", commit, pool) for n in range(1, jobs + 1)
-                ]
-                coordinator = Coordinator(history, places, say=say, log=log.log)
-                if coordinator.run(count, deadline):
-                    coordinator.run_best()
-                    names.append(f"{name}-best")
-            slots.clear(folder / name)
+            try:
+                with remote.choose(folder / name) as pool:
+                    places = [
+                        Slot(folder / name / f"slot-{n}", commit, pool) for n in range(1, jobs + 1)
+                    ]
+                    coordinator = Coordinator(history, places, say=say, log=log.log)
+                    if coordinator.run(count, deadline):
+                        coordinator.run_best()
+                        names.append(f"{name}-best")
+            finally:  # also after an error: the disk may be full
+                slots.clear(folder / name)
             log.complete(names)
             _show(history, say)
     except Timeout as error:

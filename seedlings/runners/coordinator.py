@@ -55,7 +55,7 @@ class Coordinator:
         """
         history = self._history
         start = f"{history.name}-start"
-        if start not in git.experiments().values():
+        if start not in git.named_experiments():
             self._waiting.append(Job(start, evaluated_on({}, "validation")))
         self._waiting += [self._job(trial) for trial in history.running]
         if len(self._slots) > 1 and len(self._waiting) + count - len(history) > 1:

@@ -41,7 +41,7 @@ def trial(space: Space, tree: Mapping[str, Any], name: str, number: int) -> Tria
 
 def is_test_of(space: Space, best: Trial, name: str) -> bool:
     """Return whether the experiment `name` is a trial, evaluated on test images."""
-    if name not in git.experiments().values():
+    if name not in git.named_experiments():
         return False
     known = revisions.at(name).params
     return known.get(ON) == "test" and space.active(known) == best.values

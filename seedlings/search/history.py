@@ -85,7 +85,7 @@ class History:
         found = {int(ref): trials.parse(text) for ref, text in known.items() if ref.isdigit()}
         commits = {
             number: commit
-            for commit, experiment in git.experiments().items()
+            for experiment, commit in git.named_experiments().items()
             if (number := trials.number_in(self.name, experiment)) is not None
         }
         for number, commit in sorted(commits.items()):

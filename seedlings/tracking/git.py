@@ -40,6 +40,11 @@ def tags() -> dict[str, str]:
 
 def experiments() -> dict[str, str]:
     """Return the names of DVC's experiments by their commits."""
+    return {commit: name for name, commit in named_experiments().items()}
+
+
+def named_experiments() -> dict[str, str]:
+    """Return the commits of DVC's experiments by their names; two of them may have one commit."""
     lines = ask("for-each-ref", "--format=%(objectname) %(refname)", _EXPERIMENTS).splitlines()
     pairs = [line.split(" ", 1) for line in lines]
-    return {commit: ref.rsplit("/", 1)[1] for commit, ref in pairs if not ref.startswith(_INNER)}
+    return {ref.rsplit("/", 1)[1]: commit for commit, ref in pairs if not ref.startswith(_INNER)}

@@ -127,11 +127,12 @@ def at(name: str) -> Revision:
 
     Raises SeedlingsError if there is no such revision, or it has no dvc.lock.
     """
-    experiments = {known: commit for commit, known in git.experiments().items()}
+    experiments = git.named_experiments()
     commit = experiments.get(name) or git.ask("rev-parse", "--verify", f"{name}^{{commit}}")
     if not commit:
         raise SeedlingsError(f"expected a revision or an experiment, found {name!r}")
-    revision = _revision(commit, git.experiments().get(commit, ""))
+    known = name if name in experiments else git.experiments().get(commit, "")
+    revision = _revision(commit, known)
     if revision is None:
         raise SeedlingsError(f"{name}: there is no dvc.lock at this revision")
     return revision

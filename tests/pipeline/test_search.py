@@ -28,7 +28,7 @@ parameters:
 # Each run of the stage extract adds a line to the file that the environment names.
 COUNTED = 'import os\nprint("ran", file=open(os.environ["COUNT"], "a"))\n'
 SEARCH = ("seedlings", "search", "head.yaml", "--jobs", "2", "--trials")
-KILLED = ("seedlings", "search", "killed.yaml", "--jobs", "2", "--trials", "4")
+KILLED = ("seedlings", "search", "killed.yaml", "--jobs", "2", "--trials", "3")
 
 
 @pytest.fixture(scope="module")
@@ -89,23 +89,21 @@ def working_below(folder: Path) -> list[int]:
 
 def assert_nothing_is_left(project: Project, name: str) -> None:
     assert not (project.root / ".dvc" / "tmp" / "searches" / name).exists()
-    end = time.monotonic() + 20  # what is forked by a server ends a moment later
-    while working_below(project.root):
-        assert time.monotonic() < end
+    while working_below(project.root):  # what is forked by a server ends a moment later
         time.sleep(0.05)
 
 
 def test_a_search_leaves_experiments_that_can_be_restored(project: Project, tmp_path: Path) -> None:
     before = files(project)
-    output = project.run(*SEARCH, "4")
+    output = project.run(*SEARCH, "3")
     assert (project.root / "searches" / "head" / "index.html").is_file()
     assert files(project) == before
     assert project.run("git", "status", "--porcelain") == ""
     assert_nothing_is_left(project, "head")
-    # Each stage before finetune has run once, though seven pipelines needed it.
+    # Each stage before finetune has run once, though five pipelines needed it.
     assert Path(project.env["COUNT"]).read_text(encoding="utf-8") == "ran\n"
 
-    numbered = [f"head-000{number}" for number in range(1, 5)]
+    numbered = [f"head-000{number}" for number in range(1, 4)]
     found = commits(project, "head")
     assert sorted(found) == sorted(["head-best", "head-start", *numbered])
     listed = project.run("dvc", "exp", "list", "--name-only").split()
@@ -201,10 +199,10 @@ def test_a_search_goes_on_after_kills(project: Project, start: Callable[[], Star
     project.run(*KILLED)
     assert_nothing_is_left(project, "killed")
     ended = trials(project, "killed")
-    assert [(t["number"], t["state"]) for t in ended] == [(n, "finished") for n in range(1, 5)]
+    assert [(t["number"], t["state"]) for t in ended] == [(n, "finished") for n in range(1, 4)]
     for earlier in (before, started):
         assert [t["values"] for t in ended][: len(earlier)] == [t["values"] for t in earlier]
-    assert len({json.dumps(t["values"]) for t in ended}) == 4
+    assert len({json.dumps(t["values"]) for t in ended}) == 3
     numbered = {f"killed-000{t['number']}": t["experiment"] for t in ended}
     found = commits(project, "killed")
     assert numbered.items() <= found.items()
