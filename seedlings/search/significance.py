@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from seedlings.errors import SeedlingsError
 
-_BLOCK = 4_000_000  # signs and means in memory at once
-_TOLERANCE = 1e-9  # of the largest difference; sums in another order differ by less
+_BLOCK = 4_000_000  # signs and statistics in memory at once
+_TOLERANCE = 1e-9  # sums in another order differ by less
 
 
 def corrected_p_value(
@@ -28,9 +28,11 @@ def corrected_p_value(
 
     This is the single-step maxT permutation test (Westfall and Young 1993, section 2.3) against
     the null hypothesis that the scores of a trial and of the start can be exchanged for each image.
-    A draw has one random sign for each image, the same for all trials, so that their correlation
-    remains; the maximum over all trials of the mean signed gain is compared with the mean gain of
-    the chosen one. The p value is (1 + draws with at least that gain) / (1 + draws); it is near 1
+    The statistic of a trial is the sum of its gains over the images, divided by the root of the sum
+    of their squares, so that a trial that differs from the start on many images does not hide the
+    gain of another one. A draw has one random sign for each image, the same for all trials, so that
+    their correlation remains; the maximum statistic over all trials is compared with that of the
+    chosen one. The p value is (1 + draws with at least that statistic) / (1 + draws); it is near 1
     if the chosen trial is worse than the start.
 
     Pruned and failed trials have no scores and are absent from the maximum; to allow for them, the
@@ -39,15 +41,15 @@ def corrected_p_value(
     """
     _check(scores, start, chosen, tried)
     gains = scores.astype(np.float64) - start
-    count = gains.shape[1]
-    observed = gains[chosen].mean()
-    least = observed - _TOLERANCE * np.abs(gains).max(initial=0.0)
+    norms = np.sqrt((gains**2).sum(axis=1, keepdims=True))
+    gains = np.divide(gains, norms, out=np.zeros_like(gains), where=norms > 0.0)
+    least = gains[chosen].sum() - _TOLERANCE
     gains = gains[:, (gains != 0.0).any(axis=0)]
     reached, left = 0, samples
     while left:
         size = min(left, max(_BLOCK // (sum(gains.shape) + 1), 1))
         signs = rng.integers(0, 2, (size, gains.shape[1]), dtype=np.int8) * 2.0 - 1.0
-        reached += int(((signs @ gains.T).max(axis=1) / count >= least).sum())
+        reached += int(((signs @ gains.T).max(axis=1) >= least).sum())
         left -= size
     return min((1 + reached) / (1 + samples) * tried / len(scores), 1.0)
 

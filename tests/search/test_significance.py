@@ -12,11 +12,13 @@ from seedlings.search.significance import corrected_p_value
 
 
 def exact(scores: NDArray[np.float64], start: NDArray[np.float64], chosen: int) -> float:
-    """The share of all sign vectors whose maximum reaches the gain of the chosen trial."""
+    """The share of all sign vectors whose maximum reaches the statistic of the chosen trial."""
     gains = scores - start
-    observed = gains[chosen].mean()
+    norms = [max(np.linalg.norm(row), 1e-12) for row in gains]
+    observed = gains[chosen].sum() / norms[chosen]
     reached = [
-        max((np.array(signs) * row).mean() for row in gains) >= observed - 1e-12
+        max((np.array(signs) * row).sum() / norm for row, norm in zip(gains, norms, strict=True))
+        >= observed - 1e-12
         for signs in itertools.product([-1, 1], repeat=len(start))
     ]
     return float(np.mean(reached))
@@ -63,9 +65,10 @@ def test_the_best_of_pure_chance_is_rarely_significant() -> None:
         corrected.append(corrected_p_value(scores, start, best, tried=30, **options))
         one = scores[best : best + 1]
         uncorrected.append(corrected_p_value(one, start, 0, tried=1, **options))
-    assert np.mean(np.array(corrected) <= 0.05) <= 0.05
+    error = np.sqrt(0.05 * 0.95 / 400)  # the standard error of a share of 400
+    assert np.mean(np.array(corrected) <= 0.05) == pytest.approx(0.05, abs=3 * error)
     assert np.mean(np.array(uncorrected) <= 0.05) > 0.25
-    assert np.mean(np.array(corrected) <= 0.5) == pytest.approx(0.45, abs=0.1)
+    assert np.mean(np.array(corrected) <= 0.5) == pytest.approx(0.5, abs=0.1)
 
 
 def test_a_large_gain_is_significant_also_among_many(rng: np.random.Generator) -> None:
@@ -73,6 +76,13 @@ def test_a_large_gain_is_significant_also_among_many(rng: np.random.Generator) -
     scores = (rng.random((40, 200)) < 0.7).astype(float)
     scores[17] = rng.random(200) < 0.95
     assert corrected_p_value(scores, start, 17, tried=40, rng=rng) < 0.001
+
+
+def test_a_bad_trial_hides_no_gain(rng: np.random.Generator) -> None:
+    start = (np.arange(200) < 170).astype(float)
+    scores = np.stack([np.arange(200) < 185, rng.random(200) < 0.1]).astype(float)
+    found = corrected_p_value(scores, start, 0, tried=2, rng=rng)
+    assert found == pytest.approx(2 / 10_001, rel=1.0)  # 15 images better, none worse
 
 
 def test_trials_without_scores_count_too(rng: np.random.Generator) -> None:
