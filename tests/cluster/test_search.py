@@ -14,7 +14,7 @@ SPACE = {
     "objective": "validation/accuracy",
     "direction": "maximize",
     "sampler": "grid",
-    "parameters": {KEY: {"choices": [0.1, 0.2]}},
+    "parameters": {KEY: {"choices": [0.1]}},
 }
 
 
@@ -34,10 +34,9 @@ def test_trials_on_workers_have_the_bytes_of_experiments_here(
     with clusters.running(tmp_path / "cluster", 2, **elsewhere.env) as started:
         elsewhere.env |= {"DASK_CONFIG": str(started.settings)}
         elsewhere.env |= {"DASK_SCHEDULER_ADDRESS": started.address}
-        command = ["search", str(space), "--trials", "2", "--jobs", "2", "--name", "try"]
+        command = ["search", str(space), "--trials", "1", "--jobs", "2", "--name", "try"]
         printed = elsewhere.run("seedlings", *command)
     assert "try-0001: " in printed
-    assert "try-0002: " in printed
     assert "warning" not in printed
     assert not (elsewhere.root / ".dvc" / "tmp" / "searches" / "try").exists()
     first = lock_of(elsewhere, "try-0001")
