@@ -13,10 +13,10 @@ from seedlings import params_file
 from seedlings.config import params, paths, pipeline
 from seedlings.search.space import changed
 from seedlings.tracking import git
+from seedlings.tracking.run_logger import OWN_SOURCES
 
 _LINKS = ["reflink", "hardlink", "symlink", "copy"]
 _IDENTITY = {"user.name": "Seedlings", "user.email": "seedlings@localhost"}
-_LOCAL = ("sample", "digits")  # sources without a file of the user
 
 
 class Clone:
@@ -87,7 +87,7 @@ class Clone:
     def _link_data(self) -> None:
         """Link the files of the user that parameters name and Git does not have."""
         data, weights = self.tree["data"], str(self.tree["extract"]["weights"])
-        wanted = [] if data["source"] in _LOCAL or data["url"] else [Path(data["path"])]
+        wanted = [] if data["source"] in OWN_SOURCES or data["url"] else [Path(data["path"])]
         if weights.endswith(".h5"):
             wanted.append(Path(weights))
         for path in wanted:

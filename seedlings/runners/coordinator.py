@@ -45,6 +45,7 @@ class Coordinator:
         self._waiting: deque[Job] = deque()
         self._ended: list[Trial] = []
         self._failures = 0
+        self._is_exhausted = False  # all settings of the space were tried
 
     def run(self, count: int, deadline: float) -> bool:
         """Run trials until there are `count`; return whether there are.
@@ -96,7 +97,8 @@ class Coordinator:
         for slot in self._slots:
             if slot.job is None:
                 if not self._waiting and len(self._history) < count and time.monotonic() < deadline:
-                    trial = self._history.begin()
+                    trial = None if self._is_exhausted else self._history.begin()
+                    self._is_exhausted = trial is None
                     if trial:
                         self._waiting.append(self._job(trial))
                 if self._waiting:

@@ -10,6 +10,7 @@ from typing import Any
 from seedlings.runners import remote
 from seedlings.runners.clones import Clone
 from seedlings.runners.processes import Handle, Pool, end_leftover, log_of
+from seedlings.search.experiments import ON
 from seedlings.search.trials import Trial, Values
 
 _LINES = 5  # of a command's output, in messages
@@ -107,4 +108,4 @@ def clear(folder: Path) -> None:
 
 def evaluated_on(values: Mapping[str, Any], split: str) -> Values:
     """Return parameters with the split on which the models are evaluated."""
-    return {**values, "evaluate.on": split}
+    return {**values, ON: split}

@@ -7,6 +7,7 @@ from typing import Any
 
 from seedlings.config import params, paths, records
 from seedlings.errors import SeedlingsError
+from seedlings.report import summaries
 from seedlings.search.space import Space
 from seedlings.search.trials import Trial
 from seedlings.tasks import TASKS
@@ -41,10 +42,12 @@ def trial(space: Space, tree: Mapping[str, Any], name: str, number: int) -> Tria
 
 def is_test_of(space: Space, best: Trial, name: str) -> bool:
     """Return whether the experiment `name` is a trial, evaluated on test images."""
-    if name not in git.named_experiments():
-        return False
-    known = revisions.at(name).params
-    return known.get(ON) == "test" and space.active(known) == best.values
+    return name in git.named_experiments() and has_tested(space, best, revisions.at(name).params)
+
+
+def has_tested(space: Space, best: Trial, known: Mapping[str, Any]) -> bool:
+    """Return whether parameters, by full keys, are those of a trial, evaluated on test images."""
+    return summaries.split(known) == "test" and space.active(known) == best.values
 
 
 def result(space: Space, running: Trial, folder: Path, commit: str = "") -> Trial:

@@ -7,7 +7,7 @@ import numpy as np
 
 from seedlings.errors import SeedlingsError
 from seedlings.report import summaries
-from seedlings.search import evaluations, significance, trials
+from seedlings.search import evaluations, experiments, significance, trials
 from seedlings.search.evaluations import Evaluation, Score
 from seedlings.search.space import Space
 from seedlings.search.trials import Trial, Values
@@ -105,6 +105,7 @@ def read(search: str, space: Space, tried: Sequence[Trial], *, looked: int = 1) 
                 f"expected the reports of {name} in this repository and in DVC's cache, found none"
             )
     start, winner = found[first], found.get(last)
+    is_tested = winner and ranking and experiments.has_tested(space, ranking[0], winner.params)
     return Result(
         search=search,
         space=space,
@@ -112,7 +113,7 @@ def read(search: str, space: Space, tried: Sequence[Trial], *, looked: int = 1) 
         start=start.score(space),
         start_values=space.active(start.params),
         gain=_gain(start, [found[n] for n in names if n in found], len(tried), space),
-        test=winner.score(space) if winner and _is_test_of(winner, ranking) else None,
+        test=winner.score(space) if winner and is_tested else None,
         looked=looked,
     )
 
@@ -226,13 +227,6 @@ def _gain(start: Evaluation, others: Sequence[Evaluation], tried: int, space: Sp
         is_share=TASKS[start.task].has_probabilities,
         p_value=significance.corrected_p_value(scores, own, 0, tried=tried, rng=rng),
     )
-
-
-def _is_test_of(winner: Evaluation, ranking: Sequence[Trial]) -> bool:
-    """Return whether an evaluation is on test images, with the parameters of the best trial."""
-    if not ranking or winner.params.get("evaluate.on", "test") != "test":
-        return False
-    return all(winner.params.get(key) == value for key, value in ranking[0].values.items())
 
 
 def _metric(space: Space) -> str:

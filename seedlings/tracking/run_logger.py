@@ -22,7 +22,7 @@ from seedlings.config.records import Record
 from seedlings.tracking import client, git
 from seedlings.tracking import tags as names
 
-_OWN_SOURCES = ("sample", "digits")  # sources without a file of the user
+OWN_SOURCES = ("sample", "digits")  # sources without a file of the user
 
 Message = Mapping[str, Any]
 
@@ -119,7 +119,7 @@ def _inputs(record: Record, tree: Mapping[str, Any]) -> dict[str, str]:
     if record.stage != pipeline.FIRST_STAGE:
         return pipeline.input_hashes(record.stage)
     data = tree["data"]
-    source = data["source"] if data["source"] in _OWN_SOURCES else data["url"] or data["path"]
+    source = data["source"] if data["source"] in OWN_SOURCES else data["url"] or data["path"]
     return {source: data["checksum"] or pipeline.fingerprint(record.stage, record.params)}
 
 
@@ -134,7 +134,7 @@ def input_digest(tree: Mapping[str, Any]) -> str:
     for path in (paths.PIPELINE, *pipeline.code()):
         digest.update(path.as_posix().encode() + b"\0" + path.read_bytes())
     source = Path(tree["data"]["path"])
-    if tree["data"]["source"] not in _OWN_SOURCES and source.exists():
+    if tree["data"]["source"] not in OWN_SOURCES and source.exists():
         for path in sorted(source.rglob("*")) if source.is_dir() else [source]:
             status = path.lstat()
             stamp = f"\0{status.st_size}\0{status.st_mtime_ns}"
