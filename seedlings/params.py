@@ -54,6 +54,12 @@ class Params(Section):
                 "extract.center_crop to say how large the crop is, as finetune.augment.random_crop "
                 "is set: training crops at a random place, prediction at the centre"
             )
+        height, width = self.segment.size
+        if self.package.views == 8 and height != width:
+            raise ValueError(
+                "package.views 1, 2 or 4, as segment.size is not square and 8 views are also "
+                f"turned by 90 degrees (the size is {height} x {width})"
+            )
         return self
 
 

@@ -18,7 +18,7 @@ def main(
     runtime.prepare(seed, threads)
     kind = TASKS[task]
     table = split_table.read(paths.SPLIT)
-    baseline, finetuned = models.load(paths.BASELINE), models.load(paths.FINETUNED)
+    baseline, finetuned = models.load(paths.BASELINE), models.load(paths.PACKAGED)
     results = {
         "baseline": model_outputs.predict(baseline, paths.IMAGES, table, kind, split=evaluate.on),
         "finetuned": model_outputs.predict_finetuned(

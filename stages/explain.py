@@ -8,7 +8,7 @@ from seedlings.explain import activation_maximization, figures, gradients
 from seedlings.explain.params import Explain
 from seedlings.explain.saliency import Explainer
 from seedlings.io import split_table
-from seedlings.networks import models, runtime
+from seedlings.networks import models, runtime, views
 from seedlings.tasks import TASKS
 
 
@@ -19,10 +19,10 @@ def main(
     kind = TASKS[task]
     table = split_table.read(paths.SPLIT)
     directions = kind.directions(kind.outputs(table["label"]))
-    model = models.load(paths.FINETUNED)
+    model = models.load(paths.PACKAGED)
 
     report = paths.report("explain")
-    network = gradients.differentiable(model)
+    network = gradients.differentiable(views.alone(model))
     filters = activation_maximization.of_filters(network, explain, seed)
     figures.maximized(filters, record.add_picture(report / "filters.png"))
     outputs = activation_maximization.of_outputs(network, directions, explain, seed)

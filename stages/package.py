@@ -5,11 +5,13 @@ from seedlings.config.records import Record
 from seedlings.evaluation import model_outputs
 from seedlings.evaluation.params import Evaluate
 from seedlings.io import split_table
-from seedlings.networks import models, runtime
+from seedlings.networks import models, runtime, views
 from seedlings.packaging import bundle
 from seedlings.packaging.params import Package
 from seedlings.segmentation.params import Segment
 from seedlings.tasks import TASKS
+from seedlings.training import batches, calibration
+from seedlings.training.params import Finetune
 
 
 def main(
@@ -17,6 +19,7 @@ def main(
     *,
     package: Package,
     evaluate: Evaluate,
+    finetune: Finetune,
     portable: bool,
     segment: Segment,
     seed: int,
@@ -26,7 +29,11 @@ def main(
     runtime.prepare(seed, threads)
     kind = TASKS[task]
     table = split_table.read(paths.SPLIT)
-    model = models.load(paths.FINETUNED)
+    model = views.averaged(models.load(paths.FINETUNED), package.views)
+    if package.views > 1 and finetune.calibrate:
+        with batches.of_split(paths.IMAGES, table, kind, "validation", size=32) as validation:
+            heat = calibration.calibrate(model, validation, kind)
+        record.add_metrics({"temperature": heat})
     outputs = model_outputs.predict_finetuned(
         model, paths.FEATURES, paths.IMAGES, table, kind, split="validation"
     )

@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seedlings.io import store
+from seedlings.networks import views
 from seedlings.networks.runtime import keras
 from seedlings.tasks import Task
 from seedlings.training import batches
@@ -34,8 +35,9 @@ def predict_finetuned(
     """Return the outputs of the whole fine-tuned model for the rows of one split: rows x units.
 
     If there are stored features, only the head runs on them; otherwise, as for a model from
-    scratch, the whole model runs on the images. Both give the same outputs.
+    scratch, the whole model runs on the images. Both give the same outputs. Features are those of
+    one view, so a model that averages several runs on the images, too.
     """
-    if store.shape(features)[0] > 0:
+    if store.shape(features)[0] > 0 and views.count(model) == 1:
         return predict(model.get_layer("head"), features, table, task, split=split)
     return predict(model, images, table, task, split=split)

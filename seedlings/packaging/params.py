@@ -1,7 +1,10 @@
 """Parameters of the section `package`."""
 
+from typing import Literal
+
 from seedlings.config.params import Section, Share
 
 
 class Package(Section):
+    views: Literal[1, 2, 4, 8]
     out_of_distribution_share: Share

@@ -3,7 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
 
+from seedlings.networks import views
 from seedlings.networks.runtime import keras
 from seedlings.tasks import Task
 from seedlings.training.batches import Batches
@@ -17,11 +19,13 @@ def calibrate(model: "keras.Model", validation: Batches, task: Task) -> float:
 
     Temperature scaling (Guo et al. 2017, section 4.2) minimises the log loss on validation. It
     changes the confidence of the predictions, but not the predictions. For regression, which has no
-    probabilities, the temperature is 1.
+    probabilities, the temperature is 1. The outputs of a model with views are divided before they
+    are averaged.
     """
     if task.activation == "linear":
         return 1.0
-    found = temperature(model.predict(validation, verbose=0), validation.targets)
+    source = views.apart(model) if views.count(model) > 1 else model
+    found = temperature(source.predict(validation, verbose=0), validation.targets)
     output = _output(model)
     output.set_weights([weights / found for weights in output.get_weights()])
     return found
@@ -30,16 +34,20 @@ def calibrate(model: "keras.Model", validation: Batches, task: Task) -> float:
 def temperature(probabilities: NDArray[np.floating], targets: NDArray) -> float:
     """Return the temperature that minimises the log loss, between 0.37 and 20.
 
-    `probabilities` (N x units) are the outputs of a softmax if `targets` has one dimension and
-    there is more than one unit, else of sigmoids. Returns 1.0 if every prediction is correct: the
-    loss would keep falling as the temperature approaches 0.
+    `probabilities` (N x units, or N x views x units to be averaged over views) are the outputs of a
+    softmax if `targets` has one dimension and there is more than one unit, else of sigmoids.
+    Returns 1.0 if every prediction is correct: the loss would keep falling as the temperature
+    approaches 0.
     """
     wide = np.clip(probabilities.astype(np.float64), _SMALLEST, 1.0)
-    is_softmax = targets.ndim == 1 and wide.shape[1] > 1
+    if wide.ndim == 2:
+        wide = wide[:, np.newaxis]
+    is_softmax = targets.ndim == 1 and wide.shape[2] > 1
+    means = wide.mean(axis=1)
     if is_softmax:
-        right = wide.argmax(axis=1) == targets
+        right = means.argmax(axis=1) == targets
     else:
-        right = (wide >= 0.5) == (targets.reshape(wide.shape) > 0)
+        right = (means >= 0.5) == (targets.reshape(means.shape) > 0)
     if right.all():
         return 1.0
     loss = _softmax_loss if is_softmax else _sigmoid_loss
@@ -51,14 +59,23 @@ def temperature(probabilities: NDArray[np.floating], targets: NDArray) -> float:
 
 def _softmax_loss(wide: NDArray[np.float64], targets: NDArray, heat: float) -> float:
     scores = np.log(wide) / heat
-    scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
-    return -float(scores[np.arange(len(targets)), targets].mean())
+    scores -= np.log(np.exp(scores).sum(axis=2, keepdims=True))
+    right = scores[np.arange(len(targets)), :, targets]
+    return -float(_log_mean(right, axis=1).mean())
 
 
 def _sigmoid_loss(wide: NDArray[np.float64], targets: NDArray, heat: float) -> float:
     scores = (np.log(wide) - np.log(np.maximum(1.0 - wide, _SMALLEST))) / heat
-    signs = 2.0 * targets.reshape(wide.shape) - 1.0
-    return float(np.logaddexp(0.0, -signs * scores).mean())
+    signs = 2.0 * targets.reshape(len(wide), 1, -1) - 1.0
+    right = -np.logaddexp(0.0, -signs * scores)
+    return -float(_log_mean(right, axis=1).mean())
+
+
+def _log_mean(logs: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """Return the logarithms of the means of numbers, given their logarithms; exact for one."""
+    if logs.shape[axis] == 1:
+        return logs.squeeze(axis)
+    return logsumexp(logs, axis=axis) - np.log(logs.shape[axis])
 
 
 def _output(model: "keras.Model") -> "keras.layers.Layer":

@@ -1,0 +1,124 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from assembly import classifier
+from numpy.typing import NDArray
+
+from seedlings import params
+from seedlings.cli import presets
+from seedlings.errors import SeedlingsError
+from seedlings.networks import models, views
+from seedlings.networks.runtime import keras
+from seedlings.tasks import TASKS
+from seedlings.training import calibration
+from seedlings.training.batches import Batches
+
+SIZE = (16, 16)
+
+
+@pytest.fixture(scope="module")
+def model() -> "keras.Model":
+    settings = params.check(
+        presets.compose(["sample", "model=seedlings", "finetune.convnet.filters=[8]"])
+    )
+    keras.utils.set_random_seed(3)
+    return classifier(settings, SIZE, 4, TASKS["multiclass"])
+
+
+def turned(images: NDArray, count: int) -> list[NDArray]:
+    """The views of images, by NumPy."""
+    mirrored = images[:, :, ::-1]
+    if count <= 4:
+        return [images, mirrored, images[:, ::-1], mirrored[:, ::-1]][:count]
+    return [np.rot90(view, turns, (1, 2)) for view in (images, mirrored) for turns in range(4)]
+
+
+@pytest.fixture
+def images(rng: np.random.Generator) -> NDArray[np.uint8]:
+    return rng.integers(0, 256, (5, *SIZE, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 8])
+def test_the_outputs_are_the_means_over_the_views(
+    count: int, model: "keras.Model", images: NDArray[np.uint8]
+) -> None:
+    averaged = views.averaged(model, count)
+    every = [model.predict(np.ascontiguousarray(v), verbose=0) for v in turned(images, count)]
+    np.testing.assert_allclose(
+        averaged.predict(images, verbose=0), np.mean(every, axis=0), atol=1e-6
+    )
+    assert views.count(averaged) == count
+    assert len({view.tobytes() for view in turned(images, count)}) == count
+    if count > 1:
+        assert views.apart(averaged).predict(images, verbose=0).shape == (5, count, 4)
+
+
+def test_the_model_of_one_view_is_found_in_that_of_several(
+    model: "keras.Model", images: NDArray[np.uint8]
+) -> None:
+    single = views.alone(views.averaged(model, 4))
+    np.testing.assert_array_equal(
+        single.predict(images, verbose=0), model.predict(images, verbose=0)
+    )
+    assert views.alone(model) is model
+
+
+def test_a_stored_model_keeps_its_views(
+    model: "keras.Model", images: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    averaged = views.averaged(model, 8)
+    models.save(averaged, tmp_path / "model")
+    loaded = models.load(tmp_path / "model")
+    assert views.count(loaded) == 8
+    expected = averaged.predict(images, verbose=0)
+    np.testing.assert_array_equal(loaded.predict(images, verbose=0), expected)
+    one_by_one = np.concatenate([models.compiled(loaded)(image[None]) for image in images])
+    np.testing.assert_allclose(one_by_one, expected, atol=1e-6)
+
+
+def test_calibration_minimises_the_log_loss_of_the_mean(
+    model: "keras.Model", rng: np.random.Generator
+) -> None:
+    images = rng.integers(0, 256, (80, *SIZE, 3), dtype=np.uint8)
+    averaged = views.averaged(keras.models.clone_model(model), 4)
+    output = averaged.get_layer("head").get_layer("output")
+    output.set_weights([weights * 60.0 for weights in output.get_weights()])
+    likely = averaged.predict(images, verbose=0).argmax(axis=1)
+    labels = np.where(rng.random(80) < 0.7, likely, rng.integers(0, 4, 80))
+    validation = Batches(images, labels, size=32)
+
+    def loss() -> float:
+        outputs = averaged.predict(validation, verbose=0)
+        return -float(np.log(outputs[np.arange(80), labels]).mean())
+
+    before = loss()
+    found = calibration.calibrate(averaged, validation, TASKS["multiclass"])
+    after = loss()
+    kept = output.get_weights()
+    neighbours = []
+    for factor in (0.97, 1.03):
+        output.set_weights([weights * factor for weights in kept])
+        neighbours.append(loss())
+    assert 0.4 < found < 19.0
+    assert after < before
+    assert after < min(neighbours)
+
+
+def test_images_that_are_not_square_have_no_quarter_turns() -> None:
+    images = keras.Input((4, 6, 3), dtype="uint8")
+    extractor = keras.Model(images, keras.ops.cast(images, "float32"), name="feature_extractor")
+    features = keras.Input((4, 6, 3))
+    head = keras.Model(features, keras.layers.GlobalAveragePooling2D()(features), name="head")
+    model = keras.Model(images, head(extractor(images)))
+    with pytest.raises(ValueError, match="expected square images for 8 views, found 4 x 6"):
+        views.averaged(model, 8)
+    assert views.count(views.averaged(model, 4)) == 4
+
+
+def test_the_parameters_refuse_quarter_turns_of_images_that_are_not_square() -> None:
+    changes = ["package.views=8", "segment.size=[48,64]"]
+    with pytest.raises(
+        SeedlingsError, match="package.views 1, 2 or 4, as segment.size is not square"
+    ):
+        params.check(presets.compose(["sample", *changes]))
