@@ -20,6 +20,7 @@ NAMES = (
     "rebuild",
     "growth",
     "blocks",
+    "training",
     "quality",
     "transfer",
     "few_images",

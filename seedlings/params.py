@@ -54,6 +54,15 @@ class Params(Section):
                 "extract.center_crop to say how large the crop is, as finetune.augment.random_crop "
                 "is set: training crops at a random place, prediction at the centre"
             )
+        if self.finetune.progressive.sizes and (
+            not self.extract.from_scratch
+            or self.extract.center_crop is not None
+            or any(self.extract.cropping)
+        ):
+            raise ValueError(
+                "finetune.progressive.sizes [], or extract.backbone `none` without cropping and "
+                "center_crop, as only a network from scratch trains on images of several sizes"
+            )
         height, width = self.segment.size
         if self.package.views == 8 and height != width:
             raise ValueError(

@@ -2,7 +2,7 @@
 
 from seedlings.config import paths
 from seedlings.config.records import Record
-from seedlings.evaluation import by_task, figures, metrics, model_outputs
+from seedlings.evaluation import by_task, doubtful_labels, figures, metrics, model_outputs
 from seedlings.evaluation.params import Evaluate
 from seedlings.io import split_table
 from seedlings.io.files import write_csv, write_json
@@ -39,6 +39,17 @@ def main(
         picture = record.add_picture(report / f"{name}_mistakes.png")
         wrong = list(evaluator.mistakes(outputs))
         figures.mistakes(paths.IMAGES, table, wrong, params=evaluate, path=picture)
+    if kind.has_classes and evaluate.doubtful_labels:
+        embeddings = model_outputs.embed(
+            finetuned, paths.FEATURES, paths.IMAGES, table, kind, split="train"
+        )
+        doubtful = doubtful_labels.find(
+            table, embeddings, results["finetuned"], kind, split=evaluate.on, seed=seed
+        )
+        write_csv(report / "doubtful_labels.csv", doubtful)
+        picture = record.add_picture(report / "doubtful_labels.png")
+        limit = evaluate.doubtful_labels
+        figures.doubtful_labels(paths.IMAGES, table, doubtful, limit=limit, path=picture)
     for stage in ("baseline", "finetune"):
         history = paths.report(stage) / "history.csv"
         figures.curves(history, kind.metric, record.add_picture(report / f"{stage}_curves.png"))

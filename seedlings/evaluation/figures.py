@@ -1,4 +1,4 @@
-"""Figures of the evaluation: training curves, worst mistakes and augmentations."""
+"""Figures of the evaluation: training curves, mistakes, doubtful labels and augmentations."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,7 +55,32 @@ def mistakes(
         Tile(array.row(int(places[row])), caption) for row, caption in wrong[: params.mistakes]
     ]
     images = f"{len(places)} {params.on} images"
-    rows = [Row(f"The {len(tiles)} worst of {len(wrong)} mistakes on {images}")]
+    _grid(f"The {len(tiles)} worst of {len(wrong)} mistakes on {images}", tiles, path)
+
+
+def doubtful_labels(
+    cutouts: Path, table: pd.DataFrame, doubtful: pd.DataFrame, *, limit: int, path: Path
+) -> None:
+    """Draw the first `limit` doubtful labels.
+
+    The array `cutouts` has one row for each row of the split table; `doubtful` is a table of
+    `doubtful_labels.find`.
+    """
+    array, places = store.Array(cutouts), {name: row for row, name in enumerate(table["path"])}
+    tiles = []
+    for entry in doubtful.head(limit).itertuples():
+        label = f"{entry.label} {entry.probability:.0%}"
+        suggestion = f"{entry.suggestion} {entry.suggestion_probability:.0%}"
+        caption = f"{label}\nrather {suggestion}\n({entry.split})"
+        tiles.append(Tile(array.row(places[entry.path]), caption))
+    counts = doubtful["split"].value_counts()
+    images = ", ".join(f"{count} {split}" for split, count in counts.sort_index().items())
+    title = f"The {len(tiles)} most doubtful labels of {len(doubtful)}"
+    _grid(f"{title} ({images} images)" if images else "No doubtful labels", tiles, path)
+
+
+def _grid(title: str, tiles: list[Tile], path: Path) -> None:
+    rows = [Row(title)]
     for start in range(0, len(tiles), _COLUMNS):
         rows.append(Row("", tiles[start : start + _COLUMNS]))
     image_grid.write(image_grid.draw(rows, tile=120), path)

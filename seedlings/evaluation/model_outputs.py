@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seedlings.io import store
-from seedlings.networks import views
+from seedlings.networks import architectures, views
 from seedlings.networks.runtime import keras
 from seedlings.tasks import Task
 from seedlings.training import batches
@@ -41,3 +41,25 @@ def predict_finetuned(
     if store.shape(features)[0] > 0 and views.count(model) == 1:
         return predict(model.get_layer("head"), features, table, task, split=split)
     return predict(model, images, table, task, split=split)
+
+
+def embed(
+    model: "keras.Model",
+    features: Path,
+    images: Path,
+    table: pd.DataFrame,
+    task: Task,
+    *,
+    split: str,
+) -> NDArray[np.float32]:
+    """Return the inputs of the last layer of the fine-tuned model for one split: rows x width.
+
+    If there are stored features, only the head runs on them. Of several views, only the image as it
+    is counts.
+    """
+    head = model.get_layer("head")
+    embedding = keras.Model(head.input, head.get_layer("output").input)
+    if store.shape(features)[0] > 0:
+        return predict(embedding, features, table, task, split=split)
+    whole = architectures.assemble(model.get_layer("feature_extractor"), embedding)
+    return predict(whole, images, table, task, split=split)

@@ -14,3 +14,4 @@ class Evaluate(Section):
     calibration_bins: Annotated[int, Field(ge=2)]
     tag_threshold: PositiveShare
     mistakes: Count
+    doubtful_labels: Annotated[int, Field(ge=0)]

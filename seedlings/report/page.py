@@ -47,6 +47,7 @@ def write(path: Path, params: Report) -> None:
         "weights": found["finetune"].metrics,
         "details": _details(),
         "pairs": _pairs(),
+        "doubtful": _doubtful(),
         "activations": _activations(found["explain"].metrics),
         "diagram": diagrams.draw(needs | {"report": set(needs)}),
         "box": diagrams.BOX,
@@ -89,6 +90,12 @@ def _pairs() -> list[tuple[str, str, int]]:
         wrong.groupby(["label", "finetuned"]).size().sort_values(ascending=False, kind="stable")
     )
     return [(true, given, int(count)) for (true, given), count in counts.head(_PAIRS).items()]
+
+
+def _doubtful() -> int | None:
+    """Return the number of doubtful labels; None if labels were not checked."""
+    file = paths.report("evaluate") / "doubtful_labels.csv"
+    return len(pd.read_csv(file, dtype=str, keep_default_na=False)) if file.exists() else None
 
 
 def _activations(metrics: Mapping[str, float]) -> list[tuple[str, float, float]]:

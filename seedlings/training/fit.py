@@ -12,6 +12,7 @@ from seedlings.errors import SeedlingsError
 from seedlings.io.partial_results import PartialResults
 from seedlings.io.progress import bar
 from seedlings.networks.runtime import keras
+from seedlings.training import progressive
 from seedlings.training.batches import Batches
 from seedlings.training.calibration import calibrate
 from seedlings.training.checkpoints import Checkpoint
@@ -52,6 +53,26 @@ def train_head(
     epoch; the second phase starts from its beginning. At the end, the outputs are calibrated on
     validation.
     """
+    with progressive.resizable(model, params.progressive) as resizable:
+        _train(
+            resizable, train, validation, record=record, task=task, params=params, partial=partial
+        )
+    if resizable is not model:
+        _compile(model, task, resizable.optimizer, params.label_smoothing)
+    if params.calibrate:
+        record.add_metrics({"temperature": calibrate(model, validation, task)})
+
+
+def _train(
+    model: "keras.Model",
+    train: Batches,
+    validation: Batches,
+    *,
+    record: Record,
+    task: "Task",
+    params: Finetune,
+    partial: PartialResults | None,
+) -> None:
     best_loss, best_weights = math.inf, model.get_weights()
     for epochs, rate, unfrozen in _phases(params, len(train)):
         if params.unfreeze.epochs:
@@ -73,8 +94,6 @@ def train_head(
             model.set_weights(best_weights)  # the second phase has not improved the loss
         else:
             best_loss, best_weights = loss, model.get_weights()
-    if params.calibrate:
-        record.add_metrics({"temperature": calibrate(model, validation, task)})
 
 
 def _phases(params: Finetune, batches: int) -> list[tuple[int, float, bool]]:
@@ -135,6 +154,8 @@ def fit(
     """
     weights, done = None, 0
     callbacks: list[Any] = [_Report(record, epochs)]
+    if options and options.progressive.sizes:
+        callbacks.append(progressive.Sizes(options.progressive, model.input_shape[1:3]))
     if options and options.optimizer.average_weights:
         callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
     if options and options.early_stopping is not None:

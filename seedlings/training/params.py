@@ -4,7 +4,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from seedlings.config.params import Count, NotNegative, Probability, Range, Rate, Section, Share
+from seedlings.config.params import (
+    Count,
+    NotNegative,
+    PositiveShare,
+    Probability,
+    Range,
+    Rate,
+    Section,
+    Share,
+)
 from seedlings.networks.params import ConvNet, Head, Regularization
 
 
@@ -32,6 +41,11 @@ class Augment(Section):
     multiply_per_channel: Probability
     random_order: bool
     fill: Literal["nearest", "reflect", "black"]
+
+
+class Progressive(Section):
+    sizes: list[Annotated[list[Annotated[int, Field(ge=8)]], Field(min_length=2, max_length=2)]]
+    share: PositiveShare
 
 
 class Optimizer(Section):
@@ -67,6 +81,7 @@ class Finetune(Section):
     steps: Count | None
     batch_size: Count
     augment: Augment
+    progressive: Progressive
     convnet: ConvNet
     head: Head
     regularization: Regularization
@@ -77,3 +92,16 @@ class Finetune(Section):
     class_weights: Literal["none", "balanced"]
     calibrate: bool
     unfreeze: Unfreeze
+
+    @model_validator(mode="after")
+    def _progressive_resizing_fits_the_rest(self) -> Self:
+        if self.progressive.sizes and self.early_stopping is not None:
+            raise ValueError(
+                "early_stopping null with progressive.sizes, as the loss rises with each new size"
+            )
+        if self.progressive.sizes and self.head.pooling == "flatten":
+            raise ValueError(
+                "head.pooling average or max with progressive.sizes, as the number of pixels "
+                "changes, found flatten"
+            )
+        return self

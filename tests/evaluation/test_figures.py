@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import arrays
 from seedlings import images
-from seedlings.evaluation import figures
+from seedlings.evaluation import doubtful_labels, figures
 from seedlings.params import check
 from seedlings.training.augmentations import Augmentation
 
@@ -65,3 +65,30 @@ def test_the_curves_of_a_history_are_drawn_under_the_name_of_the_metric(tmp_path
     first, other = (images.read(path) for path in sorted(tmp_path.glob("*.png")))
     assert first.std() > 5
     assert not np.array_equal(first, other)
+
+
+def test_doubtful_labels_are_shown_with_both_classes_and_the_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = grids.recorded(monkeypatch)
+    arrays.write(tmp_path / "a", np.arange(4, dtype=np.uint8).repeat(12).reshape(4, 2, 2, 3))
+    table = pd.DataFrame({"path": list("wxyz"), "split": ["train", "test", "train", "test"]})
+    doubtful = pd.DataFrame(
+        [
+            ("z", "test", "oat", 0.014, "grass", 0.98),
+            ("w", "train", "grass", 0.02, "oat", 0.9),
+            ("y", "train", "grass", 0.02, "oat", 0.8),
+        ],
+        columns=doubtful_labels.COLUMNS,
+    )
+    figures.doubtful_labels(tmp_path / "a", table, doubtful, limit=2, path=tmp_path / "d.png")
+    heading, row = drawn[0]
+    assert heading.title == "The 2 most doubtful labels of 3 (1 test, 2 train images)"
+    assert [tile.caption for tile in row.tiles] == [
+        "oat 1%\nrather grass 98%\n(test)",
+        "grass 2%\nrather oat 90%\n(train)",
+    ]
+    assert [int(tile.image[0, 0, 0]) for tile in row.tiles] == [3, 0]
+    none = doubtful.head(0)
+    figures.doubtful_labels(tmp_path / "a", table, none, limit=2, path=tmp_path / "d.png")
+    assert drawn[1][0].title == "No doubtful labels"

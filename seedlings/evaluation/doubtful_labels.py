@@ -1,0 +1,141 @@
+"""Doubtful labels: images whose label the model contradicts most surely.
+
+Confident learning (Northcutt, Jiang and Chuang 2021, arXiv:1911.00068): a label is doubtful if
+another class has at least the probability that this class has on average for its own images. The
+probabilities of training images come from heads that have not seen them, by cross-fitting.
+"""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from seedlings.io import split_table
+from seedlings.networks import layers
+from seedlings.networks.runtime import keras
+from seedlings.tasks import Task
+from seedlings.training import calibration
+from seedlings.training.batches import Batches
+
+Probabilities = NDArray[np.floating]
+
+COLUMNS = ["path", "split", "label", "probability", "suggestion", "suggestion_probability"]
+_FOLDS = 5
+_STEPS = 600
+_BATCH = 64
+_RATE = 0.01
+_UNSEEN = -1  # in place of the class of an image that a head must not see
+
+
+def find(
+    table: pd.DataFrame,
+    embeddings: NDArray[np.float32],
+    outputs: Probabilities,
+    task: Task,
+    *,
+    split: str,
+    seed: int,
+) -> pd.DataFrame:
+    """Return the doubtful labels of the training images and of those of `split`, with `COLUMNS`.
+
+    `table` is the split table, `embeddings` those of its training rows, and `outputs` (N x units)
+    those of the fine-tuned model for the rows of `split`. The surest contradiction is first. The
+    task has classes.
+    """
+    names, classes = task.outputs(table["label"]), task.targets(table["label"])
+    train, evaluated = split_table.rows(table, "train"), split_table.rows(table, split)
+    groups = table["group"].to_numpy()[train]
+    found = [
+        rank(
+            table.iloc[train],
+            cross_fitted(embeddings, classes[train], groups, count=len(names), seed=seed),
+            classes[train],
+            names,
+        ),
+        rank(table.iloc[evaluated], task.columns(outputs), classes[evaluated], names),
+    ]
+    merged = pd.concat(found, ignore_index=True)
+    margin = (merged["suggestion_probability"] - merged["probability"]).to_numpy(np.float64)
+    return merged.iloc[np.argsort(-margin, kind="stable")].reset_index(drop=True)
+
+
+def cross_fitted(
+    embeddings: NDArray[np.float32],
+    classes: NDArray[np.int64],
+    groups: NDArray,
+    *,
+    count: int,
+    seed: int,
+) -> Probabilities:
+    """Return calibrated probabilities (N x `count`) of heads that have not seen the image.
+
+    `embeddings` (N x width) are the inputs of the last layer, `classes` the numbers of the labels
+    from 0 to `count` - 1. Each of five heads, a softmax regression, is trained without the images
+    of one fold; images of a group are in one fold.
+    """
+    folds = _folds(classes, groups, np.random.default_rng(seed))
+    seen = folds[:, None] != np.arange(_FOLDS)
+    batches = Batches(embeddings, np.where(seen, classes[:, None], _UNSEEN), size=_BATCH, seed=seed)
+    model = _heads(embeddings.shape[1], count)
+    model.compile(
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(_RATE, _STEPS)),
+        keras.losses.SparseCategoricalCrossentropy(ignore_class=_UNSEEN),
+    )
+    model.fit(batches, epochs=max(1, round(_STEPS / len(batches))), shuffle=False, verbose=0)
+    every = model.predict(embeddings, batch_size=_BATCH, verbose=0)
+    unseen = every[np.arange(len(folds)), folds].astype(np.float64)
+    heated = unseen ** (1.0 / calibration.temperature(unseen, classes))
+    return heated / heated.sum(axis=1, keepdims=True)
+
+
+def rank(
+    rows: pd.DataFrame, probabilities: Probabilities, classes: NDArray[np.int64], names: list[str]
+) -> pd.DataFrame:
+    """Return the doubtful labels of one split, the surest contradiction first, with `COLUMNS`.
+
+    `rows` are the N rows of the split table, `probabilities` (N x classes) those of their images,
+    `classes` the numbers of their labels among `names`. The order is by the difference of the
+    probabilities of the suggestion, the most probable class, and the label.
+    """
+    places = np.arange(len(classes))
+    own = probabilities[places, classes]
+    usual = np.array([_mean(own[classes == number]) for number in range(len(names))])
+    suggestion = probabilities.argmax(axis=1)
+    best = probabilities[places, suggestion]
+    doubtful = np.flatnonzero((suggestion != classes) & (best >= usual[suggestion]))
+    doubtful = doubtful[np.argsort(own[doubtful] - best[doubtful], kind="stable")]
+    return pd.DataFrame(
+        {
+            "path": rows["path"].to_numpy()[doubtful],
+            "split": rows["split"].to_numpy()[doubtful],
+            "label": rows["label"].to_numpy()[doubtful],
+            "probability": own[doubtful].round(6),
+            "suggestion": np.array(names)[suggestion[doubtful]],
+            "suggestion_probability": best[doubtful].round(6),
+        },
+        columns=COLUMNS,
+    )
+
+
+def _heads(width: int, classes: int) -> "keras.Model":
+    """Return softmax regressions (N x width to N x folds x classes) on normalised embeddings."""
+    embedding = keras.Input((width,), name="embedding")
+    x = layers.BatchNormalization(momentum=0.9, center=False, scale=False)(embedding)
+    x = layers.Dense(_FOLDS * classes, kernel_regularizer=keras.regularizers.L2(1e-3))(x)
+    x = keras.layers.Softmax()(keras.layers.Reshape((_FOLDS, classes))(x))
+    return keras.Model(embedding, x)
+
+
+def _folds(
+    classes: NDArray[np.int64], groups: NDArray, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Return the fold of each image: groups are shuffled, sorted by class, and dealt in turn."""
+    _, first, members = np.unique(groups, return_index=True, return_inverse=True)
+    shuffled = rng.permutation(len(first))
+    dealt = shuffled[np.argsort(classes[first[shuffled]], kind="stable")]
+    folds = np.empty(len(first), np.int64)
+    folds[dealt] = np.arange(len(first)) % _FOLDS
+    return folds[members]
+
+
+def _mean(values: NDArray[np.floating]) -> float:
+    return float(values.mean()) if len(values) else np.inf

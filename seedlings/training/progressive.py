@@ -1,0 +1,101 @@
+"""Progressive resizing: a network from scratch trains on smaller images first.
+
+Convolutions take images of any size, and a small one costs a fraction of the time (Tan and Le 2021,
+EfficientNetV2, section 4.2). Images are resized inside the model, and only in training, so that
+one compiled training step takes every size, and validation has the full size.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from seedlings.errors import SeedlingsError
+from seedlings.networks.runtime import keras, tf
+from seedlings.training.params import Progressive
+
+
+class Resizing(keras.layers.Layer):
+    """Resizes images (N x H x W x 3, uint8) in training, to `size`, by the mean of areas."""
+
+    def __init__(self, full: tuple[int, int]) -> None:
+        super().__init__(name="resizing", dtype="uint8")
+        self.size = self.add_weight(
+            shape=(2,), initializer="zeros", dtype="int32", trainable=False, name="size"
+        )
+        self.size.assign(full)
+
+    def call(self, images: Any, training: bool | None = None) -> Any:
+        """Return the images (N x h x w x 3, uint8)."""
+        if not training:
+            return images
+        resized = tf.image.resize(images, self.size.value, method="area")
+        return tf.cast(tf.round(resized), tf.uint8)
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """Return N x any x any x 3."""
+        return (input_shape[0], None, None, input_shape[3])
+
+
+class Sizes(keras.callbacks.Callback):
+    """Sets the size of each epoch: the sizes in equal parts of `share`, then the full size."""
+
+    def __init__(self, params: Progressive, full: tuple[int, int]) -> None:
+        super().__init__()
+        self._params, self._full = params, full
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Set the size of the epoch."""
+        size = size_of(epoch, self.params["epochs"], self._params) or self._full
+        self.model.get_layer("resizing").size.assign(size)
+
+
+def size_of(epoch: int, epochs: int, params: Progressive) -> tuple[int, ...] | None:
+    """Return height and width of the images of an epoch, from 0; None for the full size."""
+    small = params.share * epochs
+    place = int(epoch * len(params.sizes) / small) if epoch < small else len(params.sizes)
+    return tuple(params.sizes[place]) if place < len(params.sizes) else None
+
+
+@contextmanager
+def resizable(model: "keras.Model", params: Progressive) -> Iterator["keras.Model"]:
+    """Yield an assembled model, with the same layers, that resizes the images in training.
+
+    Without sizes, it is the model itself. Raises SeedlingsError if the images are smaller than a
+    size, or a size is too small for the network.
+    """
+    if not params.sizes:
+        yield model
+        return
+    images = keras.Input(model.input_shape[1:], dtype="uint8", name="image")
+    full = images.shape[1:3]
+    if any(height > full[0] or width > full[1] for height, width in params.sizes):
+        raise SeedlingsError(
+            f"finetune.progressive.sizes: expected at most {full[0]} x {full[1]} "
+            f"(segment.size), found {params.sizes}"
+        )
+    parts = [model.get_layer(name) for name in ("feature_extractor", "head")]
+    specs = [part.input_spec for part in parts]
+    x = Resizing(full)(images)
+    for part in parts:
+        part.input_spec = None  # which has the full size
+        x = part(x)
+    twin = keras.Model(images, x, name=model.name)
+    _check(parts, params)
+    try:
+        yield twin
+    finally:
+        for part, spec in zip(parts, specs, strict=True):
+            part.input_spec = spec
+
+
+def _check(parts: Sequence["keras.Model"], params: Progressive) -> None:
+    for height, width in params.sizes:
+        try:
+            x = keras.KerasTensor((1, height, width, 3), dtype="uint8")
+            for part in parts:
+                x = part(x)
+        except ValueError as error:
+            raise SeedlingsError(
+                f"finetune.progressive.sizes: {height} x {width} is too small for the network "
+                f"({str(error).partition(chr(10))[0]})"
+            ) from error

@@ -1,0 +1,110 @@
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from seedlings.evaluation import doubtful_labels
+from seedlings.networks.runtime import keras
+from seedlings.tasks import TASKS
+
+COUNT = 240
+NAMES = ["clover", "grass", "oat"]
+
+
+def drawn(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Embeddings of three classes that are easily told apart."""
+    classes = np.arange(COUNT) % 3
+    return (rng.normal(0.0, 0.5, (COUNT, 6)) + 2.0 * np.eye(6)[classes]).astype(np.float32), classes
+
+
+def fitted(
+    embeddings: NDArray[np.float32], classes: NDArray[np.int64], groups: NDArray, count: int = 3
+) -> NDArray[np.floating]:
+    keras.utils.set_random_seed(1)
+    return doubtful_labels.cross_fitted(embeddings, classes, groups, count=count, seed=7)
+
+
+def test_wrong_labels_of_training_images_are_found(rng: np.random.Generator) -> None:
+    embeddings, truth = drawn(rng)
+    wrong = rng.choice(COUNT, 12, replace=False)
+    labels = truth.copy()
+    labels[wrong] = (truth[wrong] + 1) % 3
+    probabilities = fitted(embeddings, labels, np.arange(COUNT))
+    rows = pd.DataFrame({"path": [f"{n}.png" for n in range(COUNT)], "split": "train"})
+    rows["label"] = np.array(NAMES)[labels]
+    found = doubtful_labels.rank(rows, probabilities, labels, NAMES)
+    assert set(found["path"].head(12)) == {f"{n}.png" for n in wrong}
+    assert found.columns.tolist() == doubtful_labels.COLUMNS
+    first = found.iloc[0]
+    assert first["suggestion"] == NAMES[truth[int(first["path"].removesuffix(".png"))]]
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0)
+
+
+def test_a_head_has_not_seen_the_image_nor_its_duplicates(rng: np.random.Generator) -> None:
+    """Labels that are noise cannot be predicted for images whose group was not seen."""
+    pairs = np.arange(COUNT) // 2
+    labels = rng.integers(0, 3, COUNT // 2)[pairs]  # both images of a pair have one label
+    embeddings = rng.normal(0.0, 1.0, (COUNT // 2, 80)).astype(np.float32)[pairs]
+    for groups, expected in ((pairs, 0.33), (np.arange(COUNT), 0.8)):
+        right = fitted(embeddings, labels, groups).argmax(axis=1) == labels
+        assert right.mean() == pytest.approx(expected, abs=0.15)
+
+
+def test_the_same_seed_gives_the_same_probabilities(rng: np.random.Generator) -> None:
+    embeddings, classes = drawn(rng)
+    first, second = (fitted(embeddings, classes, np.arange(COUNT)) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_few_images_of_a_class_are_no_error(rng: np.random.Generator) -> None:
+    embeddings, classes = drawn(rng)
+    few = np.flatnonzero((classes < 2) | (np.arange(COUNT) == 2))[:9]
+    probabilities = fitted(embeddings[few], classes[few], few, count=4)
+    assert probabilities.shape == (9, 4)
+    assert np.isfinite(probabilities).all()
+
+
+def test_a_label_is_doubtful_if_another_class_is_as_probable_as_for_its_own_images() -> None:
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    first = np.array([0.9, 0.8, 0.25, 0.1, 0.45, 0.4])  # on average 0.65 for its own images
+    second = 1.0 - first  # on average 0.68
+    rows = pd.DataFrame(
+        {"path": list("abcdef"), "split": "test", "label": [NAMES[n] for n in labels]}
+    )
+    found = doubtful_labels.rank(rows, np.column_stack([first, second]), labels, NAMES[:2])
+    assert found.to_dict("records") == [
+        {
+            "path": "c",
+            "split": "test",
+            "label": "clover",
+            "probability": 0.25,
+            "suggestion": "grass",
+            "suggestion_probability": 0.75,
+        }
+    ]
+
+
+@pytest.mark.parametrize("task", ["multiclass", "binary"])
+def test_training_and_evaluated_images_are_ranked_together(
+    task: str, rng: np.random.Generator
+) -> None:
+    embeddings, _ = drawn(rng)
+    classes = np.arange(COUNT) % 2
+    embeddings[:, :2] = 3.0 * np.eye(2)[classes]
+    labels = classes.copy()
+    labels[[3, 200]] = 1 - labels[[3, 200]]  # a training and a test image
+    table = pd.DataFrame({"path": [str(n) for n in range(COUNT)], "group": np.arange(COUNT)})
+    table["label"] = np.array(NAMES)[labels]
+    table["split"] = ["train"] * 150 + ["validation"] * 30 + ["test"] * 60
+    sure = np.where(classes[180:] == 1, 0.99, 0.01)
+    outputs: Any = sure[:, None] if task == "binary" else np.column_stack([1.0 - sure, sure])
+    keras.utils.set_random_seed(1)
+    found = doubtful_labels.find(
+        table, embeddings[:150], outputs, TASKS[task], split="test", seed=7
+    )
+    assert found["path"].head(2).tolist() in (["3", "200"], ["200", "3"])
+    assert found["split"].isin(["train", "test"]).all()
+    margins = found["suggestion_probability"] - found["probability"]
+    assert margins.is_monotonic_decreasing

@@ -1,0 +1,187 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from assembly import classifier
+from numpy.typing import NDArray
+
+from seedlings import params
+from seedlings.cli import presets
+from seedlings.config.records import Record
+from seedlings.errors import SeedlingsError
+from seedlings.io.partial_results import PartialResults
+from seedlings.networks.runtime import keras
+from seedlings.params import Params
+from seedlings.tasks import TASKS
+from seedlings.training import fit, progressive
+from seedlings.training.batches import Batches
+
+TASK = TASKS["multiclass"]
+FULL = (24, 24)
+
+
+def parameters(*changes: str) -> Params:
+    """A small network from scratch, with averaged weights, on three sizes."""
+    return params.check(
+        presets.compose(
+            [
+                "sample",
+                "model=seedlings",
+                "train=scratch",
+                "segment.size=[24,24]",
+                "finetune.convnet.stem_filters=[8]",
+                "finetune.convnet.filters=[8,16]",
+                "finetune.batch_size=8",
+                "finetune.epochs=5",
+                "finetune.steps=null",
+                "finetune.optimizer.average_weights=0.5",
+                "finetune.schedule.warmup_epochs=0",
+                "finetune.progressive.sizes=[[12,12],[16,16]]",
+                "finetune.progressive.share=0.8",
+                *changes,
+            ]
+        )
+    )
+
+
+def model_of(settings: Params) -> "keras.Model":
+    keras.utils.set_random_seed(5)
+    return classifier(settings, FULL, 3, TASK)
+
+
+def images(rng: np.random.Generator, count: int = 24) -> tuple[NDArray[np.uint8], NDArray]:
+    labels = np.arange(count) % 3
+    drawn = rng.integers(0, 80, (count, *FULL, 3))
+    return (drawn + 120 * np.eye(3, dtype=int)[labels][:, None, None]).astype(np.uint8), labels
+
+
+def trained(
+    settings: Params, inputs: NDArray, labels: NDArray, **options: Any
+) -> tuple["keras.Model", Record]:
+    model, record = model_of(settings), Record("finetune")
+    train = Batches(inputs, labels, size=8, seed=1)
+    validation = Batches(inputs, labels, size=8)
+    fit.train_head(
+        model, train, validation, record=record, task=TASK, params=settings.finetune, **options
+    )
+    return model, record
+
+
+def test_the_sizes_have_equal_parts_of_the_share_and_the_full_size_the_rest() -> None:
+    plan = parameters().finetune.progressive
+    small, middle = (12, 12), (16, 16)
+    sizes = [progressive.size_of(epoch, 10, plan) for epoch in range(10)]
+    assert sizes == [small] * 4 + [middle] * 4 + [None] * 2
+    sizes = [progressive.size_of(epoch, 3, plan) for epoch in range(3)]
+    assert sizes == [small, small, middle]
+    plain = plan.model_copy(update={"sizes": []})
+    assert {progressive.size_of(epoch, 10, plain) for epoch in range(10)} == {None}
+
+
+def test_images_are_resized_by_the_mean_of_areas_in_training_alone() -> None:
+    layer = progressive.Resizing((4, 4))
+    pixels = np.arange(16, dtype=np.uint8).reshape(1, 4, 4, 1).repeat(3, axis=3) * 10
+    layer.size.assign((2, 2))
+    resized = np.asarray(layer(pixels, training=True))
+    means = pixels.reshape(1, 2, 2, 2, 2, 3).mean(axis=(2, 4))
+    np.testing.assert_array_equal(resized, np.rint(means))
+    np.testing.assert_array_equal(np.asarray(layer(pixels, training=False)), pixels)
+    layer.size.assign((4, 4))
+    np.testing.assert_array_equal(np.asarray(layer(pixels, training=True)), pixels)
+
+
+def test_training_sees_each_size_and_the_given_model_is_trained(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    original = progressive.Sizes.on_epoch_begin
+
+    def spied(self: Any, epoch: int, logs: Any = None) -> None:
+        original(self, epoch, logs)
+        seen.append(self.model.get_layer("resizing").size.numpy().tolist())
+
+    monkeypatch.setattr(progressive.Sizes, "on_epoch_begin", spied)
+    inputs, labels = images(rng)
+    settings = parameters("finetune.epochs=20")
+    before = model_of(settings).get_weights()
+    model, record = trained(settings, inputs, labels)
+    assert seen == [[12, 12]] * 8 + [[16, 16]] * 8 + [[24, 24]] * 4
+    assert not np.array_equal(model.get_weights()[0], before[0])
+    assert record.curves["val_loss"][-1] < record.curves["val_loss"][0]
+    score = fit.score(model, Batches(inputs, labels, size=8))
+    assert score["accuracy"] == record.curves["val_accuracy"][-1]
+    assert model.input_shape == (None, *FULL, 3)
+    with pytest.raises(ValueError, match="24"):
+        model.get_layer("head")(np.zeros((1, 12, 12, 3), np.float32))
+
+
+@pytest.mark.parametrize("killed", [1, 2, 4])
+def test_a_killed_training_ends_with_the_same_weights(
+    killed: int, rng: np.random.Generator, tmp_path: Path
+) -> None:
+    inputs, labels = images(rng)
+    settings = parameters()
+    whole, expected = trained(settings, inputs, labels)
+
+    def kill(epoch: int, values: Any) -> None:
+        if epoch == killed + 1:
+            raise KeyboardInterrupt
+
+    keras.utils.set_random_seed(5)
+    partial = PartialResults(tmp_path / "models", "one")
+    model, record = model_of(settings), Record("finetune")
+    record.on_epoch = kill
+    train = Batches(inputs, labels, size=8, seed=1)
+    with pytest.raises(KeyboardInterrupt):
+        fit.train_head(
+            model,
+            train,
+            Batches(inputs, labels, size=8),
+            record=record,
+            task=TASK,
+            params=settings.finetune,
+            partial=partial,
+        )
+    again, found = trained(settings, inputs, labels, partial=partial)
+    assert found.curves == expected.curves
+    for one, other in zip(again.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["segment.size=[14,14]"], "expected at most 14 x 14 .segment.size., found"),
+        (
+            ["finetune.convnet.filters=[8,16,8,16]", "finetune.progressive.sizes=[[12,12]]"],
+            "12 x 12 is too small for the network",
+        ),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(
+    changes: list[str], message: str, rng: np.random.Generator
+) -> None:
+    settings = parameters(*changes)
+    model = classifier(settings, tuple(settings.segment.size), 3, TASK)
+    with (
+        pytest.raises(SeedlingsError, match=f"finetune.progressive.sizes: {message}"),
+        progressive.resizable(model, settings.finetune.progressive),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["finetune.early_stopping=3"], "early_stopping null with progressive.sizes"),
+        (["finetune.head.pooling=flatten"], "head.pooling average or max with progressive.sizes"),
+        (["model=vgg16"], r"finetune.progressive.sizes \[\], or extract.backbone `none`"),
+        (["extract.center_crop=[16,16]"], "without cropping and center_crop"),
+    ],
+)
+def test_parameters_that_contradict_several_sizes_are_refused(
+    changes: list[str], message: str
+) -> None:
+    with pytest.raises(SeedlingsError, match=message):
+        parameters(*changes)
