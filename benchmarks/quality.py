@@ -1,78 +1,132 @@
-"""The validation accuracy of variants of the preset plants_scratch on real images.
+"""The validation accuracy and log loss of variants of the preset plants_scratch on real images.
 
-Only validation images choose between variants; no test image is read. Every variant trains for a
-seventh of the preset's steps, so that all of them take half an hour.
+Only validation images choose between variants; no test image is read. By default, every variant
+trains for a third of the preset's steps, with one seed. Each is compared with the preset on the
+same images and seeds: the difference of the log loss, with its standard error over the images.
 """
 
+import argparse
 import os
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks import networks, trials
 from benchmarks.measure import PLANTS, ROOT
-from seedlings import params
+from seedlings import params, processor
 from seedlings.cli import presets
 from seedlings.config.records import Record
-from seedlings.networks import backbones, runtime
+from seedlings.networks import backbones, runtime, views
 from seedlings.params import Params
 from seedlings.tasks import TASKS
-from seedlings.training import batches, fit
+from seedlings.training import batches, calibration, fit
 from seedlings.training.augmentations import Augmentation
 
 # More validation images than in the preset, because they choose between variants.
-_COMMON = [
-    "data.url=null",
-    f"data.path={PLANTS}",
-    "split.validation_per_class=30",
-    "finetune.steps=500",
-    "finetune.optimizer.average_weights=0.965",  # over the same share of the steps
+_COMMON = ["data.url=null", f"data.path={PLANTS}", "split.validation_per_class=30"]
+_SMALL = [
+    *trials.SMALL[:-2],
+    "split.validation_per_class=3",
+    "segment.size=[32,32]",
+    "finetune.progressive.sizes=[]",
+    "finetune.steps=8",
 ]
+_ADAMW = ["finetune.optimizer.name=adamw", "finetune.optimizer.learning_rate=0.002"]
+_WHOLE = ["finetune.progressive.sizes=[]"]
 
 _VARIANTS: dict[str, list[str]] = {
     "the preset": [],
-    "masked, black background": ["segment.method=excess_green"],
+    "AdamW, not Muon": _ADAMW,
+    "full size in all epochs": _WHOLE,
+    "AdamW, full size (as it was)": [*_ADAMW, *_WHOLE],
+    "no averaged weights": ["finetune.optimizer.average_weights=0.0"],
+    "no label smoothing": ["finetune.label_smoothing=0.0"],
+    "label smoothing 0.05": ["finetune.label_smoothing=0.05"],
+    "only flips": ["augment=none", "finetune.augment.flip_horizontal=0.5"],
     "masked, background dimmed": ["segment.method=excess_green", "segment.background=dimmed"],
-    "masked, mean background": ["segment.method=excess_green", "segment.background=mean"],
     "plain blocks, not residual": [
         "finetune.convnet.residual=false",
         "finetune.convnet.filters=[48,96,192]",
         "finetune.convnet.convolutions=2",
     ],
-    "96 x 96 pixels": ["segment.size=[96,96]"],
+    "twice the learning rate": ["finetune.optimizer.learning_rate=0.04"],
+    "batches of 64, half the steps": ["finetune.batch_size=64"],
     "128 x 128 pixels": ["segment.size=[128,128]"],
-    "only flips": ["augment=none", "finetune.augment.flip_horizontal=0.5"],
-    "no averaged weights": ["finetune.optimizer.average_weights=0.0"],
-    "no label smoothing": ["finetune.label_smoothing=0.0"],
-    "twice the steps": ["finetune.steps=1000"],
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The outcome on N validation images: whether right, and the log loss, with 1 and 8 views."""
+
+    right: NDArray[np.bool_]
+    loss: NDArray[np.float64]
+    right_8: NDArray[np.bool_]
+    loss_8: NDArray[np.float64]
+    minutes: float
+
+
 def main() -> None:
-    if not PLANTS.is_file():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="VARIANT", help=", ".join(_VARIANTS))
+    parser.add_argument("--share", type=float, default=1 / 3, help="of the preset's steps")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--small", action="store_true", help="drawn images, a few steps")
+    options = parser.parse_args()
+    if not options.small and not PLANTS.is_file():
         print(f"not measured: {PLANTS.name} is absent")
         return
+    if unknown := set(options.names) - set(_VARIANTS):
+        parser.error(f"expected variants ({', '.join(_VARIANTS)}), found {', '.join(unknown)}")
     os.chdir(ROOT)
-    print(f"{'':<28} {'validation':>10} {'log loss':>9} {'minutes':>8}")
-    for name, changes in _VARIANTS.items():
-        report(name, settings_of(changes))
+    names = ["the preset", *(name for name in options.names if name != "the preset")]
+    print(
+        f"{'':<30} {'seeds':>5} {'accuracy':>9} {'log loss':>9} {'8 views':>9} {'log loss':>9} "
+        f"{'difference':>16} {'minutes':>8}"
+    )
+    reference: list[Score] = []
+    for name in names if options.names else _VARIANTS:
+        settings = [
+            settings_of(_VARIANTS[name], share=options.share, seed=seed, small=options.small)
+            for seed in range(1, options.seeds + 1)
+        ]
+        scores = [trials.in_own_process(score, own) for own in settings]
+        reference = reference or scores
+        print(line(name, scores, reference), flush=True)
 
 
-def settings_of(changes: Sequence[str]) -> Params:
-    """Return the preset with some changes."""
-    return params.check(presets.compose(["plants_scratch", *_COMMON, *changes]))
+def settings_of(
+    changes: Sequence[str], *, share: float, seed: int = 1, small: bool = False
+) -> Params:
+    """Return the preset with some changes, for a share of its steps and samples of its average."""
+    given = ["plants_scratch", *(_SMALL if small else _COMMON), *changes, f"seed={seed}"]
+    own = params.check(presets.compose(given)).finetune
+    steps = max(1, round((own.steps or 1) * share * 32 / own.batch_size))
+    average = own.optimizer.average_weights
+    shorter = max(0.0, 1.0 - (1.0 - average) / share) if average else 0.0
+    return params.check(
+        presets.compose(
+            [
+                *given,
+                f"finetune.steps={steps}",
+                f"finetune.optimizer.average_weights={shorter}",
+            ]
+        )
+    )
 
 
-def report(name: str, settings: Params) -> None:
-    """Train one variant and print its line."""
+def score(settings: Params) -> Score:
+    """Train one variant; return its scores on the validation images."""
     task, own = TASKS[settings.task], settings.finetune
+    processor.use(portable=settings.portable)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         table = trials.prepare(settings, root)
-        start = time.perf_counter()
         runtime.prepare(settings.seed, settings.threads)
         backbone = backbones.build(settings.extract, *settings.segment.size)
         model = networks.classifier(backbone, task.units(table["label"]), task, own)
@@ -85,14 +139,36 @@ def report(name: str, settings: Params) -> None:
             seed=settings.seed,
             augmentation=augmentation,
         ) as (train, validation):
+            start = time.perf_counter()
             record = Record("finetune")
             fit.train_head(model, train, validation, record=record, task=task, params=own)
             minutes = (time.perf_counter() - start) / 60
-            outputs = model.predict(validation, verbose=0)
-            truth = validation.targets
-        correct = (outputs.argmax(axis=1) == truth).mean()
-        loss = -np.log(outputs[np.arange(len(truth)), truth]).mean()
-        print(f"{name:<28} {correct:>10.1%} {loss:>9.3f} {minutes:>8.1f}", flush=True)
+            right, loss = _outcomes(model.predict(validation, verbose=0), validation.targets)
+            averaged = views.averaged(model, 8)
+            calibration.calibrate(averaged, validation, task)
+            outputs = averaged.predict(validation, verbose=0)
+            return Score(right, loss, *_outcomes(outputs, validation.targets), minutes)
+
+
+def line(name: str, scores: Sequence[Score], reference: Sequence[Score]) -> str:
+    """Return the line of a variant: means over the seeds, and the difference to the reference."""
+    differences = np.mean(
+        [own.loss - other.loss for own, other in zip(scores, reference, strict=True)], axis=0
+    )
+    error = differences.std(ddof=1) / np.sqrt(len(differences))
+    difference = f"{differences.mean():+.3f} ± {error:.3f}" if scores is not reference else ""
+    means = [np.mean([getattr(s, key) for s in scores]) for key in Score.__slots__]
+    return (
+        f"{name:<30} {len(scores):>5} {means[0]:>9.1%} {means[1]:>9.3f} {means[2]:>9.1%} "
+        f"{means[3]:>9.3f} {difference:>16} {means[4]:>8.1f}"
+    )
+
+
+def _outcomes(
+    outputs: NDArray[np.float32], truth: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    own = outputs[np.arange(len(truth)), truth].astype(np.float64)
+    return outputs.argmax(axis=1) == truth, -np.log(np.maximum(own, 1e-12))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from seedlings.training import progressive
 from seedlings.training.batches import Batches
 from seedlings.training.calibration import calibrate
 from seedlings.training.checkpoints import Checkpoint
+from seedlings.training.muon import Muon
 from seedlings.training.params import Baseline, Finetune, Schedule
 
 if TYPE_CHECKING:
@@ -129,6 +130,16 @@ def make_optimizer(
         case "adamw":
             return keras.optimizers.AdamW(
                 scheduled, weight_decay=constants.weight_decay, **moments, **options
+            )
+        case "muon":
+            return Muon(
+                scheduled,
+                weight_decay=constants.weight_decay,
+                momentum=constants.momentum,
+                adam_beta_1=constants.beta_1,
+                adam_beta_2=constants.beta_2,
+                epsilon=constants.epsilon,
+                **options,
             )
         case _:
             return keras.optimizers.Adam(scheduled, **moments, **options)

@@ -49,7 +49,7 @@ class Progressive(Section):
 
 
 class Optimizer(Section):
-    name: Literal["sgd", "adam", "rmsprop", "adamw"]
+    name: Literal["sgd", "adam", "rmsprop", "adamw", "muon"]
     learning_rate: Rate
     momentum: Share
     beta_1: Share

@@ -1,0 +1,69 @@
+"""Muon for convolutions: momentum whose update is orthogonalised (Jordan et al. 2024).
+
+Keras' Muon updates matrices, and leaves the kernels of convolutions to AdamW. Here, it updates
+these kernels, as matrices with one column for each filter, and AdamW updates all other weights.
+"""
+
+from typing import Any
+
+from seedlings.networks.runtime import keras, tf
+
+ADAM_RATIO = 0.1  # of the learning rate, for AdamW
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of Jordan's polynomial, whose slope at 0 is large
+_STEPS = 5
+_LONGEST = 512  # terms of a sum; longer ones would be split by the size of the processor's cache
+
+
+class Muon(keras.optimizers.Muon):
+    """Muon for the kernels of convolutions; AdamW with a tenth of the learning rate for the rest.
+
+    The update of a kernel has the scale of Jordan's implementation: its singular values are near
+    the square root of max(1, inputs / filters).
+    """
+
+    def __init__(self, learning_rate: Any, *, weight_decay: float, **options: Any) -> None:
+        super().__init__(
+            learning_rate,
+            weight_decay=weight_decay,
+            adam_weight_decay=weight_decay * ADAM_RATIO,
+            adam_lr_ratio=ADAM_RATIO,
+            **options,
+        )
+
+    def _should_use_adamw(self, variable: Any) -> bool:
+        return len(variable.shape) != 4
+
+    def lr_adjust(self, x: Any) -> Any:
+        """Return the update: its scale is right already."""
+        return x
+
+    def zeropower_via_newtonschulz5(self, x: Any, steps: int = _STEPS) -> Any:
+        """Return the orthogonalised update of a kernel (height x width x channels x filters)."""
+        shape = x.shape
+        matrix = tf.reshape(x, (-1, shape[-1]))
+        rows, columns = matrix.shape
+        wide = matrix if rows <= columns else tf.transpose(matrix)
+        orthogonal = _orthogonalised(wide, steps)
+        if rows > columns:
+            orthogonal = tf.transpose(orthogonal) * (rows / columns) ** 0.5
+        return tf.reshape(orthogonal, shape)
+
+
+def _orthogonalised(matrix: Any, steps: int) -> Any:
+    """Return a matrix (n x m, n <= m) with its singular values moved near 1.
+
+    Newton and Schulz's iteration multiplies the matrix by polynomials of its Gram matrix (n x n).
+    The factors are gathered first, because n is smaller than m.
+    """
+    a, b, c = _COEFFICIENTS
+    matrix = matrix / (tf.norm(matrix) + 1e-7)
+    parts = [matrix[:, start : start + _LONGEST] for start in range(0, matrix.shape[1], _LONGEST)]
+    gram = tf.add_n([tf.matmul(part, part, transpose_b=True) for part in parts])
+    identity = tf.eye(matrix.shape[0])
+    product = identity
+    for step in range(steps):
+        factor = a * identity + b * gram + c * (gram @ gram)
+        product = factor @ product
+        if step < steps - 1:
+            gram = factor @ gram @ factor
+    return product @ matrix

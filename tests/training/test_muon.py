@@ -1,0 +1,69 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from seedlings.networks.runtime import keras
+from seedlings.training.muon import ADAM_RATIO, Muon
+
+
+def optimizer(**options: Any) -> Muon:
+    return Muon(0.1, weight_decay=options.pop("weight_decay", 0.0), momentum=0.9, **options)
+
+
+def kernel(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
+    return rng.normal(size=shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 8, 4), (1, 1, 4, 16), (3, 3, 96, 64)])
+def test_the_update_of_a_kernel_has_singular_values_near_one(
+    shape: tuple[int, ...], rng: np.random.Generator
+) -> None:
+    gradient = kernel(rng, *shape)
+    update = np.asarray(optimizer().zeropower_via_newtonschulz5(gradient))
+    assert update.shape == shape
+    matrix = update.reshape(-1, shape[-1])
+    scale = max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5
+    values = np.linalg.svd(matrix, compute_uv=False) / scale
+    assert values.min() > 0.6
+    assert values.max() < 1.3
+    left, _, right = np.linalg.svd(gradient.reshape(matrix.shape), full_matrices=False)
+    rotated = left.T @ matrix @ right.T / scale  # the directions of the gradient are kept
+    np.testing.assert_allclose(rotated, np.diag(np.diag(rotated)), atol=1e-4)
+
+
+def test_it_is_the_iteration_of_keras(rng: np.random.Generator) -> None:
+    gradient = kernel(rng, 3, 3, 96, 64)  # 864 terms in each element of the Gram matrix
+    own = np.asarray(optimizer().zeropower_via_newtonschulz5(gradient)).reshape(864, 64)
+    plain = keras.optimizers.Muon().zeropower_via_newtonschulz5(gradient.reshape(864, 64), 5)
+    np.testing.assert_allclose(own, np.asarray(plain) * (864 / 64) ** 0.5, atol=2e-4)
+
+
+def test_only_convolutions_have_it_and_all_other_weights_adamw(rng: np.random.Generator) -> None:
+    shapes = {"kernel": (3, 3, 4, 8), "matrix": (8, 3), "bias": (8,)}
+    start = {name: kernel(rng, *shape) for name, shape in shapes.items()}
+    own = {name: keras.Variable(value, name=name) for name, value in start.items()}
+    others = {name: keras.Variable(value, name=name) for name, value in start.items()}
+    gradients = [[kernel(rng, *shape) for shape in shapes.values()] for _ in range(3)]
+    muon = optimizer(weight_decay=0.2)
+    adamw = keras.optimizers.AdamW(0.1 * ADAM_RATIO, weight_decay=0.2)
+    for given in gradients:
+        muon.apply(given, list(own.values()))
+        adamw.apply(given, list(others.values()))
+    for name in ("matrix", "bias"):
+        np.testing.assert_allclose(own[name].numpy(), others[name].numpy(), rtol=1e-4, atol=1e-6)
+    assert not np.allclose(own["kernel"].numpy(), others["kernel"].numpy(), atol=1e-2)
+
+
+def test_momentum_and_weight_decay_of_a_kernel(rng: np.random.Generator) -> None:
+    start, first, second = (kernel(rng, 2, 2, 3, 5) for _ in range(3))
+    variable = keras.Variable(start)
+    muon = optimizer(weight_decay=0.2)
+    expected, moment = start, np.zeros_like(start)
+    for gradient in (first, second):
+        muon.apply([gradient], [variable])
+        moment = 0.9 * moment + gradient
+        update = muon.zeropower_via_newtonschulz5(gradient + 0.9 * moment)
+        expected = expected * (1.0 - 0.1 * 0.2) - 0.1 * np.asarray(update)
+    np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-5, atol=1e-6)
