@@ -41,12 +41,17 @@ _WHOLE = ["finetune.progressive.sizes=[]"]
 
 _VARIANTS: dict[str, list[str]] = {
     "the preset": [],
+    "AdamW, full size (as it was)": [*_ADAMW, *_WHOLE],
     "AdamW, not Muon": _ADAMW,
     "full size in all epochs": _WHOLE,
-    "AdamW, full size (as it was)": [*_ADAMW, *_WHOLE],
-    "no averaged weights": ["finetune.optimizer.average_weights=0.0"],
-    "no label smoothing": ["finetune.label_smoothing=0.0"],
+    "batches of 64, half the steps": ["finetune.batch_size=64"],
+    "twice the learning rate": ["finetune.optimizer.learning_rate=0.04"],
+    "half the learning rate": ["finetune.optimizer.learning_rate=0.01"],
     "label smoothing 0.05": ["finetune.label_smoothing=0.05"],
+    "no label smoothing": ["finetune.label_smoothing=0.0"],
+    "twice the weight decay": ["finetune.optimizer.weight_decay=0.1"],
+    "128 x 128 pixels": ["segment.size=[128,128]"],
+    "no averaged weights": ["finetune.optimizer.average_weights=0.0"],
     "only flips": ["augment=none", "finetune.augment.flip_horizontal=0.5"],
     "masked, background dimmed": ["segment.method=excess_green", "segment.background=dimmed"],
     "plain blocks, not residual": [
@@ -54,9 +59,6 @@ _VARIANTS: dict[str, list[str]] = {
         "finetune.convnet.filters=[48,96,192]",
         "finetune.convnet.convolutions=2",
     ],
-    "twice the learning rate": ["finetune.optimizer.learning_rate=0.04"],
-    "batches of 64, half the steps": ["finetune.batch_size=64"],
-    "128 x 128 pixels": ["segment.size=[128,128]"],
 }
 
 

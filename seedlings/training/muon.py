@@ -1,7 +1,8 @@
 """Muon for convolutions: momentum whose update is orthogonalised (Jordan et al. 2024).
 
 Keras' Muon updates matrices, and leaves the kernels of convolutions to AdamW. Here, it updates
-these kernels, as matrices with one column for each filter, and AdamW updates all other weights.
+these kernels, as matrices with one column for each filter. AdamW updates all other weights, and the
+kernel of a convolution of grey or RGB images, whose inputs are few.
 """
 
 from typing import Any
@@ -11,6 +12,7 @@ from seedlings.networks.runtime import keras, tf
 ADAM_RATIO = 0.1  # of the learning rate, for AdamW
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of Jordan's polynomial, whose slope at 0 is large
 _STEPS = 5
+_COLOURS = 3
 _LONGEST = 512  # terms of a sum; longer ones would be split by the size of the processor's cache
 
 
@@ -31,7 +33,7 @@ class Muon(keras.optimizers.Muon):
         )
 
     def _should_use_adamw(self, variable: Any) -> bool:
-        return len(variable.shape) != 4
+        return len(variable.shape) != 4 or variable.shape[2] <= _COLOURS
 
     def lr_adjust(self, x: Any) -> Any:
         """Return the update: its scale is right already."""
