@@ -7,12 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from imports import ROOT
 from project import STAGES
 
-from benchmarks import __main__, all_stages, few_images, networks, portability, trials
+from benchmarks import __main__, all_stages, few_images, networks, portability, quality, trials
 from seedlings import images
 from seedlings.config import stage
 from seedlings.networks.runtime import keras
@@ -94,6 +95,44 @@ def test_curves_are_drawn(tmp_path: Path) -> None:
     few_images.draw(curves, (10, 20), tmp_path / "curves.png")
     assert images.read(tmp_path / "curves.png").std() > 5
     assert (tmp_path / "curves.png").stat().st_size < 100_000
+
+
+def test_variants_of_quality_are_compared_on_the_same_images_and_seeds() -> None:
+    right, wrong = np.array([True, True, False, True]), np.array([True, False, False, True])
+    losses = np.array([0.1, 0.2, 3.0, 0.3])
+    reference = [quality.Score(right, losses, right, losses / 2, 2.0)] * 2
+    others = [
+        quality.Score(wrong, losses + shift, right, losses, 4.0)
+        for shift in ([0.5, 0.1, 0.0, 0.2], [0.1, 0.1, 0.0, 0.2])
+    ]
+    shown = quality.line("other", others, reference).split()
+    differences = np.array([0.3, 0.1, 0.0, 0.2])
+    error = differences.std(ddof=1) / 2
+    expected = ["50.0%", "1.050", "75.0%", "0.900", "+0.150", "±", f"{error:.3f}", "4.0"]
+    assert shown == ["other", "2", *expected]
+    assert quality.line("the preset", reference, reference).split()[-2:] == ["0.450", "2.0"]
+
+
+def test_a_variant_has_a_share_of_the_steps_and_of_the_samples_of_the_average() -> None:
+    whole = quality.settings_of([], share=1.0).finetune
+    third = quality.settings_of([], share=1 / 3).finetune
+    assert third.steps == pytest.approx((whole.steps or 0) / 3)
+    assert 1 - third.optimizer.average_weights == pytest.approx(
+        3 * (1 - whole.optimizer.average_weights)
+    )
+    half = quality.settings_of(["finetune.batch_size=64"], share=1.0).finetune
+    assert half.steps == (whole.steps or 0) / 2
+
+
+@pytest.mark.slow
+def test_training_prints_images_a_second_of_each_way() -> None:
+    shown = run("training")
+    rows = re.findall(r"^(\S.+?) +(\d+) +([\d.]+)", shown, re.MULTILINE)
+    names = [name for name, _, _ in rows]
+    assert names[:3] == ["bare network", "fit", "tf.data, layers of Keras"]
+    assert names[-1] == "fit, 24 x 24"
+    assert {name: ratio for name, _, ratio in rows}["fit"] == "1.00"
+    assert "progressive sizes / the full size in all epochs" in shown
 
 
 @pytest.mark.slow

@@ -110,12 +110,12 @@ def test_every_image_is_accounted_for_and_names_survive(project: Project) -> Non
     assert sorted(predictions["path"]) == sorted(table.loc[table["split"] == "test", "path"])
 
 
-def test_validation_images_are_evaluated_and_explained_in_place_of_test_images(
+def test_validation_images_are_evaluated_in_place_of_test_images_also_with_several_views(
     project: Project,
 ) -> None:
     project.repro()
-    project.set(evaluate__on="validation")
-    assert project.ran(project.repro()) == ["evaluate", "explain", "report"]
+    project.set(evaluate__on="validation", package__views=8)
+    assert project.ran(project.repro()) == ["package", "evaluate", "explain", "report"]
     table = pd.read_csv(project.root / "data" / "split.csv")
     expected = table[table["split"] == "validation"]
     written = pd.read_csv(project.root / "reports" / "evaluate" / "predictions.csv")
@@ -124,6 +124,9 @@ def test_validation_images_are_evaluated_and_explained_in_place_of_test_images(
     files = [project.root / paths.RAW / path for path in expected["path"]]
     found, _ = predictions.of_files(Predictor(project.root / paths.PACKAGED), files)
     assert written["finetuned"].tolist() == found["prediction"].tolist()
+    assert found["probability"].to_numpy() == pytest.approx(
+        written["finetuned_probability"].to_numpy(), abs=1e-5
+    )
     record = records.read(project.root / paths.record("evaluate"))
     assert record.metrics["images"] == len(expected) == 12 * 3
     correct = found["prediction"].to_numpy() == expected["label"].to_numpy()
@@ -132,6 +135,9 @@ def test_validation_images_are_evaluated_and_explained_in_place_of_test_images(
         declared = records.read(project.root / paths.record(stage)).params
         assert declared["evaluate.on"] == "validation"
     page = (project.root / paths.PAGE).read_text(encoding="utf-8")
+    doubtful = pd.read_csv(project.root / "reports" / "evaluate" / "doubtful_labels.csv")
+    assert set(doubtful["path"]) <= set(table.loc[table["split"] != "test", "path"])
+    assert f"for {len(doubtful)} of the training and validation images" in page
     assert "On 36 validation images that no model was trained on." in page
     assert "calibration, so these metrics tend to be better than those on test images.</p>" in page
 

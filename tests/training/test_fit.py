@@ -52,7 +52,7 @@ def compiled(model: "keras.Model", optimizer: "keras.optimizers.Optimizer") -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop", "adamw"])
+@pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop", "adamw", "muon"])
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "exponential"])
 def test_every_optimiser_learns_with_every_schedule(
     name: str, schedule: str, finetune: Callable[..., Finetune], rng: np.random.Generator
