@@ -37,14 +37,16 @@ _SMALL = [
     "finetune.steps=8",
 ]
 _ADAMW = ["finetune.optimizer.name=adamw", "finetune.optimizer.learning_rate=0.002"]
+_SMALLER_BATCHES = ["finetune.batch_size=32", "finetune.optimizer.average_weights=0.995"]
+_BATCH = 64  # of the preset; others have as many images in all steps
 _WHOLE = ["finetune.progressive.sizes=[]"]
 
 _VARIANTS: dict[str, list[str]] = {
     "the preset": [],
-    "AdamW, full size (as it was)": [*_ADAMW, *_WHOLE],
-    "AdamW, not Muon": _ADAMW,
+    "AdamW, batches of 32, full size": [*_ADAMW, *_SMALLER_BATCHES, *_WHOLE],  # as it was
+    "AdamW": _ADAMW,
+    "batches of 32, twice the steps": _SMALLER_BATCHES,
     "full size in all epochs": _WHOLE,
-    "batches of 64, half the steps": ["finetune.batch_size=64"],
     "twice the learning rate": ["finetune.optimizer.learning_rate=0.04"],
     "half the learning rate": ["finetune.optimizer.learning_rate=0.01"],
     "label smoothing 0.05": ["finetune.label_smoothing=0.05"],
@@ -108,7 +110,7 @@ def settings_of(
     """Return the preset with some changes, for a share of its steps and samples of its average."""
     given = ["plants_scratch", *(_SMALL if small else _COMMON), *changes, f"seed={seed}"]
     own = params.check(presets.compose(given)).finetune
-    steps = max(1, round((own.steps or 1) * share * 32 / own.batch_size))
+    steps = max(1, round((own.steps or 1) * share * _BATCH / own.batch_size))
     average = own.optimizer.average_weights
     shorter = max(0.0, 1.0 - (1.0 - average) / share) if average else 0.0
     return params.check(

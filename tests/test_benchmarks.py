@@ -120,7 +120,7 @@ def test_a_variant_has_a_share_of_the_steps_and_of_the_samples_of_the_average() 
     assert 1 - third.optimizer.average_weights == pytest.approx(
         3 * (1 - whole.optimizer.average_weights)
     )
-    half = quality.settings_of(["finetune.batch_size=64"], share=1.0).finetune
+    half = quality.settings_of(["finetune.batch_size=128"], share=1.0).finetune
     assert half.steps == (whole.steps or 0) / 2
 
 
