@@ -13,6 +13,7 @@ NAMES = (
     "increments",
     "serving",
     "prediction",
+    "views",
     "scale",
     "overhead",
     "startup",
