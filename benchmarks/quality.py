@@ -6,11 +6,12 @@ same images and seeds: the difference of the log loss, with its standard error o
 """
 
 import argparse
+import hashlib
 import os
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,10 @@ _VARIANTS: dict[str, list[str]] = {
     "batches of 32, twice the steps": _SMALLER_BATCHES,
     "full size in all epochs": _WHOLE,
     "twice the learning rate": ["finetune.optimizer.learning_rate=0.04"],
+    "batches of 32, twice the learning rate": [
+        *_SMALLER_BATCHES,
+        "finetune.optimizer.learning_rate=0.04",
+    ],
     "half the learning rate": ["finetune.optimizer.learning_rate=0.01"],
     "label smoothing 0.05": ["finetune.label_smoothing=0.05"],
     "no label smoothing": ["finetune.label_smoothing=0.0"],
@@ -80,6 +85,9 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="VARIANT", help=", ".join(_VARIANTS))
     parser.add_argument("--share", type=float, default=1 / 3, help="of the preset's steps")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument(
+        "--keep", type=Path, help="a folder of scores, which are not computed again"
+    )
     parser.add_argument("--small", action="store_true", help="drawn images, a few steps")
     options = parser.parse_args()
     if not options.small and not PLANTS.is_file():
@@ -90,7 +98,7 @@ def main() -> None:
     os.chdir(ROOT)
     names = ["the preset", *(name for name in options.names if name != "the preset")]
     print(
-        f"{'':<30} {'seeds':>5} {'accuracy':>9} {'log loss':>9} {'8 views':>9} {'log loss':>9} "
+        f"{'':<40} {'seeds':>5} {'accuracy':>9} {'log loss':>9} {'8 views':>9} {'log loss':>9} "
         f"{'difference':>16} {'minutes':>8}"
     )
     reference: list[Score] = []
@@ -99,7 +107,7 @@ def main() -> None:
             settings_of(_VARIANTS[name], share=options.share, seed=seed, small=options.small)
             for seed in range(1, options.seeds + 1)
         ]
-        scores = [trials.in_own_process(score, own) for own in settings]
+        scores = [kept(own, options.keep) for own in settings]
         reference = reference or scores
         print(line(name, scores, reference), flush=True)
 
@@ -122,6 +130,19 @@ def settings_of(
             ]
         )
     )
+
+
+def kept(settings: Params, folder: Path | None) -> Score:
+    """Return the score in the folder, or compute it in a new process and write it there."""
+    if folder is None:
+        return trials.in_own_process(score, settings)
+    text = settings.model_dump_json(exclude={"composed_from"})
+    file = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(file, **asdict(trials.in_own_process(score, settings)))
+    with np.load(file) as arrays:
+        return Score(**{name: arrays[name] for name in arrays.files})
 
 
 def score(settings: Params) -> Score:
@@ -163,7 +184,7 @@ def line(name: str, scores: Sequence[Score], reference: Sequence[Score]) -> str:
     difference = f"{differences.mean():+.3f} ± {error:.3f}" if scores is not reference else ""
     means = [np.mean([getattr(s, key) for s in scores]) for key in Score.__slots__]
     return (
-        f"{name:<30} {len(scores):>5} {means[0]:>9.1%} {means[1]:>9.3f} {means[2]:>9.1%} "
+        f"{name:<40} {len(scores):>5} {means[0]:>9.1%} {means[1]:>9.3f} {means[2]:>9.1%} "
         f"{means[3]:>9.3f} {difference:>16} {means[4]:>8.1f}"
     )
 
