@@ -22,6 +22,7 @@ from benchmarks.measure import PLANTS, ROOT
 from seedlings import params, processor
 from seedlings.cli import presets
 from seedlings.config.records import Record
+from seedlings.io.files import replacing
 from seedlings.networks import backbones, runtime, views
 from seedlings.params import Params
 from seedlings.tasks import TASKS
@@ -86,7 +87,9 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1 / 3, help="of the preset's steps")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument(
-        "--keep", type=Path, help="a folder of scores, which are not computed again"
+        "--keep",
+        type=Path,
+        help="a folder for the scores of one commit, which are not computed again",
     )
     parser.add_argument("--small", action="store_true", help="drawn images, a few steps")
     options = parser.parse_args()
@@ -140,7 +143,9 @@ def kept(settings: Params, folder: Path | None) -> Score:
     file = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez(file, **asdict(trials.in_own_process(score, settings)))
+        found = trials.in_own_process(score, settings)
+        with replacing(file) as scratch, scratch.open("wb") as stream:
+            np.savez(stream, **asdict(found))
     with np.load(file) as arrays:
         return Score(**{name: arrays[name] for name in arrays.files})
 

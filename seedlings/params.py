@@ -64,6 +64,11 @@ class Params(Section):
                 "center_crop, as only a network from scratch trains on images of several sizes"
             )
         height, width = self.segment.size
+        if any(size[0] > height or size[1] > width for size in self.finetune.progressive.sizes):
+            raise ValueError(
+                f"finetune.progressive.sizes of at most {height} x {width} (segment.size), "
+                f"found {self.finetune.progressive.sizes}"
+            )
         if self.package.views == 8 and height != width:
             raise ValueError(
                 "package.views 1, 2 or 4, as segment.size is not square and 8 views are also "

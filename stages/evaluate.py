@@ -40,12 +40,12 @@ def main(
         wrong = list(evaluator.mistakes(outputs))
         figures.mistakes(paths.IMAGES, table, wrong, params=evaluate, path=picture)
     if kind.has_classes and evaluate.doubtful_labels:
-        embeddings = model_outputs.embed(
+        with model_outputs.embedded(
             finetuned, paths.FEATURES, paths.IMAGES, table, kind, split="train"
-        )
-        doubtful = doubtful_labels.find(
-            table, embeddings, results["finetuned"], kind, split=evaluate.on, seed=seed
-        )
+        ) as embeddings:
+            doubtful = doubtful_labels.find(
+                table, embeddings, results["finetuned"], kind, split=evaluate.on, seed=seed
+            )
         write_csv(report / "doubtful_labels.csv", doubtful)
         picture = record.add_picture(report / "doubtful_labels.png")
         limit = evaluate.doubtful_labels

@@ -33,7 +33,7 @@ def main(
     if package.views > 1 and finetune.calibrate:
         with batches.of_split(paths.IMAGES, table, kind, "validation", size=32) as validation:
             heat = calibration.calibrate(model, validation, kind)
-        record.add_metrics({"temperature": heat})
+        record.add_metrics({"views/temperature": heat})
     outputs = model_outputs.predict_finetuned(
         model, paths.FEATURES, paths.IMAGES, table, kind, split="validation"
     )

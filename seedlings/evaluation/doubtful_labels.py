@@ -70,21 +70,31 @@ def cross_fitted(
 
     `embeddings` (N x width) are the inputs of the last layer, `classes` the numbers of the labels
     from 0 to `count` - 1. Each of five heads, a softmax regression, is trained without the images
-    of one fold; images of a group are in one fold.
+    of one fold; images of a group are in one fold. A row is NaN if no head has seen another
+    group of its class.
     """
     folds = _folds(classes, groups, np.random.default_rng(seed))
     seen = folds[:, None] != np.arange(_FOLDS)
     batches = Batches(embeddings, np.where(seen, classes[:, None], _UNSEEN), size=_BATCH, seed=seed)
     model = _heads(embeddings.shape[1], count)
-    model.compile(
-        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(_RATE, _STEPS)),
-        keras.losses.SparseCategoricalCrossentropy(ignore_class=_UNSEEN),
-    )
-    model.fit(batches, epochs=max(1, round(_STEPS / len(batches))), shuffle=False, verbose=0)
-    every = model.predict(embeddings, batch_size=_BATCH, verbose=0)
-    unseen = every[np.arange(len(folds)), folds].astype(np.float64)
-    heated = unseen ** (1.0 / calibration.temperature(unseen, classes))
-    return heated / heated.sum(axis=1, keepdims=True)
+    epochs = max(1, round(_STEPS / len(batches)))
+    rate = keras.optimizers.schedules.CosineDecay(_RATE, epochs * len(batches))
+    loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=_UNSEEN)
+    model.compile(keras.optimizers.Adam(rate), loss)
+    model.fit(batches, epochs=epochs, shuffle=False, verbose=0)
+    unseen = np.empty((len(folds), count))
+    for start in range(0, len(folds), _BATCH):
+        part = slice(start, start + _BATCH)
+        every = model.predict_on_batch(embeddings[part])
+        unseen[part] = every[np.arange(len(every)), folds[part]]
+    members = np.zeros((_FOLDS, count), np.int64)
+    np.add.at(members, (folds, classes), 1)
+    known = members.sum(axis=0)[classes] > members[folds, classes]
+    if known.any():
+        heated = unseen ** (1.0 / calibration.temperature(unseen[known], classes[known]))
+        unseen = heated / heated.sum(axis=1, keepdims=True)
+    unseen[~known] = np.nan
+    return unseen
 
 
 def rank(
@@ -94,8 +104,12 @@ def rank(
 
     `rows` are the N rows of the split table, `probabilities` (N x classes) those of their images,
     `classes` the numbers of their labels among `names`. The order is by the difference of the
-    probabilities of the suggestion, the most probable class, and the label.
+    probabilities of the suggestion, the most probable class, and the label. Rows that are NaN are
+    left out.
     """
+    places = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
+    rows, classes = rows.iloc[places], classes[places]
+    probabilities = probabilities[places].astype(np.float64)
     places = np.arange(len(classes))
     own = probabilities[places, classes]
     usual = np.array([_mean(own[classes == number]) for number in range(len(names))])

@@ -1,5 +1,8 @@
 """Model outputs: the predictions of the trained models for one split."""
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +46,8 @@ def predict_finetuned(
     return predict(model, images, table, task, split=split)
 
 
-def embed(
+@contextmanager
+def embedded(
     model: "keras.Model",
     features: Path,
     images: Path,
@@ -51,15 +55,28 @@ def embed(
     task: Task,
     *,
     split: str,
-) -> NDArray[np.float32]:
-    """Return the inputs of the last layer of the fine-tuned model for one split: rows x width.
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the inputs of the last layer of the fine-tuned model for one split: rows x width.
 
-    If there are stored features, only the head runs on them. Of several views, only the image as it
-    is counts.
+    They are in a temporary file, so that the memory does not grow with the data. If there are
+    stored features, only the head runs on them. Of several views, only the image as it is counts.
     """
     head = model.get_layer("head")
     embedding = keras.Model(head.input, head.get_layer("output").input)
-    if store.shape(features)[0] > 0:
-        return predict(embedding, features, table, task, split=split)
-    whole = architectures.assemble(model.get_layer("feature_extractor"), embedding)
-    return predict(whole, images, table, task, split=split)
+    array = features
+    if store.shape(features)[0] == 0:
+        array = images
+        embedding = architectures.assemble(model.get_layer("feature_extractor"), embedding)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        batches.of_split(array, table, task, split, size=_BATCH) as rows,
+    ):
+        width = embedding.output_shape[1]
+        found = np.memmap(
+            Path(folder) / "embeddings", np.float32, "w+", shape=(len(rows.targets), width)
+        )
+        for number in range(len(rows)):
+            inputs, _ = rows[number]
+            start = number * _BATCH
+            found[start : start + len(inputs)] = embedding.predict_on_batch(inputs)
+        yield found

@@ -19,8 +19,8 @@ def calibrate(model: "keras.Model", validation: Batches, task: Task) -> float:
 
     Temperature scaling (Guo et al. 2017, section 4.2) minimises the log loss on validation. It
     changes the confidence of the predictions, but not the predictions. For regression, which has no
-    probabilities, the temperature is 1. The outputs of a model with views are divided before they
-    are averaged.
+    probabilities, the temperature is 1. The scores of a model with views are divided before the
+    outputs are averaged, which can change a prediction whose classes are nearly as probable.
     """
     if task.activation == "linear":
         return 1.0
@@ -36,25 +36,25 @@ def temperature(probabilities: NDArray[np.floating], targets: NDArray) -> float:
 
     `probabilities` (N x units, or N x views x units to be averaged over views) are the outputs of a
     softmax if `targets` has one dimension and there is more than one unit, else of sigmoids.
-    Returns 1.0 if every prediction is correct: the loss would keep falling as the temperature
-    approaches 0.
+    Returns 1.0 if every prediction, of every view, is correct: the loss would keep falling as the
+    temperature approaches 0. The value is rounded to six digits, so that it does not depend on the
+    last bits of the loss.
     """
     wide = np.clip(probabilities.astype(np.float64), _SMALLEST, 1.0)
     if wide.ndim == 2:
         wide = wide[:, np.newaxis]
     is_softmax = targets.ndim == 1 and wide.shape[2] > 1
-    means = wide.mean(axis=1)
     if is_softmax:
-        right = means.argmax(axis=1) == targets
+        right = wide.argmax(axis=2) == targets[:, np.newaxis]
     else:
-        right = (means >= 0.5) == (targets.reshape(means.shape) > 0)
+        right = (wide >= 0.5) == (targets.reshape(len(wide), 1, -1) > 0)
     if right.all():
         return 1.0
     loss = _softmax_loss if is_softmax else _sigmoid_loss
     found = minimize_scalar(
         lambda power: loss(wide, targets, np.exp(power)), bounds=_LOG_RANGE, method="bounded"
     )
-    return float(np.exp(found.x))
+    return round(float(np.exp(found.x)), 6)
 
 
 def _softmax_loss(wide: NDArray[np.float64], targets: NDArray, heat: float) -> float:

@@ -33,7 +33,10 @@ class Muon(keras.optimizers.Muon):
         )
 
     def _should_use_adamw(self, variable: Any) -> bool:
-        return len(variable.shape) != 4 or variable.shape[2] <= _COLOURS
+        shape = variable.shape
+        if len(shape) != 4 or shape[2] <= _COLOURS:
+            return True
+        return "depthwise" in variable.path  # each filter has one input
 
     def lr_adjust(self, x: Any) -> Any:
         """Return the update: its scale is right already."""
@@ -59,13 +62,19 @@ def _orthogonalised(matrix: Any, steps: int) -> Any:
     """
     a, b, c = _COEFFICIENTS
     matrix = matrix / (tf.norm(matrix) + 1e-7)
-    parts = [matrix[:, start : start + _LONGEST] for start in range(0, matrix.shape[1], _LONGEST)]
-    gram = tf.add_n([tf.matmul(part, part, transpose_b=True) for part in parts])
+    gram = _product(matrix, tf.transpose(matrix))
     identity = tf.eye(matrix.shape[0])
-    product = identity
+    gathered = identity
     for step in range(steps):
-        factor = a * identity + b * gram + c * (gram @ gram)
-        product = factor @ product
+        factor = a * identity + b * gram + c * _product(gram, gram)
+        gathered = _product(factor, gathered) if step else factor
         if step < steps - 1:
-            gram = factor @ gram @ factor
-    return product @ matrix
+            gram = _product(_product(factor, gram), factor)
+    return _product(gathered, matrix)
+
+
+def _product(first: Any, second: Any) -> Any:
+    """Return the product of two matrices, summed in blocks of at most 512 terms."""
+    starts = range(0, first.shape[1], _LONGEST)
+    parts = [first[:, at : at + _LONGEST] @ second[at : at + _LONGEST] for at in starts]
+    return tf.add_n(parts) if len(parts) > 1 else parts[0]

@@ -50,39 +50,36 @@ class Sizes(keras.callbacks.Callback):
 
 
 def size_of(epoch: int, epochs: int, params: Progressive) -> tuple[int, ...] | None:
-    """Return height and width of the images of an epoch, from 0; None for the full size."""
-    small = params.share * epochs
-    place = int(epoch * len(params.sizes) / small) if epoch < small else len(params.sizes)
-    return tuple(params.sizes[place]) if place < len(params.sizes) else None
+    """Return height and width of the images of an epoch, from 0; None for the full size.
+
+    The last epoch has the full size.
+    """
+    small = min(round(params.share * epochs), epochs - 1)
+    if not params.sizes or epoch >= small:
+        return None
+    return tuple(params.sizes[epoch * len(params.sizes) // small])
 
 
 @contextmanager
 def resizable(model: "keras.Model", params: Progressive) -> Iterator["keras.Model"]:
     """Yield an assembled model, with the same layers, that resizes the images in training.
 
-    Without sizes, it is the model itself. Raises SeedlingsError if the images are smaller than a
-    size, or a size is too small for the network.
+    Without sizes, it is the model itself. Raises SeedlingsError if a size is too small for the
+    network.
     """
     if not params.sizes:
         yield model
         return
     images = keras.Input(model.input_shape[1:], dtype="uint8", name="image")
-    full = images.shape[1:3]
-    if any(height > full[0] or width > full[1] for height, width in params.sizes):
-        raise SeedlingsError(
-            f"finetune.progressive.sizes: expected at most {full[0]} x {full[1]} "
-            f"(segment.size), found {params.sizes}"
-        )
     parts = [model.get_layer(name) for name in ("feature_extractor", "head")]
     specs = [part.input_spec for part in parts]
-    x = Resizing(full)(images)
-    for part in parts:
-        part.input_spec = None  # which has the full size
-        x = part(x)
-    twin = keras.Model(images, x, name=model.name)
-    _check(parts, params)
+    x = Resizing(images.shape[1:3])(images)
     try:
-        yield twin
+        for part in parts:
+            part.input_spec = None  # which has the full size
+            x = part(x)
+        _check(parts, params)
+        yield keras.Model(images, x, name=model.name)
     finally:
         for part, spec in zip(parts, specs, strict=True):
             part.input_spec = spec

@@ -58,12 +58,19 @@ def test_the_same_seed_gives_the_same_probabilities(rng: np.random.Generator) ->
     np.testing.assert_array_equal(first, second)
 
 
-def test_few_images_of_a_class_are_no_error(rng: np.random.Generator) -> None:
+def test_the_only_image_of_a_class_is_not_judged(rng: np.random.Generator) -> None:
     embeddings, classes = drawn(rng)
-    few = np.flatnonzero((classes < 2) | (np.arange(COUNT) == 2))[:9]
+    few = np.flatnonzero((classes < 2) | (np.arange(COUNT) == 2))[:40]
     probabilities = fitted(embeddings[few], classes[few], few, count=4)
-    assert probabilities.shape == (9, 4)
-    assert np.isfinite(probabilities).all()
+    alone = classes[few] == 2
+    assert alone.sum() == 1
+    assert np.isnan(probabilities[alone]).all()
+    np.testing.assert_allclose(probabilities[~alone].sum(axis=1), 1.0)
+    rows = pd.DataFrame({"path": few, "split": "train", "label": classes[few]})
+    found = doubtful_labels.rank(rows, probabilities, classes[few], [*NAMES, "rye"])
+    assert 2 not in found["label"].tolist()
+    few = np.array([0, 1, 2])  # no class has two images
+    assert np.isnan(fitted(embeddings[few], classes[few], few)).all()
 
 
 def test_a_label_is_doubtful_if_another_class_is_as_probable_as_for_its_own_images() -> None:
@@ -73,7 +80,8 @@ def test_a_label_is_doubtful_if_another_class_is_as_probable_as_for_its_own_imag
     rows = pd.DataFrame(
         {"path": list("abcdef"), "split": "test", "label": [NAMES[n] for n in labels]}
     )
-    found = doubtful_labels.rank(rows, np.column_stack([first, second]), labels, NAMES[:2])
+    outputs = np.column_stack([first, second]).astype(np.float32)
+    found = doubtful_labels.rank(rows, outputs, labels, NAMES[:2])
     assert found.to_dict("records") == [
         {
             "path": "c",

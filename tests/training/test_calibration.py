@@ -82,3 +82,23 @@ def test_answers_that_are_all_correct_have_the_temperature_one() -> None:
     assert calibration.temperature(probabilities, np.array([0, 1, 0])) == 1.0
     assert calibration.temperature(probabilities[:, :1], np.array([1, 0, 1])) == 1.0
     assert calibration.temperature(probabilities, np.array([0, 1, 1])) != 1.0
+
+
+@pytest.mark.parametrize("is_softmax", [True, False])
+def test_the_temperature_is_that_of_the_mean_over_views(
+    is_softmax: bool, rng: np.random.Generator
+) -> None:
+    """Views that agree have the temperature of one; 1.0 is for views that are all correct."""
+    scores = rng.normal(0.0, 2.0, (4_000, 4 if is_softmax else 1))
+    if is_softmax:
+        labels, sharp = drawn(scores, rng), softmax(3.0 * scores)
+    else:
+        labels = (rng.random(4_000) < 1.0 / (1.0 + np.exp(-scores[:, 0]))).astype(int)
+        sharp = 1.0 / (1.0 + np.exp(-3.0 * scores))
+    agreed = np.repeat(sharp[:, None], 2, axis=1)
+    expected = calibration.temperature(sharp, labels)
+    assert calibration.temperature(agreed, labels) == pytest.approx(expected, abs=1e-4)
+    one = np.array([[[0.9, 0.1], [0.3, 0.7]]] * 5) if is_softmax else np.array([[[0.9], [0.3]]] * 5)
+    right = np.full(5, 0 if is_softmax else 1)
+    assert calibration.temperature(one, right) != 1.0  # the mean is correct, one view is not
+    assert calibration.temperature(one[:, :1], right) == 1.0

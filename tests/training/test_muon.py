@@ -16,7 +16,7 @@ def kernel(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
     return rng.normal(size=shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("shape", [(3, 3, 8, 4), (1, 1, 4, 16), (3, 3, 96, 64)])
+@pytest.mark.parametrize("shape", [(3, 3, 8, 4), (1, 1, 4, 16), (3, 3, 96, 64), (1, 1, 640, 600)])
 def test_the_update_of_a_kernel_has_singular_values_near_one(
     shape: tuple[int, ...], rng: np.random.Generator
 ) -> None:
@@ -56,8 +56,27 @@ def test_only_convolutions_have_it_and_all_other_weights_adamw(rng: np.random.Ge
     assert not np.allclose(own["kernel"].numpy(), others["kernel"].numpy(), atol=1e-2)
 
 
+@pytest.mark.parametrize(
+    ("name", "shape", "is_muon"),
+    [
+        ("conv/kernel", (3, 3, 8, 4), True),
+        ("stem/kernel", (3, 3, 3, 8), False),
+        ("depthwise_conv2d/kernel", (3, 3, 8, 1), False),
+        ("dense/kernel", (8, 4), False),
+        ("conv/bias", (4,), False),
+    ],
+)
+def test_kernels_of_convolutions_with_many_inputs_have_muon(
+    name: str, shape: tuple[int, ...], is_muon: bool
+) -> None:
+    with keras.name_scope(name.partition("/")[0]):
+        variable = keras.Variable(np.zeros(shape, np.float32), name=name.partition("/")[2])
+    assert variable.path == name
+    assert optimizer()._should_use_adamw(variable) is not is_muon
+
+
 def test_momentum_and_weight_decay_of_a_kernel(rng: np.random.Generator) -> None:
-    start, first, second = (kernel(rng, 2, 2, 3, 5) for _ in range(3))
+    start, first, second = (kernel(rng, 2, 2, 4, 5) for _ in range(3))
     variable = keras.Variable(start)
     muon = optimizer(weight_decay=0.2)
     expected, moment = start, np.zeros_like(start)

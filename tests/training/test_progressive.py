@@ -74,7 +74,9 @@ def test_the_sizes_have_equal_parts_of_the_share_and_the_full_size_the_rest() ->
     sizes = [progressive.size_of(epoch, 10, plan) for epoch in range(10)]
     assert sizes == [small] * 4 + [middle] * 4 + [None] * 2
     sizes = [progressive.size_of(epoch, 3, plan) for epoch in range(3)]
-    assert sizes == [small, small, middle]
+    assert sizes == [small, middle, None]
+    assert [progressive.size_of(epoch, 2, plan) for epoch in range(2)] == [small, None]
+    assert progressive.size_of(0, 1, plan) is None
     plain = plan.model_copy(update={"sizes": []})
     assert {progressive.size_of(epoch, 10, plain) for epoch in range(10)} == {None}
 
@@ -149,31 +151,24 @@ def test_a_killed_training_ends_with_the_same_weights(
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        (["segment.size=[14,14]"], "expected at most 14 x 14 .segment.size., found"),
-        (
-            ["finetune.convnet.filters=[8,16,8,16]", "finetune.progressive.sizes=[[12,12]]"],
-            "12 x 12 is too small for the network",
-        ),
-    ],
-)
-def test_sizes_that_do_not_fit_are_refused(
-    changes: list[str], message: str, rng: np.random.Generator
-) -> None:
-    settings = parameters(*changes)
-    model = classifier(settings, tuple(settings.segment.size), 3, TASK)
+def test_a_size_that_is_too_small_for_the_network_is_refused() -> None:
+    settings = parameters(
+        "finetune.convnet.filters=[8,16,8,16]", "finetune.progressive.sizes=[[12,12]]"
+    )
+    model = classifier(settings, FULL, 3, TASK)
+    message = "finetune.progressive.sizes: 12 x 12 is too small for the network"
     with (
-        pytest.raises(SeedlingsError, match=f"finetune.progressive.sizes: {message}"),
+        pytest.raises(SeedlingsError, match=message),
         progressive.resizable(model, settings.finetune.progressive),
     ):
         pass
+    assert model.get_layer("head").input_spec is not None
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        (["segment.size=[14,14]"], "finetune.progressive.sizes of at most 14 x 14 .segment.size."),
         (["finetune.early_stopping=3"], "early_stopping null with progressive.sizes"),
         (["finetune.head.pooling=flatten"], "head.pooling average or max with progressive.sizes"),
         (["model=vgg16"], r"finetune.progressive.sizes \[\], or extract.backbone `none`"),
