@@ -49,12 +49,12 @@ _VARIANTS: dict[str, list[str]] = {
     "AdamW": _ADAMW,
     "batches of 32, twice the steps": _SMALLER_BATCHES,
     "full size in all epochs": _WHOLE,
-    "twice the learning rate": ["finetune.optimizer.learning_rate=0.04"],
-    "batches of 32, twice the learning rate": [
+    "learning rate 0.08": ["finetune.optimizer.learning_rate=0.08"],
+    "learning rate 0.02": ["finetune.optimizer.learning_rate=0.02"],
+    "learning rate 0.02, batches of 32": [
+        "finetune.optimizer.learning_rate=0.02",
         *_SMALLER_BATCHES,
-        "finetune.optimizer.learning_rate=0.04",
     ],
-    "half the learning rate": ["finetune.optimizer.learning_rate=0.01"],
     "label smoothing 0.05": ["finetune.label_smoothing=0.05"],
     "no label smoothing": ["finetune.label_smoothing=0.0"],
     "twice the weight decay": ["finetune.optimizer.weight_decay=0.1"],
