@@ -165,7 +165,7 @@ def test_every_picture_that_a_record_names_is_there(project: Project) -> None:
         text = (project.root / paths.record(stage)).read_text(encoding="utf-8")
         named += json.loads(text)["pictures"]
     assert named.pop() == "reports/index.html"
-    assert len(named) == 13
+    assert len(named) == 14
     for name in named:
         assert images.read(project.root / name).std() > 5, name
 
@@ -176,7 +176,7 @@ def test_the_report_has_every_picture_inside_and_every_class(project: Project) -
     text = page.read_text(encoding="utf-8")
     assert page.stat().st_size < 5_000_000
     sources = re.findall(r'<img[^>]* src="([^"]{20})', text)
-    assert sources == ["data:image/webp;base"] * 13
+    assert sources == ["data:image/webp;base"] * 14
     assert "://" not in re.sub(r"data:[^\"]*", "", text)
     for species in sample.SPECIES:
         assert species.name in text
