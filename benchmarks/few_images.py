@@ -3,9 +3,9 @@
 The head on frozen features of a quarter of VGG16, with drawn and with random weights, beside the
 same network (with batch normalisation) from scratch on augmented images. The images are 96 x 96
 cut-outs on black of 1,440 real images; all curves have the same 144 validation and 288 test images.
-Training from scratch takes 600 batches of 32, with the settings of the preset plants_scratch. The
-mean of the seeds, which draw the training images and the random numbers, is printed with the
-smallest and the largest.
+Training from scratch takes 600 batches of 32 with AdamW, and else the settings of the preset
+plants_scratch. The mean of the seeds, which draw the training images and the random numbers, is
+printed with the smallest and the largest.
 
 `--seeds N` takes N seeds (2). `--picture FILE` also draws the curves as PNG. `--small` does the
 same with a few small drawn images.
@@ -36,6 +36,8 @@ _SCRATCH = [
     *("model=vgg16", "extract.width=0.25", "segment.method=excess_green"),
     # The averages are over the same share of the steps as in the preset.
     *("finetune.steps=600", "finetune.optimizer.average_weights=0.965"),
+    *("finetune.batch_size=32", "finetune.progressive.sizes=[]"),
+    *("finetune.optimizer.name=adamw", "finetune.optimizer.learning_rate=0.002"),
 ]
 _QUICK = ["finetune.batch_size=8", "evaluate.bootstrap_samples=200"]
 

@@ -127,7 +127,7 @@ def test_a_variant_has_a_share_of_the_steps_and_of_the_samples_of_the_average() 
 @pytest.mark.slow
 def test_training_prints_images_a_second_of_each_way() -> None:
     shown = run("training")
-    rows = re.findall(r"^(\S.+?) +(\d+) +([\d.]+)", shown, re.MULTILINE)
+    rows = re.findall(r"^(\S.+?) {2,}(\d+) +([\d.]+)", shown, re.MULTILINE)
     names = [name for name, _, _ in rows]
     assert names[:3] == ["bare network", "fit", "tf.data, layers of Keras"]
     assert names[-1] == "fit, 24 x 24"
