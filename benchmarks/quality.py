@@ -3,6 +3,7 @@
 Only validation images choose between variants; no test image is read. By default, every variant
 trains for a third of the preset's steps, with one seed. Each is compared with the preset on the
 same images and seeds: the difference of the log loss, with its standard error over the images.
+The minutes are processor time of the training, which other processes disturb little.
 """
 
 import argparse
@@ -17,17 +18,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import networks, trials
+from benchmarks import ingredients, trials
+from benchmarks.ingredients import Images, Training
 from benchmarks.measure import PLANTS, ROOT
 from seedlings import params, processor
 from seedlings.cli import presets
-from seedlings.config.records import Record
+from seedlings.io import split_table, store
 from seedlings.io.files import replacing
-from seedlings.networks import backbones, runtime, views
+from seedlings.networks import runtime, views
 from seedlings.params import Params
 from seedlings.tasks import TASKS
-from seedlings.training import batches, calibration, fit
-from seedlings.training.augmentations import Augmentation
+from seedlings.training import calibration, replicas
+from seedlings.training.batches import Batches
 
 # More validation images than in the preset, because they choose between variants.
 _COMMON = ["data.url=null", f"data.path={PLANTS}", "split.validation_per_class=30"]
@@ -38,35 +40,91 @@ _SMALL = [
     "finetune.progressive.sizes=[]",
     "finetune.steps=8",
 ]
-_ADAMW = ["finetune.optimizer.name=adamw", "finetune.optimizer.learning_rate=0.002"]
-_SMALLER_BATCHES = ["finetune.batch_size=32", "finetune.optimizer.average_weights=0.995"]
-_BATCH = 64  # of the preset; others have as many images in all steps
-_WHOLE = ["finetune.progressive.sizes=[]"]
+_BATCH = 64  # of the preset; variants with other batches have as many images in all steps
 
-_VARIANTS: dict[str, list[str]] = {
-    "the preset": [],
-    "AdamW, batches of 32, full size": [*_ADAMW, *_SMALLER_BATCHES, *_WHOLE],  # as it was
-    "AdamW": _ADAMW,
-    "batches of 32, twice the steps": _SMALLER_BATCHES,
-    "full size in all epochs": _WHOLE,
-    "learning rate 0.08": ["finetune.optimizer.learning_rate=0.08"],
-    "learning rate 0.02": ["finetune.optimizer.learning_rate=0.02"],
-    "learning rate 0.02, batches of 32": [
-        "finetune.optimizer.learning_rate=0.02",
-        *_SMALLER_BATCHES,
-    ],
-    "label smoothing 0.05": ["finetune.label_smoothing=0.05"],
-    "no label smoothing": ["finetune.label_smoothing=0.0"],
-    "twice the weight decay": ["finetune.optimizer.weight_decay=0.1"],
-    "128 x 128 pixels": ["segment.size=[128,128]"],
-    "no averaged weights": ["finetune.optimizer.average_weights=0.0"],
-    "only flips": ["augment=none", "finetune.augment.flip_horizontal=0.5"],
-    "masked, background dimmed": ["segment.method=excess_green", "segment.background=dimmed"],
-    "plain blocks, not residual": [
-        "finetune.convnet.residual=false",
-        "finetune.convnet.filters=[48,96,192]",
-        "finetune.convnet.convolutions=2",
-    ],
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """Changes of the preset's parameters, and the training."""
+
+    changes: Sequence[str] = ()
+    training: Training = ingredients.plain
+
+
+_VARIANTS: dict[str, Variant] = {
+    "the preset": Variant(),
+    # Speed
+    "float32": Variant(["finetune.precision=float32"]),
+    "one replica": Variant(["finetune.replicas=1"]),
+    "24, 48 and 48 filters first": Variant(
+        [
+            "finetune.convnet.stem_filters=[24,48]",
+            "finetune.convnet.filters=[48,96,96,192,192]",
+        ]
+    ),
+    "full size in all epochs": Variant(["finetune.progressive.sizes=[]"]),
+    # Optimiser
+    "AdamW": Variant(
+        ["finetune.optimizer.name=adamw", "finetune.optimizer.learning_rate=0.002"],
+    ),
+    "learning rate 0.02": Variant(["finetune.optimizer.learning_rate=0.02"]),
+    "learning rate 0.06": Variant(["finetune.optimizer.learning_rate=0.06"]),
+    "batches of 32": Variant(
+        [
+            "finetune.batch_size=32",
+            "finetune.optimizer.learning_rate=0.02",
+            "finetune.optimizer.average_weights=0.995",
+        ]
+    ),
+    "twice the weight decay": Variant(["finetune.optimizer.weight_decay=0.1"]),
+    "no averaged weights": Variant(["finetune.optimizer.average_weights=0.0"]),
+    # Images
+    "128 x 128 pixels": Variant(
+        ["segment.size=[128,128]", "finetune.progressive.sizes=[[72,72],[96,96]]"]
+    ),
+    "144 x 144 pixels": Variant(
+        ["segment.size=[144,144]", "finetune.progressive.sizes=[[80,80],[104,104]]"]
+    ),
+    "zoom up to 30%": Variant(["finetune.augment.zoom=0.3"]),
+    "contrast": Variant(["finetune.augment.contrast=[0.75,1.3333]"]),
+    "masked, background dimmed": Variant(
+        ["segment.method=excess_green", "segment.background=dimmed"]
+    ),
+    "alternating flips": Variant(training=ingredients.alternating_flips),
+    "weak augmentation at the end": Variant(training=ingredients.weak_ending),
+    "batch statistics anew": Variant(training=ingredients.estimated_statistics),
+    # Network
+    "twice the steps": Variant(["finetune.steps=3600"]),
+    "96, 128 and 256 filters": Variant(["finetune.convnet.filters=[96,128,128,256,256]"]),
+    "three residual blocks a width": Variant(
+        ["finetune.convnet.filters=[64,64,96,96,96,192,192,192]"]
+    ),
+    "whitened first convolution": Variant(training=ingredients.whitened),
+    "identity start": Variant(training=ingredients.identity_start),
+    "two half networks": Variant(
+        [
+            "finetune.convnet.stem_filters=[32,32]",
+            "finetune.convnet.filters=[32,64,64,128,128]",
+        ],
+        ingredients.two_halves,
+    ),
+    "self-distillation": Variant(training=ingredients.self_distilled),
+    "fine-tuned from drawn weights": Variant(
+        [
+            "model=vgg16_drawn",
+            "extract.cut=block1_pool",
+            "finetune.progressive.sizes=[]",
+            "finetune.optimizer.name=adamw",
+            "finetune.optimizer.learning_rate=0.002",
+            "finetune.steps=300",
+            "finetune.unfreeze.epochs=40",
+            "finetune.unfreeze.learning_rate=0.001",
+        ]
+    ),
+    # Loss
+    "label smoothing 0.05": Variant(["finetune.label_smoothing=0.05"]),
+    "no label smoothing": Variant(["finetune.label_smoothing=0.0"]),
+    "dropout 0.5": Variant(["finetune.head.dropout=0.5"]),
 }
 
 
@@ -102,15 +160,16 @@ def main() -> None:
     names = ["the preset", *(name for name in options.names if name != "the preset")]
     print(
         f"{'':<40} {'seeds':>5} {'accuracy':>9} {'log loss':>9} {'8 views':>9} {'log loss':>9} "
-        f"{'difference':>16} {'minutes':>8}"
+        f"{'difference':>16} {'CPU min':>8}"
     )
     reference: list[Score] = []
     for name in names if options.names else _VARIANTS:
+        variant = _VARIANTS[name]
         settings = [
-            settings_of(_VARIANTS[name], share=options.share, seed=seed, small=options.small)
+            settings_of(variant.changes, share=options.share, seed=seed, small=options.small)
             for seed in range(1, options.seeds + 1)
         ]
-        scores = [kept(own, options.keep) for own in settings]
+        scores = [kept(own, variant.training, options.keep) for own in settings]
         reference = reference or scores
         print(line(name, scores, reference), flush=True)
 
@@ -135,22 +194,22 @@ def settings_of(
     )
 
 
-def kept(settings: Params, folder: Path | None) -> Score:
+def kept(settings: Params, training: Training, folder: Path | None) -> Score:
     """Return the score in the folder, or compute it in a new process and write it there."""
     if folder is None:
-        return trials.in_own_process(score, settings)
-    text = settings.model_dump_json(exclude={"composed_from"})
+        return trials.in_own_process(score, settings, training)
+    text = settings.model_dump_json(exclude={"composed_from"}) + training.__name__
     file = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        found = trials.in_own_process(score, settings)
+        found = trials.in_own_process(score, settings, training)
         with replacing(file) as scratch, scratch.open("wb") as stream:
             np.savez(stream, **asdict(found))
     with np.load(file) as arrays:
         return Score(**{name: arrays[name] for name in arrays.files})
 
 
-def score(settings: Params) -> Score:
+def score(settings: Params, training: Training) -> Score:
     """Train one variant; return its scores on the validation images."""
     task, own = TASKS[settings.task], settings.finetune
     processor.use(portable=settings.portable)
@@ -158,26 +217,30 @@ def score(settings: Params) -> Score:
         root = Path(folder)
         table = trials.prepare(settings, root)
         runtime.prepare(settings.seed, settings.threads)
-        backbone = backbones.build(settings.extract, *settings.segment.size)
-        model = networks.classifier(backbone, task.units(table["label"]), task, own)
-        augmentation = Augmentation(own.augment, backbone.window, settings.seed)
-        with batches.of_training(
-            root / "images",
-            table,
-            task,
-            size=own.batch_size,
-            seed=settings.seed,
-            augmentation=augmentation,
-        ) as (train, validation):
-            start = time.perf_counter()
-            record = Record("finetune")
-            fit.train_head(model, train, validation, record=record, task=task, params=own)
-            minutes = (time.perf_counter() - start) / 60
-            right, loss = _outcomes(model.predict(validation, verbose=0), validation.targets)
-            averaged = views.averaged(model, 8)
-            calibration.calibrate(averaged, validation, task)
-            outputs = averaged.predict(validation, verbose=0)
-            return Score(right, loss, *_outcomes(outputs, validation.targets), minutes)
+        replicas.use_threads(settings.threads, own.replicas)
+        targets = task.targets(table["label"])
+        train, validation = (split_table.rows(table, split) for split in ("train", "validation"))
+        with (
+            store.unpacked(root / "images", train) as seen,
+            store.unpacked(root / "images", validation) as unseen,
+        ):
+            images = Images(
+                (seen, targets[train]), (unseen, targets[validation]), task.units(table["label"])
+            )
+            start = time.process_time()
+            models = training(settings, images, task)
+            minutes = (time.process_time() - start) / 60
+            rows = Batches(*images.validation, size=own.batch_size)
+            outputs = np.mean([model.predict(rows, verbose=0) for model in models], axis=0)
+            views_of_each = []
+            for model in models:
+                averaged = views.averaged(model, 8)
+                calibration.calibrate(averaged, rows, task)
+                views_of_each.append(averaged.predict(rows, verbose=0))
+            right, loss = _outcomes(outputs, rows.targets)
+            return Score(
+                right, loss, *_outcomes(np.mean(views_of_each, axis=0), rows.targets), minutes
+            )
 
 
 def line(name: str, scores: Sequence[Score], reference: Sequence[Score]) -> str:

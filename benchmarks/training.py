@@ -2,7 +2,8 @@
 
 The bare network trains on one batch in memory. `fit` is the project's training, with its batches
 and its augmentation; tf.data has augmentation and batch normalisation by the layers of Keras. All
-alternate in one run, and the shortest time of each counts.
+alternate in one run, and the shortest time of each counts. Ways with one and with two replicas are
+in two processes, as each divides the threads of TensorFlow in another way.
 """
 
 import argparse
@@ -10,7 +11,11 @@ import gc
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import cache
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -24,77 +29,154 @@ from seedlings.networks import backbones, layers, runtime
 from seedlings.networks.runtime import keras, tf
 from seedlings.params import Params
 from seedlings.tasks import TASKS
-from seedlings.training import fit, progressive
+from seedlings.training import fit, replicas, trained_model
 from seedlings.training.augmentations import Augmentation
 from seedlings.training.batches import Batches
 
 _CLASSES = 12
 _MATRIX = 2048  # rows and columns of the matrices whose product is the peak
-_SMALL = ["segment.size=[32,32]", "finetune.progressive.sizes=[[16,16],[24,24]]"]
+_SMALL = [
+    "segment.size=[32,32]",
+    "finetune.progressive.sizes=[[16,16],[24,24]]",
+    "finetune.batch_size=16",
+]
+_FLOAT32 = "finetune.precision=float32"
+_ONE = "finetune.replicas=1"
+_NARROW = [
+    "finetune.convnet.stem_filters=[24,48]",
+    "finetune.convnet.filters=[48,96,96,192,192]",
+]
+_TF_DATA = "tf.data, layers of Keras, bfloat16"
+_BEFORE = "float32, one replica, 24 and 48 filters first"
 
 Step = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way to train: changes of the preset, the kind of loop, and the place of a smaller size."""
+
+    changes: tuple[str, ...] = ()
+    kind: str = "fit"
+    place: int | None = None
+
+    def settings(self) -> Params:
+        """Return the parameters."""
+        return params.check(presets.compose(["plants_scratch", *self.changes]))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true", help="small images, few steps")
-    small = parser.parse_args().small
-    settings = params.check(presets.compose(["plants_scratch", *(_SMALL if small else [])]))
-    processor.use(portable=settings.portable)
-    runtime.prepare(settings.seed, settings.threads)
-    steps, repeats = (2, 1) if small else (10, 5)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    ways = _ways(tuple(_SMALL) if options.small else ())
+    settings = ways["fit"].settings()
+    steps = 2 if options.small else 8
     count = steps * settings.finetune.batch_size
-    images = np.stack(seedlings(count, settings.segment.size[0]))
-    labels = np.arange(count) % _CLASSES
+    took = dict.fromkeys(ways, math.inf)
+    with ExitStack() as stack:
+        pools = {
+            number: stack.enter_context(
+                ProcessPoolExecutor(
+                    1, get_context("spawn"), _start, (settings.threads, number, count)
+                )
+            )
+            for number in (1, 2)
+        }
+        for _ in range(1 if options.small else options.rounds):
+            for name, way in ways.items():
+                pool = pools[way.settings().finetune.replicas]
+                took[name] = min(took[name], pool.submit(_seconds, way).result())
+        peaks = {
+            precision: pools[1].submit(_matrix_peak, precision).result()
+            for precision in ("float32", "bfloat16")
+        }
+        work = {name: pools[1].submit(_operations, way).result() for name, way in ways.items()}
+    _print(ways, took, count, peaks, work)
 
-    model = _model(settings)
-    ways: dict[str, Step] = {
-        "bare network": _bare(model, settings, images, labels),
-        "fit": _fit(_model(settings), settings, images, labels),
-        "tf.data, layers of Keras": _tf_data(settings, images, labels),
-        "fit, normalisation of Keras": _fit(
-            _model(settings, of_keras=True), settings, images, labels
-        ),
-        "fit, bfloat16": _fit(_model(settings, "mixed_bfloat16"), settings, images, labels),
-        "fit, stem of 32 and 64 filters": _fit(
-            _model(_with(settings, "finetune.convnet.stem_filters=[32,64]")),
-            settings,
-            images,
-            labels,
-        ),
+
+def _ways(common: tuple[str, ...]) -> dict[str, Way]:
+    ways = {
+        "fit": Way(),
+        "bare network": Way(kind="bare"),
+        "one replica": Way((_ONE,)),
+        "float32": Way((_FLOAT32,)),
+        "float32, one replica": Way((_FLOAT32, _ONE)),
+        _BEFORE: Way((_FLOAT32, _ONE, *_NARROW)),
+        "24 and 48 filters first": Way(tuple(_NARROW)),
+        "normalisation of Keras": Way((_FLOAT32, _ONE), "keras"),
+        "tf.data, layers of Keras": Way((_FLOAT32, _ONE), "tf.data"),
+        _TF_DATA: Way((_ONE,), "tf.data"),
     }
-    sizes = settings.finetune.progressive.sizes
-    resized = {
-        f"fit, {height} x {width}": _fit(_model(settings), settings, images, labels, place)
-        for place, (height, width) in enumerate(sizes)
-    }
-    took = _alternate(ways | resized, repeats)
-    peak = 2 * _MATRIX**3 / _matrix_product()
-    work = _operations(model)
+    sizes = Way(common).settings().finetune.progressive.sizes
+    for place, (height, width) in enumerate(sizes):
+        ways[f"{height} x {width}"] = Way(place=place)
+        ways[f"{height} x {width}, float32"] = Way((_FLOAT32,), place=place)
+    return {name: replace(way, changes=(*common, *way.changes)) for name, way in ways.items()}
+
+
+def _print(
+    ways: dict[str, Way],
+    took: dict[str, float],
+    count: int,
+    peaks: dict[str, float],
+    work: dict[str, float],
+) -> None:
+    given = ", ".join(f"{peak / 1e9:.0f} in {name}" for name, peak in peaks.items())
     print(
-        f"{work / 1e9:.2f} GFLOP an image in training, {peak / 1e9:.0f} GFLOP/s in a product of "
-        f"{_MATRIX} x {_MATRIX} matrices (float32)"
+        f"{work['fit'] / 1e9:.2f} GFLOP an image in training at the full size; in a product of "
+        f"{_MATRIX} x {_MATRIX} matrices, GFLOP/s: {given}"
     )
-    print(f"{'':<32} {'images/s':>9} {'of fit':>7} {'of the matrix peak':>19}")
-    for name, time_ in took.items():
-        is_same_work = name in ("bare network", "fit")
-        share = f"{work * count / time_ / peak:.0%}" if is_same_work else ""
-        print(f"{name:<32} {count / time_:>9.0f} {took['fit'] / time_:>7.2f} {share:>19}")
+    print(f"{'':<46} {'images/s':>9} {'of fit':>7} {'of the matrix peak':>19}")
+    for name, way in ways.items():
+        peak = peaks[way.settings().finetune.precision]
+        share = f"{work[name] * count / took[name] / peak:.0%}" if way.place is None else ""
+        print(f"{name:<46} {count / took[name]:>9.0f} {took['fit'] / took[name]:>7.2f} {share:>19}")
     compare("fit / bare network", took["bare network"] / took["fit"], 0.95)
-    if sizes:
-        share = settings.finetune.progressive.share
-        mean = sum(took[name] for name in resized) / len(sizes) * share + took["fit"] * (1 - share)
-        print(f"{'all epochs, progressive sizes':<32} {count / mean:>9.0f}")
-        compare("progressive sizes / the full size in all epochs", took["fit"] / mean, 1.5)
+    for other in (_TF_DATA, _BEFORE):
+        compare(f"fit / {other}", took[other] / took["fit"], 1.5)
+    for ending, all_full in (("", "fit"), (", float32", "float32")):
+        own = ways["fit"].settings().finetune.progressive
+        small = [took[f"{height} x {width}{ending}"] for height, width in own.sizes]
+        mean = sum(small) / len(small) * own.share + took[all_full] * (1 - own.share)
+        print(f"{'all epochs, progressive sizes' + ending:<46} {count / mean:>9.0f}")
+        compare(f"  / {_BEFORE}, the full size in all epochs", took[_BEFORE] / mean, 1.5)
 
 
-def _with(settings: Params, change: str) -> Params:
-    return params.check(presets.compose(["plants_scratch", *_size(settings), change]))
+def _start(threads: int, number: int, count: int) -> None:
+    """Prepare a process of the pool; `number` is that of the replicas, `count` that of images."""
+    processor.use(portable=False)
+    runtime.prepare(1, threads)
+    replicas.use_threads(threads, number)
+    global _count
+    _count = count
 
 
-def _size(settings: Params) -> list[str]:
-    height, width = settings.segment.size
-    return [f"segment.size=[{height},{width}]", "finetune.progressive.sizes=[]"]
+_count = 0
+
+
+@cache
+def _images(size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    return np.stack(seedlings(_count, size)), np.arange(_count) % _CLASSES
+
+
+@cache
+def _step(way: Way) -> Step:
+    """Return the compiled training of all images, which has run once."""
+    images, labels = _images(way.settings().segment.size[0])
+    kinds = {"bare": _bare, "tf.data": _tf_data}
+    step = kinds.get(way.kind, _fit)(way, images, labels)
+    step()
+    return step
+
+
+def _seconds(way: Way) -> float:
+    step = _step(way)
+    gc.collect()
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start
 
 
 @contextmanager
@@ -107,63 +189,50 @@ def _normalization_of_keras() -> Iterator[None]:
         layers.BatchNormalization = own
 
 
-def _model(settings: Params, policy: str = "float32", *, of_keras: bool = False) -> "keras.Model":
-    task = TASKS[settings.task]
-    keras.mixed_precision.set_global_policy(policy)
+def _model(settings: Params, *, of_keras: bool = False) -> "keras.Model":
     backbone = backbones.build(settings.extract, *settings.segment.size)
-    if of_keras:
-        with _normalization_of_keras():
-            model = networks.classifier(backbone, _CLASSES, task, settings.finetune)
-    else:
-        model = networks.classifier(backbone, _CLASSES, task, settings.finetune)
-    keras.mixed_precision.set_global_policy("float32")
-    return model
+    with _normalization_of_keras() if of_keras else nullcontext():
+        task = TASKS[settings.task]
+        return networks.classifier(backbone, _CLASSES, task, settings.finetune)
 
 
-def _compiled(model: "keras.Model", settings: Params) -> "keras.Model":
+def _trained(way: Way) -> "keras.Model":
+    """Return the compiled model that the stage finetune trains, at one size."""
+    settings = way.settings()
     own, task = settings.finetune, TASKS[settings.task]
+    model = _model(settings, of_keras=way.kind in ("keras", "tf.data"))
+    with trained_model.prepared(model, own) as trained:
+        if way.place is not None:
+            trained.get_layer("resizing").size.assign(own.progressive.sizes[way.place])
     rate = own.optimizer.learning_rate
     optimizer = fit.make_optimizer(own, rate=rate, epochs=100, steps=100)
-    model.compile(optimizer, task.loss, metrics=[task.metric])
-    return model
+    trained.compile(optimizer, task.loss, metrics=[task.metric])
+    return trained
 
 
-def _bare(
-    model: "keras.Model", settings: Params, images: NDArray[np.uint8], labels: NDArray
-) -> Step:
-    own = _compiled(model, settings)
-    size = settings.finetune.batch_size
+def _bare(way: Way, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Step:
+    model, size = _trained(way), way.settings().finetune.batch_size
 
     def train() -> None:
         for _ in range(len(images) // size):
-            own.train_on_batch(images[:size], labels[:size])
+            model.train_on_batch(images[:size], labels[:size])
 
     return train
 
 
-def _fit(
-    model: "keras.Model",
-    settings: Params,
-    images: NDArray[np.uint8],
-    labels: NDArray,
-    place: int | None = None,
-) -> Step:
-    """Return an epoch of the project's training, at one of the progressive sizes or the full."""
+def _fit(way: Way, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Step:
+    """Return an epoch of the project's training."""
+    settings, model = way.settings(), _trained(way)
     own = settings.finetune
     augmentation = Augmentation(own.augment, None, settings.seed)
     batches = Batches(
         images, labels, size=own.batch_size, seed=settings.seed, augmentation=augmentation
     )
-    trained = model
-    if place is not None:
-        with progressive.resizable(model, own.progressive) as trained:
-            trained.get_layer("resizing").size.assign(own.progressive.sizes[place])
-    _compiled(trained, settings)
-    return lambda: trained.fit(batches, shuffle=False, verbose=0)
+    return lambda: model.fit(batches, shuffle=False, verbose=0)
 
 
-def _tf_data(settings: Params, images: NDArray[np.uint8], labels: NDArray) -> Step:
-    own = settings.finetune
+def _tf_data(way: Way, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Step:
+    own = way.settings().finetune
     augment = own.augment
     change = keras.Sequential(
         [
@@ -178,38 +247,25 @@ def _tf_data(settings: Params, images: NDArray[np.uint8], labels: NDArray) -> St
     data = data.batch(own.batch_size).map(
         lambda x, y: (tf.cast(change(x, training=True), tf.uint8), y), tf.data.AUTOTUNE
     )
-    model = _compiled(_model(settings, of_keras=True), settings)
-    batches = data.prefetch(2)
-    return lambda: model.fit(batches, verbose=0)
+    model, batches = _trained(way), data.prefetch(2)
+    return lambda: model.fit(batches, shuffle=False, verbose=0)
 
 
-def _alternate(ways: dict[str, Step], repeats: int) -> dict[str, float]:
-    """Return the shortest seconds of each way; the first call of each only compiles."""
-    took = dict.fromkeys(ways, math.inf)
-    for step in ways.values():
-        step()
-    for _ in range(repeats):
-        for name, step in ways.items():
-            gc.collect()
-            start = time.perf_counter()
-            step()
-            took[name] = min(took[name], time.perf_counter() - start)
-    return took
-
-
-def _matrix_product() -> float:
-    factor = tf.random.stateless_normal((_MATRIX, _MATRIX), (1, 2))
+def _matrix_peak(precision: str) -> float:
+    """Return the floating-point operations a second of a product of matrices."""
+    factor = tf.cast(tf.random.stateless_normal((_MATRIX, _MATRIX), (1, 2)), precision)
     product = tf.function(lambda: tf.matmul(factor, factor))
-    return seconds(lambda: product().numpy(), repeats=8)
+    product()
+    return 2 * _MATRIX**3 / seconds(lambda: product().numpy(), repeats=8)
 
 
-def _operations(model: "keras.Model") -> float:
-    """Return the floating-point operations of a training step for one image.
+def _operations(way: Way) -> float:
+    """Return the floating-point operations of a training step for one image of the full size.
 
     A layer costs as much again for the gradient of its weights and of its input, which the first
     layer does not compute.
     """
-    own = [_forward(layer) for layer in model.get_layer("head").layers]
+    own = [_forward(layer) for layer in _model(way.settings()).get_layer("head").layers]
     costs = [cost for cost in own if cost]
     return 3.0 * sum(costs) - costs[0]
 

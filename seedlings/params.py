@@ -69,6 +69,16 @@ class Params(Section):
                 f"finetune.progressive.sizes of at most {height} x {width} (segment.size), "
                 f"found {self.finetune.progressive.sizes}"
             )
+        if self.threads % self.finetune.replicas:
+            raise ValueError(
+                f"finetune.replicas that divides threads, which is {self.threads}, as each "
+                f"replica has its own threads, found {self.finetune.replicas}"
+            )
+        if self.portable and self.finetune.precision != "float32":
+            raise ValueError(
+                "finetune.precision `float32`, or `portable: false`, as results in bfloat16 depend "
+                "on the type of the processor"
+            )
         if self.package.views == 8 and height != width:
             raise ValueError(
                 "package.views 1, 2 or 4, as segment.size is not square and 8 views are also "

@@ -7,13 +7,14 @@ from seedlings.io.files import write_csv
 from seedlings.io.partial_results import PartialResults
 from seedlings.networks import architectures, backbones, features, models, runtime
 from seedlings.tasks import TASKS
-from seedlings.training import batches, fit
+from seedlings.training import batches, fit, replicas
 from seedlings.training.augmentations import Augmentation
 from seedlings.training.params import Finetune
 
 
 def main(record: Record, *, finetune: Finetune, seed: int, task: str, threads: int) -> None:
     runtime.prepare(seed, threads)
+    replicas.use_threads(threads, finetune.replicas)
     kind = TASKS[task]
     table = split_table.read(paths.SPLIT)
     backbone = backbones.load(paths.BACKBONE)

@@ -129,10 +129,11 @@ def test_training_prints_images_a_second_of_each_way() -> None:
     shown = run("training")
     rows = re.findall(r"^(\S.+?) {2,}(\d+) +([\d.]+)", shown, re.MULTILINE)
     names = [name for name, _, _ in rows]
-    assert names[:3] == ["bare network", "fit", "tf.data, layers of Keras"]
-    assert names[-1] == "fit, 24 x 24"
+    assert names[:4] == ["fit", "bare network", "one replica", "float32"]
+    assert "tf.data, layers of Keras, bfloat16" in names
+    assert names[-4:-2] == ["24 x 24", "24 x 24, float32"]
     assert {name: ratio for name, _, ratio in rows}["fit"] == "1.00"
-    assert "progressive sizes / the full size in all epochs" in shown
+    assert shown.count("filters first, the full size in all epochs: ") == 2
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from seedlings.errors import SeedlingsError
 from seedlings.io.partial_results import PartialResults
 from seedlings.io.progress import bar
 from seedlings.networks.runtime import keras
-from seedlings.training import progressive
+from seedlings.training import progressive, trained_model
 from seedlings.training.batches import Batches
 from seedlings.training.calibration import calibrate
 from seedlings.training.checkpoints import Checkpoint
@@ -54,12 +54,10 @@ def train_head(
     epoch; the second phase starts from its beginning. At the end, the outputs are calibrated on
     validation.
     """
-    with progressive.resizable(model, params.progressive) as resizable:
-        _train(
-            resizable, train, validation, record=record, task=task, params=params, partial=partial
-        )
-    if resizable is not model:
-        _compile(model, task, resizable.optimizer, params.label_smoothing)
+    with trained_model.prepared(model, params) as trained:
+        _train(trained, train, validation, record=record, task=task, params=params, partial=partial)
+    if trained is not model:
+        _compile(model, task, trained.optimizer, params.label_smoothing)
     if params.calibrate:
         record.add_metrics({"temperature": calibrate(model, validation, task)})
 

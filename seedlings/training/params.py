@@ -80,6 +80,8 @@ class Finetune(Section):
     epochs: Count
     steps: Count | None
     batch_size: Count
+    replicas: Count
+    precision: Literal["float32", "bfloat16"]
     augment: Augment
     progressive: Progressive
     convnet: ConvNet

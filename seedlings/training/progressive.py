@@ -61,25 +61,20 @@ def size_of(epoch: int, epochs: int, params: Progressive) -> tuple[int, ...] | N
 
 
 @contextmanager
-def resizable(model: "keras.Model", params: Progressive) -> Iterator["keras.Model"]:
-    """Yield an assembled model, with the same layers, that resizes the images in training.
+def any_size(parts: Sequence["keras.Model"], params: Progressive) -> Iterator[None]:
+    """Let the parts of an assembled model take images of the sizes, not of the full size alone.
 
-    Without sizes, it is the model itself. Raises SeedlingsError if a size is too small for the
-    network.
+    Raises SeedlingsError if a size is too small for the network.
     """
     if not params.sizes:
-        yield model
+        yield
         return
-    images = keras.Input(model.input_shape[1:], dtype="uint8", name="image")
-    parts = [model.get_layer(name) for name in ("feature_extractor", "head")]
     specs = [part.input_spec for part in parts]
-    x = Resizing(images.shape[1:3])(images)
     try:
         for part in parts:
             part.input_spec = None  # which has the full size
-            x = part(x)
         _check(parts, params)
-        yield keras.Model(images, x, name=model.name)
+        yield
     finally:
         for part, spec in zip(parts, specs, strict=True):
             part.input_spec = spec

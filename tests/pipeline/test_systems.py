@@ -125,9 +125,13 @@ def answers_agree(project: Project, column: str) -> None:
         np.testing.assert_allclose(found[column], expected, atol=1e-5)
 
 
-def test_every_way_to_ask_for_a_digit_gives_the_same_answer(project: Project) -> None:
+def test_every_way_to_ask_for_a_digit_gives_the_same_answer_also_with_views(
+    project: Project,
+) -> None:
     parameters = yaml.safe_load((project.root / "params.yaml").read_text("utf-8"))
     assert parameters["composed_from"].split()[0] == "digits"
+    project.set(package__views=8)
+    assert project.ran(project.repro("evaluate")) == ["package", "evaluate"]
     answers_agree(project, "probability")
 
 
@@ -174,9 +178,8 @@ def test_every_variant_of_the_mnist_network_learns(
 
 
 def test_augmented_training_gives_the_same_bytes_twice(project: Project) -> None:
-    experiment(
-        project, "digits", "augmented", up_to=["finetune"], augment="sequence", finetune__epochs=2
-    )
+    changes = {"augment": "sequence", "finetune__epochs": 2, "finetune__replicas": 2}
+    experiment(project, "digits", "augmented", up_to=["finetune"], **changes)
     lock = (project.root / "dvc.lock").read_text(encoding="utf-8")
     project.repro("--force", "--single-item", "finetune")
     assert (project.root / "dvc.lock").read_text(encoding="utf-8") == lock

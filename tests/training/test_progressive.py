@@ -14,7 +14,7 @@ from seedlings.io.partial_results import PartialResults
 from seedlings.networks.runtime import keras
 from seedlings.params import Params
 from seedlings.tasks import TASKS
-from seedlings.training import fit, progressive
+from seedlings.training import fit, progressive, trained_model
 from seedlings.training.batches import Batches
 
 TASK = TASKS["multiclass"]
@@ -118,12 +118,22 @@ def test_training_sees_each_size_and_the_given_model_is_trained(
         model.get_layer("head")(np.zeros((1, 12, 12, 3), np.float32))
 
 
-@pytest.mark.parametrize("killed", [1, 2, 4])
+@pytest.mark.parametrize(
+    ("killed", "changes"),
+    [
+        (1, []),
+        (2, ["finetune.replicas=2"]),
+        (4, []),
+    ],
+)
 def test_a_killed_training_ends_with_the_same_weights(
-    killed: int, rng: np.random.Generator, tmp_path: Path
+    killed: int,
+    changes: list[str],
+    rng: np.random.Generator,
+    tmp_path: Path,
 ) -> None:
     inputs, labels = images(rng)
-    settings = parameters()
+    settings = parameters(*changes)
     whole, expected = trained(settings, inputs, labels)
 
     def kill(epoch: int, values: Any) -> None:
@@ -159,7 +169,7 @@ def test_a_size_that_is_too_small_for_the_network_is_refused() -> None:
     message = "finetune.progressive.sizes: 12 x 12 is too small for the network"
     with (
         pytest.raises(SeedlingsError, match=message),
-        progressive.resizable(model, settings.finetune.progressive),
+        trained_model.prepared(model, settings.finetune),
     ):
         pass
     assert model.get_layer("head").input_spec is not None

@@ -1,0 +1,271 @@
+"""Ingredients of training from scratch that the library does not have, for the benchmark quality.
+
+Each takes the parameters of a variant and trains; what it returns is scored as the preset is.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import networks
+from seedlings.config.records import Record
+from seedlings.networks import backbones
+from seedlings.networks.backbones import Backbone
+from seedlings.networks.runtime import keras, tf
+from seedlings.params import Params
+from seedlings.tasks import Targets, Task
+from seedlings.training import calibration, fit, progressive, trained_model
+from seedlings.training.augmentations import Augmentation
+from seedlings.training.batches import Batches
+
+_PATCHES = 200_000
+_WATCHED = 32  # validation images after each epoch, which choose nothing
+_BATCH = 64
+_CONSTANT = 0.01  # added to the variances of patches, as in airbench
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """The images (N x H x W x 3, RGB uint8) and targets of training and validation."""
+
+    train: tuple[NDArray[np.uint8], Targets]
+    validation: tuple[NDArray[np.uint8], Targets]
+    units: int
+
+    def batches(self, settings: Params, augmentation: Augmentation) -> Batches:
+        """Return the batches of training, shuffled and augmented."""
+        size, seed = settings.finetune.batch_size, settings.seed
+        return Batches(*self.train, size=size, seed=seed, augmentation=augmentation)
+
+
+# Returns the trained models, whose outputs are averaged.
+Training = Callable[[Params, Images, Task], Sequence["keras.Model"]]
+
+
+def plain(settings: Params, images: Images, task: Task) -> Sequence["keras.Model"]:
+    """Train as the stage finetune does."""
+    backbone, model = build(settings, images, task)
+    augmentation = Augmentation(settings.finetune.augment, backbone.window, settings.seed)
+    return [trained(model, settings, images, task, augmentation)]
+
+
+def build(settings: Params, images: Images, task: Task) -> tuple[Backbone, "keras.Model"]:
+    """Return the backbone, and the whole model on it, before training."""
+    backbone = backbones.build(settings.extract, *settings.segment.size)
+    return backbone, networks.classifier(backbone, images.units, task, settings.finetune)
+
+
+def trained(
+    model: "keras.Model",
+    settings: Params,
+    images: Images,
+    task: Task,
+    augmentation: Augmentation,
+) -> "keras.Model":
+    """Train a model in place, as the stage finetune does, and return it."""
+    train = images.batches(settings, augmentation)
+    own = settings.finetune.model_copy(update={"calibrate": False})
+    few = Batches(*(rows[:_WATCHED] for rows in images.validation), size=_WATCHED)
+    fit.train_head(model, train, few, record=Record("finetune"), task=task, params=own)
+    calibrate(model, images, task)
+    return model
+
+
+def calibrate(model: "keras.Model", images: Images, task: Task) -> None:
+    """Calibrate a model on all validation images."""
+    calibration.calibrate(model, Batches(*images.validation, size=_BATCH), task)
+
+
+def whitened(settings: Params, images: Images, task: Task) -> Sequence["keras.Model"]:
+    """Start with a first convolution whose outputs are decorrelated (Jordan 2024, airbench).
+
+    Its filters are the eigenvectors of the patches of training images, divided by the square roots
+    of their eigenvalues, and the negatives of the first ones.
+    """
+    backbone, model = build(settings, images, task)
+    first = _convolutions(model)[0]
+    height, width, channels, filters = first.kernel.shape
+    pixels = backbone.feature_extractor.predict(images.train[0][:256], verbose=0)
+    patches = tf.image.extract_patches(
+        pixels, [1, height, width, 1], [1, 4, 4, 1], [1, 1, 1, 1], "VALID"
+    )
+    rows = np.reshape(patches, (-1, height * width * channels))[:_PATCHES]
+    values, vectors = np.linalg.eigh(np.cov(rows, rowvar=False))
+    scaled = (vectors / np.sqrt(values + _CONSTANT))[:, ::-1].T
+    chosen = np.concatenate([scaled, -scaled])[:filters]
+    first.kernel.assign(chosen.T.reshape(height, width, channels, filters))
+    augmentation = Augmentation(settings.finetune.augment, backbone.window, settings.seed)
+    return [trained(model, settings, images, task, augmentation)]
+
+
+def identity_start(settings: Params, images: Images, task: Task) -> Sequence["keras.Model"]:
+    """Start with residual blocks that change nothing (Goyal et al. 2017, section 5.1).
+
+    The scale of the last batch normalisation of each block is 0.
+    """
+    backbone, model = build(settings, images, task)
+    head = model.get_layer("head")
+    for layer in head.layers:
+        if isinstance(layer, keras.layers.Add):
+            last = layer.input[0]._keras_history.operation
+            last.gamma.assign(np.zeros(last.gamma.shape))
+    augmentation = Augmentation(settings.finetune.augment, backbone.window, settings.seed)
+    return [trained(model, settings, images, task, augmentation)]
+
+
+class _AlternatingFlips(Augmentation):
+    """Mirrors each image in every other epoch (Jordan 2024, airbench), not at random."""
+
+    def batch(self, images: NDArray[np.uint8], rows: NDArray[np.int64], epoch: int) -> NDArray:
+        first = np.random.default_rng(self._seed).integers(0, 2, int(rows.max()) + 1)
+        mirrored = ((first[rows] + epoch) % 2 == 1)[:, None, None, None]
+        return super().batch(np.where(mirrored, images[:, :, ::-1], images), rows, epoch)
+
+
+def alternating_flips(settings: Params, images: Images, task: Task) -> Sequence["keras.Model"]:
+    """Mirror each image in every other epoch."""
+    backbone, model = build(settings, images, task)
+    augment = settings.finetune.augment.model_copy(update={"flip_horizontal": 0.0})
+    augmentation = _AlternatingFlips(augment, backbone.window, settings.seed)
+    return [trained(model, settings, images, task, augmentation)]
+
+
+class _WeakEnding(Augmentation):
+    """Only turns and flips images from an epoch on: neither zoom nor shift nor brightness."""
+
+    first = 0
+
+    def batch(self, images: NDArray[np.uint8], rows: NDArray[np.int64], epoch: int) -> NDArray:
+        if epoch < self.first:
+            return super().batch(images, rows, epoch)
+        neutral = {"zoom": 0.0, "shift": 0.0, "multiply": [1.0, 1.0]}
+        weak = self._params.model_copy(update=neutral)
+        return Augmentation(weak, self._window, self._seed).batch(images, rows, epoch)
+
+
+def weak_ending(settings: Params, images: Images, task: Task) -> Sequence["keras.Model"]:
+    """Train the last tenth with weak augmentation, then estimate batch statistics anew.
+
+    It is the last part of FixRes (Touvron et al. 2019) with all layers.
+    """
+    backbone, model = build(settings, images, task)
+    own = settings.finetune
+    augmentation = _WeakEnding(own.augment, backbone.window, settings.seed)
+    epochs = max(1, round((own.steps or 1) / -(-len(images.train[0]) // own.batch_size)))
+    augmentation.first = round(0.9 * epochs)
+    trained(model, settings, images, task, augmentation)
+    estimate_statistics(model, settings, images, augmentation, epochs)
+    calibrate(model, images, task)
+    return [model]
+
+
+def estimated_statistics(settings: Params, images: Images, task: Task) -> Sequence["keras.Model"]:
+    """Estimate batch statistics anew after training, for the averaged weights."""
+    backbone, model = build(settings, images, task)
+    augmentation = Augmentation(settings.finetune.augment, backbone.window, settings.seed)
+    trained(model, settings, images, task, augmentation)
+    estimate_statistics(model, settings, images, augmentation, epoch=10_000)
+    calibrate(model, images, task)
+    return [model]
+
+
+def estimate_statistics(
+    model: "keras.Model",
+    settings: Params,
+    images: Images,
+    augmentation: Augmentation,
+    epoch: int,
+) -> None:
+    """Set the moving statistics to means over the batches of four epochs, with fixed weights."""
+    train = images.batches(settings, augmentation)
+    normalizations = [
+        layer
+        for layer in model.get_layer("head").layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    sums = [[np.zeros(v.shape) for v in layer.non_trainable_variables] for layer in normalizations]
+    momenta = [layer.momentum for layer in normalizations]
+    for layer in normalizations:
+        layer.momentum = 0.0
+    call = tf.function(lambda batch: model(batch, training=True))
+    count = 0
+    for own in range(epoch, epoch + 4):
+        train.start(own)
+        for number in range(len(train)):
+            inputs, _ = train[number]
+            if len(inputs) < settings.finetune.batch_size:
+                continue
+            call(inputs)
+            count += 1
+            for total, layer in zip(sums, normalizations, strict=True):
+                for value, variable in zip(total, layer.non_trainable_variables, strict=True):
+                    value += np.asarray(variable)
+    for total, layer, momentum in zip(sums, normalizations, momenta, strict=True):
+        layer.momentum = momentum
+        for value, variable in zip(total, layer.non_trainable_variables, strict=True):
+            variable.assign(value / count)
+
+
+def two_halves(settings: Params, images: Images, task: Task) -> Sequence["keras.Model"]:
+    """Train two networks of about half the operations one after the other."""
+    models = []
+    for seed in (settings.seed, settings.seed + 1000):
+        keras.utils.set_random_seed(seed)
+        models += plain(settings.model_copy(update={"seed": seed}), images, task)
+    return models
+
+
+class _Student(keras.Model):
+    """A model that learns from the labels and the probabilities of a teacher, equally."""
+
+    teacher: Any = None
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        own = super().compute_loss(x, y, y_pred, sample_weight, training)
+        probabilities = self.teacher[0](x, training=False)
+        taught = keras.losses.categorical_crossentropy(probabilities, y_pred)
+        return 0.5 * own + 0.5 * keras.ops.mean(taught)
+
+
+def self_distilled(settings: Params, images: Images, task: Task) -> Sequence["keras.Model"]:
+    """Train a teacher for half of the steps, then a student like it (Furlanello et al. 2018)."""
+    own = settings.finetune
+    half = own.model_copy(update={"steps": (own.steps or 2) // 2})
+    shorter = settings.model_copy(update={"finetune": half})
+    (teacher,) = plain(shorter, images, task)
+    frozen = half.progressive.model_copy(update={"sizes": []})
+    keras.utils.set_random_seed(settings.seed + 1000)
+    backbone, model = build(settings, images, task)
+    augmentation = Augmentation(own.augment, backbone.window, settings.seed + 1000)
+    train = images.batches(shorter, augmentation)
+    epochs = max(1, round((half.steps or 1) / len(train)))
+    callbacks = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)]
+    if half.progressive.sizes:
+        callbacks.append(progressive.Sizes(half.progressive, model.input_shape[1:3]))
+    with (
+        trained_model.prepared(teacher, half.model_copy(update={"progressive": frozen})) as taught,
+        trained_model.prepared(model, half) as network,
+    ):
+        student = _Student(network.inputs, network.outputs, name="student")
+        student.teacher = [taught]
+        rate = half.optimizer.learning_rate
+        optimizer = fit.make_optimizer(half, rate=rate, epochs=epochs, steps=len(train))
+        student.compile(optimizer, task.loss)
+        student.fit(train, epochs=epochs, callbacks=callbacks, shuffle=False, verbose=0)
+    calibrate(model, images, task)
+    return [model]
+
+
+def _convolutions(model: "keras.Model") -> list[Any]:
+    layers = model.get_layer("head").layers
+    return [layer for layer in layers if isinstance(layer, keras.layers.Conv2D)]
