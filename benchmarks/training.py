@@ -29,7 +29,7 @@ from seedlings.networks import backbones, layers, runtime
 from seedlings.networks.runtime import keras, tf
 from seedlings.params import Params
 from seedlings.tasks import TASKS
-from seedlings.training import fit, replicas, trained_model
+from seedlings.training import fit, precision, replicas, trained_model
 from seedlings.training.augmentations import Augmentation
 from seedlings.training.batches import Batches
 
@@ -89,8 +89,8 @@ def main() -> None:
                 pool = pools[way.settings().finetune.replicas]
                 took[name] = min(took[name], pool.submit(_seconds, way).result())
         peaks = {
-            precision: pools[1].submit(_matrix_peak, precision).result()
-            for precision in ("float32", "bfloat16")
+            dtype: pools[1].submit(_matrix_peak, dtype).result()
+            for dtype in ("float32", "bfloat16")
         }
         work = {name: pools[1].submit(_operations, way).result() for name, way in ways.items()}
     _print(ways, took, count, peaks, work)
@@ -130,7 +130,7 @@ def _print(
     )
     print(f"{'':<46} {'images/s':>9} {'of fit':>7} {'of the matrix peak':>19}")
     for name, way in ways.items():
-        peak = peaks[way.settings().finetune.precision]
+        peak = peaks[precision.choose(way.settings().finetune.precision)]
         share = f"{work[name] * count / took[name] / peak:.0%}" if way.place is None else ""
         print(f"{name:<46} {count / took[name]:>9.0f} {took['fit'] / took[name]:>7.2f} {share:>19}")
     compare("fit / bare network", took["bare network"] / took["fit"], 0.95)
@@ -251,9 +251,9 @@ def _tf_data(way: Way, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> 
     return lambda: model.fit(batches, shuffle=False, verbose=0)
 
 
-def _matrix_peak(precision: str) -> float:
+def _matrix_peak(dtype: str) -> float:
     """Return the floating-point operations a second of a product of matrices."""
-    factor = tf.cast(tf.random.stateless_normal((_MATRIX, _MATRIX), (1, 2)), precision)
+    factor = tf.cast(tf.random.stateless_normal((_MATRIX, _MATRIX), (1, 2)), dtype)
     product = tf.function(lambda: tf.matmul(factor, factor))
     product()
     return 2 * _MATRIX**3 / seconds(lambda: product().numpy(), repeats=8)

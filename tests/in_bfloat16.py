@@ -82,6 +82,7 @@ def _training() -> dict[str, Any]:
         presets.compose(
             [
                 "plants_scratch",
+                "finetune.precision=bfloat16",
                 "segment.size=[24,24]",
                 "finetune.convnet.stem_filters=[16]",
                 "finetune.convnet.filters=[16,32]",

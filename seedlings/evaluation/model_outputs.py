@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seedlings.io import store
 from seedlings.networks import architectures, views
+from seedlings.networks.features import stored
 from seedlings.networks.runtime import keras
 from seedlings.tasks import Task
 from seedlings.training import batches
@@ -41,7 +41,7 @@ def predict_finetuned(
     scratch, the whole model runs on the images. Both give the same outputs. Features are those of
     one view, so a model that averages several runs on the images, too.
     """
-    if store.shape(features)[0] > 0 and views.count(model) == 1:
+    if stored(features) and views.count(model) == 1:
         return predict(model.get_layer("head"), features, table, task, split=split)
     return predict(model, images, table, task, split=split)
 
@@ -63,13 +63,14 @@ def embedded(
     """
     head = model.get_layer("head")
     embedding = keras.Model(head.input, head.get_layer("output").input)
-    array = features
-    if store.shape(features)[0] == 0:
-        array = images
+    on_features = stored(features)
+    if not on_features:
         embedding = architectures.assemble(model.get_layer("feature_extractor"), embedding)
     with (
         tempfile.TemporaryDirectory() as folder,
-        batches.of_split(array, table, task, split, size=_BATCH) as rows,
+        batches.of_split(
+            features if on_features else images, table, task, split, size=_BATCH
+        ) as rows,
     ):
         width = embedding.output_shape[1]
         found = np.memmap(

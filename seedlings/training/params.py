@@ -81,7 +81,7 @@ class Finetune(Section):
     steps: Count | None
     batch_size: Count
     replicas: Count
-    precision: Literal["float32", "bfloat16"]
+    precision: Literal["float32", "bfloat16", "auto"]
     augment: Augment
     progressive: Progressive
     convnet: ConvNet

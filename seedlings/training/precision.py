@@ -19,14 +19,22 @@ _INSTRUCTIONS = {"avx512_bf16", "amx_bf16"}
 _OUTPUT = "output"  # whose probabilities need the precision of float32
 
 
-def check(precision: str) -> None:
-    """Raise SeedlingsError if this processor has no instructions for the precision."""
-    if precision == "bfloat16" and not _has_bfloat16():
-        raise SeedlingsError(
-            "params.yaml: finetune.precision: expected `float32`, as this processor, "
-            f"{processor.name()}, has no instructions for bfloat16 (AVX512_BF16 or AMX); found "
-            "`bfloat16`"
-        )
+def choose(wanted: str) -> str:
+    """Return `float32` or `bfloat16`, for a wanted precision; `auto` is what the processor has.
+
+    Raises SeedlingsError if this processor has no instructions for the wanted precision.
+    """
+    if wanted == "float32":
+        return wanted
+    if _has_bfloat16():
+        return "bfloat16"
+    if wanted == "auto":
+        return "float32"
+    raise SeedlingsError(
+        "params.yaml: finetune.precision: expected `float32` or `auto`, as this processor, "
+        f"{processor.name()}, has no instructions for bfloat16 (AVX512_BF16 or AMX); found "
+        f"`{wanted}`"
+    )
 
 
 def lowered(model: "keras.Model") -> "keras.Model":

@@ -22,15 +22,15 @@ def prepared(model: "keras.Model", params: Finetune) -> Iterator["keras.Model"]:
     instructions for the precision.
     """
     sizes, count = params.progressive.sizes, params.replicas
-    if not sizes and count == 1 and params.precision == "float32":
+    chosen = precision.choose(params.precision)
+    if not sizes and count == 1 and chosen == "float32":
         yield model
         return
-    precision.check(params.precision)
     names = [layer.name for layer in model.layers]
     is_whole = "head" in names
     parts = [model.get_layer(n) for n in ("feature_extractor", "head")] if is_whole else [model]
     trained = list(parts)
-    if params.precision == "bfloat16":
+    if chosen == "bfloat16":
         trained[-1] = precision.lowered(parts[-1])
     inputs = keras.Input(model.input_shape[1:], dtype=model.inputs[0].dtype, name="input")
     with progressive.any_size(trained, params.progressive):

@@ -19,7 +19,7 @@ from seedlings.training import precision
 def measured() -> dict[str, Any]:
     """What a process prints that computes with bfloat16."""
     try:
-        precision.check("bfloat16")
+        assert precision.choose("auto") == precision.choose("bfloat16")
     except SeedlingsError as error:
         pytest.skip(str(error))
     env = {key: value for key, value in os.environ.items() if key not in processor.SETTINGS}
@@ -78,17 +78,18 @@ def test_layers_inside_layers_are_lowered() -> None:
     assert twin.get_layer("head").layers[1].compute_dtype == "bfloat16"
 
 
-def test_a_processor_without_bfloat16_is_refused(
+def test_auto_is_bfloat16_where_the_processor_has_it_and_bfloat16_is_refused_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     facts = tmp_path / "cpuinfo"
     monkeypatch.setattr(precision, "_FACTS", facts)
-    with pytest.raises(SeedlingsError, match="expected `float32`, as this processor") as caught:
-        precision.check("bfloat16")
+    with pytest.raises(SeedlingsError, match="expected `float32` or `auto`, as") as caught:
+        precision.choose("bfloat16")
     assert processor.name() in str(caught.value)
     facts.write_text("model name : a\nflags : fpu avx2 avx512f\n\nflags : amx_bf16\n")
     with pytest.raises(SeedlingsError, match="AVX512_BF16 or AMX"):
-        precision.check("bfloat16")
-    precision.check("float32")
+        precision.choose("bfloat16")
+    assert [precision.choose(wanted) for wanted in ("float32", "auto")] == ["float32"] * 2
     facts.write_text("model name : a\nflags : fpu avx512_bf16\n")
-    precision.check("bfloat16")
+    assert precision.choose("float32") == "float32"
+    assert [precision.choose(wanted) for wanted in ("bfloat16", "auto")] == ["bfloat16"] * 2

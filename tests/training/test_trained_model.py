@@ -22,7 +22,7 @@ BFLOAT16 = ["portable=false", "finetune.precision=bfloat16"]
 
 @pytest.fixture(autouse=True)
 def _any_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "check", lambda found: None)
+    monkeypatch.setattr(precision, "_has_bfloat16", lambda: True)
 
 
 def parameters(*changes: str) -> Params:
@@ -66,6 +66,7 @@ def test_the_given_model_has_the_trained_weights(whole: bool, rng: np.random.Gen
     [
         (["finetune.replicas=3"], "finetune.replicas that divides threads, which is 2"),
         (["finetune.precision=bfloat16"], "precision `float32`, or `portable: false`"),
+        (["finetune.precision=auto"], "precision `float32`, or `portable: false`"),
         (["finetune.precision=float16"], "finetune.precision"),
     ],
 )
