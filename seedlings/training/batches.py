@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +21,7 @@ class Batches(keras.utils.PyDataset):
 
     With a seed, the order of each epoch is drawn from the seed and the number of the epoch; without
     a seed, the order is fixed. With an augmentation, the inputs are images, augmented differently
-    in each epoch.
+    in each epoch; a thread augments the next batch while the network trains on one.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Batches(keras.utils.PyDataset):
         super().__init__()
         self._inputs, self._targets, self._size, self._seed = inputs, targets, size, seed
         self._augmentation = augmentation if augmentation and augmentation.active else None
+        self._worker = ThreadPoolExecutor(1) if self._augmentation else None
         self.start(0)
 
     @property
@@ -46,15 +48,28 @@ class Batches(keras.utils.PyDataset):
         return math.ceil(len(self._inputs) / self._size)
 
     def __getitem__(self, index: int) -> tuple[NDArray, Targets]:
-        rows = self._order[index * self._size : (index + 1) * self._size]
+        if self._worker is None:
+            return self._batch(index, self._order, self._epoch)
+        found = self._next.pop(index, None) or self._submit(self._worker, index)
+        self._next.clear()
+        if index + 1 < len(self):
+            self._next[index + 1] = self._submit(self._worker, index + 1)
+        return found.result()
+
+    def _submit(self, worker: Executor, index: int) -> "Future[tuple[NDArray, Targets]]":
+        return worker.submit(self._batch, index, self._order, self._epoch)
+
+    def _batch(self, index: int, order: NDArray[np.int64], epoch: int) -> tuple[NDArray, Targets]:
+        rows = order[index * self._size : (index + 1) * self._size]
         inputs = self._inputs[rows]
         if self._augmentation:
-            inputs = self._augmentation.batch(inputs, rows, self._epoch)
+            inputs = self._augmentation.batch(inputs, rows, epoch)
         return inputs, self._targets[rows]
 
     def start(self, epoch: int) -> None:
         """Start an epoch; the first one is 0."""
         self._epoch = epoch
+        self._next: dict[int, Future[tuple[NDArray, Targets]]] = {}
         self._order = np.arange(len(self._inputs))
         if self._seed is not None:
             self._order = np.random.default_rng([self._seed, epoch]).permutation(self._order)

@@ -54,6 +54,44 @@ def test_without_a_seed_the_order_stays() -> None:
     assert rows_of(data) == [0, 1, 2, 3, 4]
 
 
+class _Marked(Augmentation):
+    """Marks each image with its row and its epoch."""
+
+    def __init__(self) -> None:
+        pass
+
+    @property
+    def active(self) -> list[str]:
+        return ["noise"]
+
+    def batch(self, images: Any, rows: Any, epoch: int) -> Any:
+        if epoch == 9:
+            raise ValueError("an error of the worker")
+        return np.column_stack([images[:, 0], rows, np.full(len(rows), epoch)])
+
+
+def test_batches_that_are_augmented_ahead_are_those_of_their_place_and_epoch() -> None:
+    inputs = np.arange(7, dtype=np.uint8)[:, None]
+    data = Batches(inputs, np.arange(7), size=3, seed=1, augmentation=_Marked())
+    plain = Batches(inputs, np.arange(7), size=3, seed=1)
+    for epoch, places in ((0, [0, 1, 2]), (0, [2, 0]), (1, [0]), (2, [1, 2, 0, 0])):
+        data.start(epoch)
+        plain.start(epoch)
+        for place in places:
+            (found, labels), (expected, truth) = data[place], plain[place]
+            assert labels.tolist() == truth.tolist()
+            assert found[:, 0].tolist() == found[:, 1].tolist() == expected[:, 0].tolist()
+            assert set(found[:, 2]) == {epoch}
+
+
+def test_an_error_of_the_worker_is_raised() -> None:
+    inputs = np.arange(7, dtype=np.uint8)[:, None]
+    data = Batches(inputs, np.arange(7), size=3, seed=1, augmentation=_Marked())
+    data.start(9)
+    with pytest.raises(ValueError, match="an error of the worker"):
+        data[0]
+
+
 def test_keras_sees_every_example_of_every_epoch_in_a_new_order() -> None:
     seen: list[list[int]] = []
 
