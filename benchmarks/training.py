@@ -37,7 +37,7 @@ _CLASSES = 12
 _MATRIX = 2048  # rows and columns of the matrices whose product is the peak
 _SMALL = [
     "segment.size=[32,32]",
-    "finetune.progressive.sizes=[[16,16],[24,24]]",
+    "finetune.progressive.sizes=[[24,24]]",
     "finetune.batch_size=16",
 ]
 _FLOAT32 = "finetune.precision=float32"

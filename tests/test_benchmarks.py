@@ -131,7 +131,7 @@ def test_training_prints_images_a_second_of_each_way() -> None:
     names = [name for name, _, _ in rows]
     assert names[:4] == ["fit", "bare network", "one replica", "float32"]
     assert "tf.data, layers of Keras, bfloat16" in names
-    assert names[-4:-2] == ["24 x 24", "24 x 24, float32"]
+    assert names[-2:] == ["24 x 24", "24 x 24, float32"]
     assert {name: ratio for name, _, ratio in rows}["fit"] == "1.00"
     assert shown.count("filters first, the full size in all epochs: ") == 2
 
