@@ -5,6 +5,7 @@ Each takes the parameters of a variant and trains; what it returns is scored as 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 from benchmarks import networks
 from seedlings.config.records import Record
 from seedlings.networks import backbones
-from seedlings.networks.backbones import Backbone
 from seedlings.networks.runtime import keras, tf
 from seedlings.params import Params
 from seedlings.tasks import Targets, Task
@@ -47,15 +47,20 @@ Training = Callable[[Params, Images, Task], Sequence["keras.Model"]]
 
 def plain(settings: Params, images: Images, task: Task) -> Sequence["keras.Model"]:
     """Train as the stage finetune does."""
-    backbone, model = build(settings, images, task)
-    augmentation = Augmentation(settings.finetune.augment, backbone.window, settings.seed)
+    model, augmentation = build(settings, images, task)
     return [trained(model, settings, images, task, augmentation)]
 
 
-def build(settings: Params, images: Images, task: Task) -> tuple[Backbone, "keras.Model"]:
-    """Return the backbone, and the whole model on it, before training."""
+def build(
+    settings: Params,
+    images: Images,
+    task: Task,
+    kind: Callable[..., Augmentation] = Augmentation,
+) -> tuple["keras.Model", Augmentation]:
+    """Return the whole model before training, and the augmentation of its images."""
     backbone = backbones.build(settings.extract, *settings.segment.size)
-    return backbone, networks.classifier(backbone, images.units, task, settings.finetune)
+    model = networks.classifier(backbone, images.units, task, settings.finetune)
+    return model, kind(settings.finetune.augment, backbone.window, settings.seed)
 
 
 def trained(
@@ -85,10 +90,11 @@ def whitened(settings: Params, images: Images, task: Task) -> Sequence["keras.Mo
     Its filters are the eigenvectors of the patches of training images, divided by the square roots
     of their eigenvalues, and the negatives of the first ones.
     """
-    backbone, model = build(settings, images, task)
-    first = _convolutions(model)[0]
+    model, augmentation = build(settings, images, task)
+    layers = model.get_layer("head").layers
+    first = next(layer for layer in layers if isinstance(layer, keras.layers.Conv2D))
     height, width, channels, filters = first.kernel.shape
-    pixels = backbone.feature_extractor.predict(images.train[0][:256], verbose=0)
+    pixels = model.get_layer("feature_extractor").predict(images.train[0][:256], verbose=0)
     patches = tf.image.extract_patches(
         pixels, [1, height, width, 1], [1, 4, 4, 1], [1, 1, 1, 1], "VALID"
     )
@@ -97,7 +103,6 @@ def whitened(settings: Params, images: Images, task: Task) -> Sequence["keras.Mo
     scaled = (vectors / np.sqrt(values + _CONSTANT))[:, ::-1].T
     chosen = np.concatenate([scaled, -scaled])[:filters]
     first.kernel.assign(chosen.T.reshape(height, width, channels, filters))
-    augmentation = Augmentation(settings.finetune.augment, backbone.window, settings.seed)
     return [trained(model, settings, images, task, augmentation)]
 
 
@@ -106,13 +111,12 @@ def identity_start(settings: Params, images: Images, task: Task) -> Sequence["ke
 
     The scale of the last batch normalisation of each block is 0.
     """
-    backbone, model = build(settings, images, task)
+    model, augmentation = build(settings, images, task)
     head = model.get_layer("head")
     for layer in head.layers:
         if isinstance(layer, keras.layers.Add):
             last = layer.input[0]._keras_history.operation
             last.gamma.assign(np.zeros(last.gamma.shape))
-    augmentation = Augmentation(settings.finetune.augment, backbone.window, settings.seed)
     return [trained(model, settings, images, task, augmentation)]
 
 
@@ -127,19 +131,22 @@ class _AlternatingFlips(Augmentation):
 
 def alternating_flips(settings: Params, images: Images, task: Task) -> Sequence["keras.Model"]:
     """Mirror each image in every other epoch."""
-    backbone, model = build(settings, images, task)
     augment = settings.finetune.augment.model_copy(update={"flip_horizontal": 0.0})
-    augmentation = _AlternatingFlips(augment, backbone.window, settings.seed)
+    own = settings.finetune.model_copy(update={"augment": augment})
+    settings = settings.model_copy(update={"finetune": own})
+    model, augmentation = build(settings, images, task, _AlternatingFlips)
     return [trained(model, settings, images, task, augmentation)]
 
 
 class _WeakEnding(Augmentation):
     """Only turns and flips images from an epoch on: neither zoom nor shift nor brightness."""
 
-    first = 0
+    def __init__(self, *plain: Any, first: int) -> None:
+        super().__init__(*plain)
+        self._first = first
 
     def batch(self, images: NDArray[np.uint8], rows: NDArray[np.int64], epoch: int) -> NDArray:
-        if epoch < self.first:
+        if epoch < self._first:
             return super().batch(images, rows, epoch)
         neutral = {"zoom": 0.0, "shift": 0.0, "multiply": [1.0, 1.0]}
         weak = self._params.model_copy(update=neutral)
@@ -151,11 +158,10 @@ def weak_ending(settings: Params, images: Images, task: Task) -> Sequence["keras
 
     It is the last part of FixRes (Touvron et al. 2019) with all layers.
     """
-    backbone, model = build(settings, images, task)
     own = settings.finetune
-    augmentation = _WeakEnding(own.augment, backbone.window, settings.seed)
     epochs = max(1, round((own.steps or 1) / -(-len(images.train[0]) // own.batch_size)))
-    augmentation.first = round(0.9 * epochs)
+    kind = partial(_WeakEnding, first=round(0.9 * epochs))
+    model, augmentation = build(settings, images, task, kind)
     trained(model, settings, images, task, augmentation)
     estimate_statistics(model, settings, images, augmentation, epochs)
     calibrate(model, images, task)
@@ -164,8 +170,7 @@ def weak_ending(settings: Params, images: Images, task: Task) -> Sequence["keras
 
 def estimated_statistics(settings: Params, images: Images, task: Task) -> Sequence["keras.Model"]:
     """Estimate batch statistics anew after training, for the averaged weights."""
-    backbone, model = build(settings, images, task)
-    augmentation = Augmentation(settings.finetune.augment, backbone.window, settings.seed)
+    model, augmentation = build(settings, images, task)
     trained(model, settings, images, task, augmentation)
     estimate_statistics(model, settings, images, augmentation, epoch=10_000)
     calibrate(model, images, task)
@@ -211,7 +216,7 @@ def estimate_statistics(
 
 def two_halves(settings: Params, images: Images, task: Task) -> Sequence["keras.Model"]:
     """Train two networks of about half the operations one after the other."""
-    models = []
+    models: list[keras.Model] = []
     for seed in (settings.seed, settings.seed + 1000):
         keras.utils.set_random_seed(seed)
         models += plain(settings.model_copy(update={"seed": seed}), images, task)
@@ -245,8 +250,9 @@ def self_distilled(settings: Params, images: Images, task: Task) -> Sequence["ke
     (teacher,) = plain(shorter, images, task)
     frozen = half.progressive.model_copy(update={"sizes": []})
     keras.utils.set_random_seed(settings.seed + 1000)
-    backbone, model = build(settings, images, task)
-    augmentation = Augmentation(own.augment, backbone.window, settings.seed + 1000)
+    model, augmentation = build(
+        shorter.model_copy(update={"seed": settings.seed + 1000}), images, task
+    )
     train = images.batches(shorter, augmentation)
     epochs = max(1, round((half.steps or 1) / len(train)))
     callbacks = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)]
@@ -264,8 +270,3 @@ def self_distilled(settings: Params, images: Images, task: Task) -> Sequence["ke
         student.fit(train, epochs=epochs, callbacks=callbacks, shuffle=False, verbose=0)
     calibrate(model, images, task)
     return [model]
-
-
-def _convolutions(model: "keras.Model") -> list[Any]:
-    layers = model.get_layer("head").layers
-    return [layer for layer in layers if isinstance(layer, keras.layers.Conv2D)]

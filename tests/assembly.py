@@ -7,7 +7,20 @@ from seedlings.networks.runtime import keras
 from seedlings.params import Params
 from seedlings.tasks import Task
 
-__all__ = ["classifier", "head"]
+__all__ = ["FROM_SCRATCH", "classifier", "head"]
+
+# Parameters that make the training of `plants_scratch` small.
+FROM_SCRATCH = [
+    "segment.size=[24,24]",
+    "finetune.convnet.stem_filters=[8]",
+    "finetune.convnet.filters=[8,16]",
+    "finetune.batch_size=8",
+    "finetune.epochs=5",
+    "finetune.steps=null",
+    "finetune.optimizer.average_weights=0.5",
+    "finetune.schedule.warmup_epochs=0",
+    "finetune.progressive.sizes=[[12,12],[16,16]]",
+]
 
 
 def classifier(params: Params, size: tuple[int, int], units: int, task: Task) -> "keras.Model":

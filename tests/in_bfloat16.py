@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from assembly import classifier
+from assembly import FROM_SCRATCH, classifier
 
 from seedlings import params
 from seedlings.cli import presets
@@ -82,16 +82,10 @@ def _training() -> dict[str, Any]:
         presets.compose(
             [
                 "plants_scratch",
+                *FROM_SCRATCH,
                 "finetune.precision=bfloat16",
-                "segment.size=[24,24]",
                 "finetune.convnet.stem_filters=[16]",
                 "finetune.convnet.filters=[16,32]",
-                "finetune.batch_size=8",
-                "finetune.epochs=5",
-                "finetune.steps=null",
-                "finetune.optimizer.average_weights=0.5",
-                "finetune.schedule.warmup_epochs=0",
-                "finetune.progressive.sizes=[[12,12],[16,16]]",
             ]
         )
     )

@@ -53,9 +53,7 @@ def find(
         ),
         rank(table.iloc[evaluated], task.columns(outputs), classes[evaluated], names),
     ]
-    merged = pd.concat(found, ignore_index=True)
-    margin = (merged["suggestion_probability"] - merged["probability"]).to_numpy(np.float64)
-    return merged.iloc[np.argsort(-margin, kind="stable")].reset_index(drop=True)
+    return _surest_first(pd.concat(found))
 
 
 def cross_fitted(
@@ -116,8 +114,7 @@ def rank(
     suggestion = probabilities.argmax(axis=1)
     best = probabilities[places, suggestion]
     doubtful = np.flatnonzero((suggestion != classes) & (best >= usual[suggestion]))
-    doubtful = doubtful[np.argsort(own[doubtful] - best[doubtful], kind="stable")]
-    return pd.DataFrame(
+    found = pd.DataFrame(
         {
             "path": rows["path"].to_numpy()[doubtful],
             "split": rows["split"].to_numpy()[doubtful],
@@ -128,6 +125,12 @@ def rank(
         },
         columns=COLUMNS,
     )
+    return _surest_first(found)
+
+
+def _surest_first(found: pd.DataFrame) -> pd.DataFrame:
+    margin = (found["suggestion_probability"] - found["probability"]).to_numpy(np.float64)
+    return found.iloc[np.argsort(-margin, kind="stable")].reset_index(drop=True)
 
 
 def _heads(width: int, classes: int) -> "keras.Model":

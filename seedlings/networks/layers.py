@@ -5,9 +5,11 @@ They have the weights, names and options of the layers of Keras with the same na
 
 from typing import Any
 
+import numpy as np
+
 from seedlings.networks.runtime import keras, tf
 
-_LONGEST = 512  # terms; longer sums of products are split by the size of the processor's cache
+LONGEST_SUM = 512  # terms; longer sums of products are split by the size of the processor's cache
 
 
 @keras.saving.register_keras_serializable("seedlings")
@@ -21,7 +23,7 @@ class Dense(keras.layers.Dense):
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Return the outputs (N x units, float32)."""
         inner = inputs.shape[-1]
-        if inner <= _LONGEST:
+        if inner <= LONGEST_SUM:
             return super().call(inputs, training=training)
         blocks, size = _blocks(inner)
         excess = blocks * size - inner
@@ -42,7 +44,7 @@ def _blocks(inner: int) -> tuple[int, int]:
 
     The padding is less than one element a block.
     """
-    fewest = -(-inner // _LONGEST)
+    fewest = -(-inner // LONGEST_SUM)
     blocks = next((n for n in range(fewest, 2 * fewest) if inner % n == 0), fewest)
     return blocks, -(-inner // blocks)
 
@@ -74,6 +76,22 @@ class BatchNormalization(keras.layers.BatchNormalization):
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + value * (1.0 - self.momentum))
         return outputs
+
+
+@keras.saving.register_keras_serializable("seedlings")
+class Transposition(keras.layers.Layer):
+    """Exchanges height and width of images (N x H x W x C).
+
+    It gathers pixels, because TensorFlow prints an error when oneDNN with `AVX2` at most has to
+    transpose uint8.
+    """
+
+    def call(self, images: Any) -> Any:
+        """Return the images (N x W x H x C)."""
+        height, width, channels = images.shape[1:]
+        order = np.arange(height * width).reshape(height, width).T.ravel()
+        pixels = tf.reshape(images, (-1, height * width, channels))
+        return tf.reshape(tf.gather(pixels, order, axis=1), (-1, width, height, channels))
 
 
 def replaced(model: "keras.Model") -> "keras.Model":

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from seedlings.networks import architectures
+from seedlings.networks import architectures, layers
 from seedlings.networks.runtime import keras
 
 _ROWS, _COLUMNS = 1, 2  # axes of N x H x W x C
@@ -61,5 +61,5 @@ def _views(images: Any, count: int) -> list[Any]:
         height, width = images.shape[1:3]
         if height != width:
             raise ValueError(f"expected square images for 8 views, found {height} x {width}")
-        views += [keras.ops.transpose(view, (0, 2, 1, 3)) for view in views]
+        views += [layers.Transposition()(view) for view in views]
     return views

@@ -7,13 +7,13 @@ kernel of a convolution of grey or RGB images, whose inputs are few.
 
 from typing import Any
 
+from seedlings.networks.layers import LONGEST_SUM
 from seedlings.networks.runtime import keras, tf
 
 ADAM_RATIO = 0.1  # of the learning rate, for AdamW
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of Jordan's polynomial, whose slope at 0 is large
 _STEPS = 5
 _COLOURS = 3
-_LONGEST = 512  # terms of a sum; longer ones would be split by the size of the processor's cache
 
 
 class Muon(keras.optimizers.Muon):
@@ -75,6 +75,6 @@ def _orthogonalised(matrix: Any, steps: int) -> Any:
 
 def _product(first: Any, second: Any) -> Any:
     """Return the product of two matrices, summed in blocks of at most 512 terms."""
-    starts = range(0, first.shape[1], _LONGEST)
-    parts = [first[:, at : at + _LONGEST] @ second[at : at + _LONGEST] for at in starts]
+    starts = range(0, first.shape[1], LONGEST_SUM)
+    parts = [first[:, s : s + LONGEST_SUM] @ second[s : s + LONGEST_SUM] for s in starts]
     return tf.add_n(parts) if len(parts) > 1 else parts[0]

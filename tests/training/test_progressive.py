@@ -1,9 +1,10 @@
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from assembly import classifier
+from assembly import FROM_SCRATCH, classifier
 from numpy.typing import NDArray
 
 from seedlings import params
@@ -29,15 +30,7 @@ def parameters(*changes: str) -> Params:
                 "sample",
                 "model=seedlings",
                 "train=scratch",
-                "segment.size=[24,24]",
-                "finetune.convnet.stem_filters=[8]",
-                "finetune.convnet.filters=[8,16]",
-                "finetune.batch_size=8",
-                "finetune.epochs=5",
-                "finetune.steps=null",
-                "finetune.optimizer.average_weights=0.5",
-                "finetune.schedule.warmup_epochs=0",
-                "finetune.progressive.sizes=[[12,12],[16,16]]",
+                *FROM_SCRATCH,
                 "finetune.progressive.share=0.8",
                 *changes,
             ]
@@ -57,9 +50,14 @@ def images(rng: np.random.Generator, count: int = 24) -> tuple[NDArray[np.uint8]
 
 
 def trained(
-    settings: Params, inputs: NDArray, labels: NDArray, **options: Any
+    settings: Params,
+    inputs: NDArray,
+    labels: NDArray,
+    on_epoch: Callable[[int, Any], None] | None = None,
+    **options: Any,
 ) -> tuple["keras.Model", Record]:
     model, record = model_of(settings), Record("finetune")
+    record.on_epoch = on_epoch
     train = Batches(inputs, labels, size=8, seed=1)
     validation = Batches(inputs, labels, size=8)
     fit.train_head(
@@ -140,21 +138,9 @@ def test_a_killed_training_ends_with_the_same_weights(
         if epoch == killed + 1:
             raise KeyboardInterrupt
 
-    keras.utils.set_random_seed(5)
     partial = PartialResults(tmp_path / "models", "one")
-    model, record = model_of(settings), Record("finetune")
-    record.on_epoch = kill
-    train = Batches(inputs, labels, size=8, seed=1)
     with pytest.raises(KeyboardInterrupt):
-        fit.train_head(
-            model,
-            train,
-            Batches(inputs, labels, size=8),
-            record=record,
-            task=TASK,
-            params=settings.finetune,
-            partial=partial,
-        )
+        trained(settings, inputs, labels, kill, partial=partial)
     again, found = trained(settings, inputs, labels, partial=partial)
     assert found.curves == expected.curves
     for one, other in zip(again.get_weights(), whole.get_weights(), strict=True):
