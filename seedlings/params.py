@@ -84,7 +84,25 @@ class Params(Section):
                 "package.views 1, 2 or 4, as segment.size is not square and 8 views are also "
                 f"turned by 90 degrees (the size is {height} x {width})"
             )
+        if not self._crops_are_the_same_in_all_views:
+            raise ValueError(
+                "package.views 1, or the same extract.cropping at both sides (2 views), also above "
+                "and below (4), at all sides and with a square center_crop (8), as each view is "
+                f"cropped; found {self.package.views} views, cropping {self.extract.cropping} and "
+                f"center_crop {self.extract.center_crop}"
+            )
         return self
+
+    @property
+    def _crops_are_the_same_in_all_views(self) -> bool:
+        top, bottom, left, right = self.extract.cropping
+        height, width = self.extract.center_crop or (1, 1)
+        views = self.package.views
+        return (
+            (views < 2 or left == right)
+            and (views < 4 or top == bottom)
+            and (views < 8 or (top == left and height == width))
+        )
 
 
 def load() -> Params:

@@ -122,3 +122,27 @@ def test_the_parameters_refuse_quarter_turns_of_images_that_are_not_square() -> 
         SeedlingsError, match="package.views 1, 2 or 4, as segment.size is not square"
     ):
         params.check(presets.compose(["sample", *changes]))
+
+
+@pytest.mark.parametrize(
+    ("count", "cropping", "center", "allowed"),
+    [
+        (2, "[4,0,2,2]", "null", True),
+        (2, "[0,0,4,0]", "null", False),
+        (4, "[4,4,2,2]", "[20,24]", True),
+        (4, "[4,0,2,2]", "null", False),
+        (8, "[2,2,2,2]", "[24,24]", True),
+        (8, "[4,4,2,2]", "null", False),
+        (8, "[0,0,0,0]", "[20,24]", False),
+    ],
+)
+def test_the_parameters_refuse_crops_of_which_views_show_other_pixels(
+    count: int, cropping: str, center: str, allowed: bool
+) -> None:
+    changes = [f"package.views={count}", f"extract.cropping={cropping}"]
+    composed = presets.compose(["sample", *changes, f"extract.center_crop={center}"])
+    if allowed:
+        assert params.check(composed).package.views == count
+        return
+    with pytest.raises(SeedlingsError, match=f"package.views 1, or .+ found {count} views"):
+        params.check(composed)
