@@ -39,15 +39,15 @@ _SMALL = [
     "segment.size=[32,32]",
     "finetune.progressive.sizes=[[24,24]]",
     "finetune.batch_size=16",
+    "finetune.convnet.stem_filters=[8]",
+    "finetune.convnet.filters=[8,16]",
 ]
 _FLOAT32 = "finetune.precision=float32"
 _ONE = "finetune.replicas=1"
-_NARROW = [
-    "finetune.convnet.stem_filters=[24,48]",
-    "finetune.convnet.filters=[48,96,96,192,192]",
-]
+_FEWER = ("finetune.convnet.stem_filters=[24,48]", "finetune.convnet.filters=[48,96,96,192,192]")
+_SMALL_FEWER = ("finetune.convnet.stem_filters=[4]", "finetune.convnet.filters=[4,16]")
 _TF_DATA = "tf.data, layers of Keras, bfloat16"
-_BEFORE = "float32, one replica, 24 and 48 filters first"
+_BEFORE = "float32, one replica, fewer filters first"
 
 Step = Callable[[], object]
 
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="small images, few steps")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    ways = _ways(tuple(_SMALL) if options.small else ())
+    ways = _ways(tuple(_SMALL), _SMALL_FEWER) if options.small else _ways((), _FEWER)
     settings = ways["fit"].settings()
     steps = 2 if options.small else 8
     count = steps * settings.finetune.batch_size
@@ -96,15 +96,16 @@ def main() -> None:
     _print(ways, took, count, peaks, work)
 
 
-def _ways(common: tuple[str, ...]) -> dict[str, Way]:
+def _ways(common: tuple[str, ...], fewer: tuple[str, ...]) -> dict[str, Way]:
+    """Return the ways by name; `fewer` are changes to fewer filters of the first convolutions."""
     ways = {
         "fit": Way(),
         "bare network": Way(kind="bare"),
         "one replica": Way((_ONE,)),
         "float32": Way((_FLOAT32,)),
         "float32, one replica": Way((_FLOAT32, _ONE)),
-        _BEFORE: Way((_FLOAT32, _ONE, *_NARROW)),
-        "24 and 48 filters first": Way(tuple(_NARROW)),
+        _BEFORE: Way((_FLOAT32, _ONE, *fewer)),
+        "fewer filters first": Way(fewer),
         "normalisation of Keras": Way((_FLOAT32, _ONE), "keras"),
         "tf.data, layers of Keras": Way((_FLOAT32, _ONE), "tf.data"),
         _TF_DATA: Way((_ONE,), "tf.data"),

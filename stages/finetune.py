@@ -7,7 +7,7 @@ from seedlings.io.files import write_csv
 from seedlings.io.partial_results import PartialResults
 from seedlings.networks import architectures, backbones, features, models, runtime
 from seedlings.tasks import TASKS
-from seedlings.training import batches, fit, replicas
+from seedlings.training import batches, fit, precision, replicas
 from seedlings.training.augmentations import Augmentation
 from seedlings.training.params import Finetune
 
@@ -45,3 +45,4 @@ def main(record: Record, *, finetune: Finetune, seed: int, task: str, threads: i
 
     write_csv(paths.report("finetune") / "history.csv", fit.history(record, kind))
     record.add_metrics(models.sizes(whole))
+    record.details["precision"] = precision.choose(finetune.precision)

@@ -98,7 +98,6 @@ def _training() -> dict[str, Any]:
             resumed, _ = _trained(settings, partial)
     return {
         "loss": record.curves["loss"],
-        "dtypes": sorted({layer.compute_dtype for layer in model.get_layer("head").layers}),
         "digest": _digest(model),
         "digest after a kill": _digest(resumed),
     }

@@ -74,7 +74,7 @@ def cross_fitted(
     folds = _folds(classes, groups, np.random.default_rng(seed))
     seen = folds[:, None] != np.arange(_FOLDS)
     batches = Batches(embeddings, np.where(seen, classes[:, None], _UNSEEN), size=_BATCH, seed=seed)
-    model = _heads(embeddings.shape[1], count)
+    model = _heads(embeddings.shape[1], count, seed)
     epochs = max(1, round(_STEPS / len(batches)))
     rate = keras.optimizers.schedules.CosineDecay(_RATE, epochs * len(batches))
     loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=_UNSEEN)
@@ -133,11 +133,15 @@ def _surest_first(found: pd.DataFrame) -> pd.DataFrame:
     return found.iloc[np.argsort(-margin, kind="stable")].reset_index(drop=True)
 
 
-def _heads(width: int, classes: int) -> "keras.Model":
+def _heads(width: int, classes: int, seed: int) -> "keras.Model":
     """Return softmax regressions (N x width to N x folds x classes) on normalised embeddings."""
     embedding = keras.Input((width,), name="embedding")
     x = layers.BatchNormalization(momentum=0.9, center=False, scale=False)(embedding)
-    x = layers.Dense(_FOLDS * classes, kernel_regularizer=keras.regularizers.L2(1e-3))(x)
+    x = layers.Dense(
+        _FOLDS * classes,
+        kernel_initializer=keras.initializers.GlorotUniform(seed),
+        kernel_regularizer=keras.regularizers.L2(1e-3),
+    )(x)
     x = keras.layers.Softmax()(keras.layers.Reshape((_FOLDS, classes))(x))
     return keras.Model(embedding, x)
 

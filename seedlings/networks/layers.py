@@ -40,9 +40,9 @@ class Dense(keras.layers.Dense):
 
 
 def _blocks(inner: int) -> tuple[int, int]:
-    """Return number and size of equal blocks; they exceed `inner` if few blocks do not divide it.
+    """Return number and size of equal blocks.
 
-    The padding is less than one element a block.
+    `blocks * size` can exceed `inner`, by less than one element a block.
     """
     fewest = -(-inner // LONGEST_SUM)
     blocks = next((n for n in range(fewest, 2 * fewest) if inner % n == 0), fewest)
@@ -95,7 +95,7 @@ class Transposition(keras.layers.Layer):
 
 
 def replaced(model: "keras.Model") -> "keras.Model":
-    """Return a copy of a model, with the same weights, whose batch normalisation is that above."""
+    """Return a copy of a model, with the same weights and the batch normalisation above."""
 
     def copy(layer: "keras.layers.Layer") -> "keras.layers.Layer":
         is_plain = type(layer) is keras.layers.BatchNormalization

@@ -33,7 +33,7 @@ def train_baseline(
     params: Baseline,
 ) -> None:
     """Train the baseline in place, with SGD for `params.epochs` epochs."""
-    _compile(model, task, keras.optimizers.SGD(params.learning_rate))
+    compile_model(model, task, keras.optimizers.SGD(params.learning_rate))
     fit(model, train, validation, record=record, epochs=params.epochs)
 
 
@@ -57,7 +57,7 @@ def train_head(
     with trained_model.prepared(model, params) as trained:
         _train(trained, train, validation, record=record, task=task, params=params, partial=partial)
     if trained is not model:
-        _compile(model, task, trained.optimizer, params.label_smoothing)
+        compile_model(model, task, trained.optimizer, params.label_smoothing)
     if params.calibrate:
         record.add_metrics({"temperature": calibrate(model, validation, task)})
 
@@ -77,7 +77,7 @@ def _train(
         if params.unfreeze.epochs:
             _set_trainable(_trainable_layers(model), unfrozen)
         optimizer = make_optimizer(params, rate=rate, epochs=epochs, steps=len(train))
-        _compile(model, task, optimizer, params.label_smoothing)
+        compile_model(model, task, optimizer, params.label_smoothing)
         resumable = partial if not unfrozen else None
         fit(
             model,
@@ -196,12 +196,13 @@ def score(model: "keras.Model", batches: Batches) -> dict[str, float]:
     return {name: float(value) for name, value in values.items()}
 
 
-def _compile(
+def compile_model(
     model: "keras.Model",
     task: "Task",
     optimizer: "keras.optimizers.Optimizer",
     smoothing: float = 0.0,
 ) -> None:
+    """Compile a model with the loss and the metric of the task."""
     model.compile(optimizer, _smoothed(task, smoothing), metrics=[task.metric])
 
 

@@ -58,7 +58,7 @@ def _orthogonalised(matrix: Any, steps: int) -> Any:
     """Return a matrix (n x m, n <= m) with its singular values moved near 1.
 
     Newton and Schulz's iteration multiplies the matrix by polynomials of its Gram matrix (n x n).
-    The factors are gathered first, because n is smaller than m.
+    The factors are multiplied with each other first, because n is smaller than m.
     """
     a, b, c = _COEFFICIENTS
     matrix = matrix / (tf.norm(matrix) + 1e-7)

@@ -1,7 +1,6 @@
 """Replicas: a network that processes the parts of a batch at the same time, with the same weights.
 
-An operation on a whole batch uses several threads only where it can be divided; a replica has its
-own threads for all operations. Each replica normalises its part by the part's own statistics (ghost
+A replica has its own threads. Each replica normalises its part by the part's own statistics (ghost
 batch normalisation, Hoffer et al. 2017), and the gradient is that of the whole batch.
 """
 

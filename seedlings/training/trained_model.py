@@ -26,19 +26,18 @@ def prepared(model: "keras.Model", params: Finetune) -> Iterator["keras.Model"]:
     if not sizes and count == 1 and chosen == "float32":
         yield model
         return
-    names = [layer.name for layer in model.layers]
-    is_whole = "head" in names
+    is_whole = "head" in [layer.name for layer in model.layers]
     parts = [model.get_layer(n) for n in ("feature_extractor", "head")] if is_whole else [model]
-    trained = list(parts)
-    if chosen == "bfloat16":
-        trained[-1] = precision.lowered(parts[-1])
+    *before, head = parts
+    twin = precision.lowered(head) if chosen == "bfloat16" else head
+    trained = [*before, twin]
     inputs = keras.Input(model.input_shape[1:], dtype=model.inputs[0].dtype, name="input")
     with progressive.any_size(trained, params.progressive):
         x = progressive.Resizing(inputs.shape[1:3])(inputs) if sizes else inputs
         outputs = replicas.apply(lambda part: _chain(trained, part), x, count)
         yield keras.Model(inputs, outputs, name=model.name)
-    if trained[-1] is not parts[-1]:
-        parts[-1].set_weights(trained[-1].get_weights())
+    if twin is not head:
+        head.set_weights(twin.get_weights())
 
 
 def _chain(layers: Sequence["keras.Model"], x: Any) -> Any:

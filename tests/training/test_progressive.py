@@ -147,6 +147,19 @@ def test_a_killed_training_ends_with_the_same_weights(
         np.testing.assert_array_equal(one, other)
 
 
+def test_the_compiled_steps_train_on_the_size(rng: np.random.Generator) -> None:
+    """Images with the same means of 2 x 2 pixels have the same loss, until the full size."""
+    means = rng.integers(50, 150, (24, 12, 12, 3), dtype=np.uint8)
+    flat = means.repeat(2, axis=1).repeat(2, axis=2)
+    textured = flat.copy()
+    textured[:, ::2, ::2] += 40
+    textured[:, 1::2, 1::2] -= 40
+    settings = parameters("finetune.epochs=2", "finetune.progressive.sizes=[[12,12]]")
+    losses = [trained(settings, i, np.arange(24) % 3)[1].curves["loss"] for i in (flat, textured)]
+    assert losses[0][0] == losses[1][0]
+    assert losses[0][1] != losses[1][1]
+
+
 def test_a_size_that_is_too_small_for_the_network_is_refused() -> None:
     settings = parameters(
         "finetune.convnet.filters=[8,16,8,16]", "finetune.progressive.sizes=[[12,12]]"

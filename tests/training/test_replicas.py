@@ -7,6 +7,7 @@ import pytest
 from imports import ROOT
 from numpy.typing import NDArray
 
+from seedlings.networks import layers
 from seedlings.networks.runtime import keras
 from seedlings.training import replicas
 
@@ -14,6 +15,7 @@ from seedlings.training import replicas
 _TRAINING = """
 import hashlib
 import numpy as np
+from seedlings.networks import layers
 from seedlings.networks.runtime import keras, prepare
 from seedlings.training import replicas
 prepare(1, 2)
@@ -22,7 +24,7 @@ images = np.random.default_rng(1).random((64, 16, 16, 3), np.float32)
 inner = keras.Sequential([keras.Input((16, 16, 3))])
 for filters in (16, 32, 32):
     inner.add(keras.layers.Conv2D(filters, 3, use_bias=False))
-    inner.add(keras.layers.BatchNormalization(momentum=0.9))
+    inner.add(layers.BatchNormalization(momentum=0.9))
     inner.add(keras.layers.ReLU())
 inner.add(keras.layers.GlobalAveragePooling2D())
 inner.add(keras.layers.Dropout(0.3))
@@ -35,8 +37,8 @@ print(hashlib.sha256(b"".join(w.tobytes() for w in inner.get_weights())).hexdige
 """
 
 
-def network(*layers: "keras.layers.Layer") -> "keras.Model":
-    return keras.Sequential([keras.Input((6,)), *layers, keras.layers.Dense(2, name="output")])
+def network(*inner: "keras.layers.Layer") -> "keras.Model":
+    return keras.Sequential([keras.Input((6,)), *inner, keras.layers.Dense(2, name="output")])
 
 
 def divided(inner: "keras.Model", count: int) -> "keras.Model":
@@ -91,7 +93,7 @@ def test_a_step_is_that_of_the_whole_batch(examples: int, points: NDArray[np.flo
 def test_each_replica_normalises_its_part_and_all_update_the_moving_statistics(
     points: NDArray[np.float32],
 ) -> None:
-    normalization = keras.layers.BatchNormalization(momentum=0.5, epsilon=1e-6)
+    normalization = layers.BatchNormalization(momentum=0.5, epsilon=1e-6)
     inner = keras.Sequential([keras.Input((6,)), normalization])
     inputs = keras.Input((6,), name="input")
     model = keras.Model(inputs, replicas.apply(inner, inputs, 2))
