@@ -38,6 +38,7 @@ _SCRATCH = [
     *("finetune.steps=600", "finetune.optimizer.average_weights=0.965"),
     *("finetune.batch_size=32", "finetune.progressive.sizes=[]"),
     *("finetune.replicas=1", "finetune.precision=float32"),
+    "finetune.augment.alternating_flips=false",
     *("finetune.optimizer.name=adamw", "finetune.optimizer.learning_rate=0.002"),
 ]
 _QUICK = ["finetune.batch_size=8", "evaluate.bootstrap_samples=200"]

@@ -3,7 +3,7 @@
 Only validation images choose between variants; no test image is read. By default, every variant
 trains for a third of the preset's steps, with one seed. Each is compared with the preset on the
 same images and seeds: the difference of the log loss, with its standard error over the images.
-The minutes are processor time of the training, which other processes disturb little.
+The minutes are processor time of the training.
 """
 
 import argparse
@@ -90,9 +90,10 @@ _VARIANTS: dict[str, Variant] = {
     "masked, background dimmed": Variant(
         ["segment.method=excess_green", "segment.background=dimmed"]
     ),
-    "alternating flips": Variant(training=ingredients.alternating_flips),
+    "random flips": Variant(["finetune.augment.alternating_flips=false"]),
     "weak augmentation at the end": Variant(training=ingredients.weak_ending),
     "batch statistics anew": Variant(training=ingredients.estimated_statistics),
+    "seven eighths of the images": Variant(training=ingredients.seven_eighths),
     # Network
     "twice the steps": Variant(["finetune.steps=3600"]),
     "96, 128 and 256 filters": Variant(["finetune.convnet.filters=[96,128,128,256,256]"]),

@@ -6,6 +6,8 @@ level for a whole batch, and resample the image in every layer; here, one affine
 all geometric changes.
 """
 
+from collections.abc import Collection
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -36,14 +38,16 @@ _NEUTRAL = {
     "multiply": [1.0, 1.0],
     "random_crop": False,
 }
-_GEOMETRY = ("rotation", "shift", "shear", "zoom", "flip_horizontal", "flip_vertical")
+_FLIPS = ("flip_horizontal", "flip_vertical")
+_GEOMETRY = ("rotation", "shift", "shear", "zoom", *_FLIPS)
 
 
 class Augmentation:
     """Applies the augmentations of the parameters.
 
     `window` is the height and width of the centre crop inside the model, or None; `random_crop`
-    moves a random crop of this size there.
+    moves a random crop of this size there. Alternating flips (Jordan 2024, arXiv:2404.00498) show
+    an image and its flip in turn.
     """
 
     def __init__(self, params: Augment, window: tuple[int, int] | None, seed: int) -> None:
@@ -56,14 +60,17 @@ class Augmentation:
 
     def alone(self, name: str) -> "Augmentation":
         """Return an augmentation with only one of the parameters."""
-        rest = {other: value for other, value in _NEUTRAL.items() if other != name}
-        return Augmentation(self._params.model_copy(update=rest), self._window, self._seed)
+        return self._without(_NEUTRAL.keys() - {name})
 
     def batch(self, images: NDArray[np.uint8], rows: NDArray[np.int64], epoch: int) -> Image:
         """Return images (N x H x W x 3, RGB uint8) augmented for an epoch; `rows` number them."""
+        rest = self._without(_FLIPS) if self._params.alternating_flips else self
         return np.stack(
             [
-                self.one(image, np.random.default_rng([self._seed, epoch, int(row)]))
+                rest.one(
+                    self._flipped(image, int(row), epoch),
+                    np.random.default_rng([self._seed, epoch, int(row)]),
+                )
                 for image, row in zip(images, rows, strict=True)
             ]
         )
@@ -89,6 +96,23 @@ class Augmentation:
         if self._window and "random_crop" in active:
             return _recentre(changed, self._window, rng)
         return changed
+
+    def _flipped(self, image: Image, row: int, epoch: int) -> Image:
+        """Return the image, or its flip, if flips alternate.
+
+        The first flip is random. With both flips, four epochs have each combination once.
+        """
+        if not self._params.alternating_flips:
+            return image
+        # The last 1 makes the seed differ from those of the epochs.
+        number = epoch + int(np.random.default_rng([self._seed, row, 0, 1]).integers(4))
+        if self._params.flip_horizontal:
+            image, number = image[:, ::-1] if number % 2 else image, number // 2
+        return image[::-1] if self._params.flip_vertical and number % 2 else image
+
+    def _without(self, names: Collection[str]) -> "Augmentation":
+        neutral = {name: _NEUTRAL[name] for name in names}
+        return Augmentation(self._params.model_copy(update=neutral), self._window, self._seed)
 
 
 def _move(image: NDArray, params: Augment, rng: np.random.Generator) -> NDArray:

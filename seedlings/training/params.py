@@ -30,6 +30,7 @@ class Augment(Section):
     zoom: Share
     flip_horizontal: Probability
     flip_vertical: Probability
+    alternating_flips: bool
     crop: Annotated[float, Field(ge=0.0, lt=0.5)]
     random_crop: bool
     blur: NotNegative
@@ -41,6 +42,16 @@ class Augment(Section):
     multiply_per_channel: Probability
     random_order: bool
     fill: Literal["nearest", "reflect", "black"]
+
+    @model_validator(mode="after")
+    def _alternating_flips_are_half_of_all(self) -> Self:
+        flips = {self.flip_horizontal, self.flip_vertical}
+        if self.alternating_flips and not (0.5 in flips and flips <= {0.0, 0.5}):
+            raise ValueError(
+                "flip_horizontal and flip_vertical each 0.5 or 0.0, at least one 0.5, with "
+                f"alternating_flips, found {self.flip_horizontal} and {self.flip_vertical}"
+            )
+        return self
 
 
 class Progressive(Section):
@@ -105,5 +116,15 @@ class Finetune(Section):
             raise ValueError(
                 "head.pooling average or max with progressive.sizes, as the number of pixels "
                 "changes, found flatten"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _replicas_do_not_multiply_penalties(self) -> Self:
+        activity = self.regularization.activity
+        if self.replicas > 1 and (activity.l1 or activity.l2):
+            raise ValueError(
+                "replicas 1 with regularization.activity, which each replica would add, found "
+                f"{self.replicas}"
             )
         return self

@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
+from seedlings.errors import SeedlingsError
 from seedlings.params import check
 from seedlings.training.augmentations import Augmentation
 
@@ -46,6 +47,39 @@ def test_flips_are_exact_and_as_frequent_as_asked(
     assert 70 < right < 130
     upside_down = augmentation(flip_horizontal=0.0, flip_vertical=1.0)
     assert np.array_equal(many(upside_down, image)[0], image[::-1])
+
+
+def test_alternating_flips_show_an_image_and_its_flip_in_turn(
+    augmentation: Callable[..., Augmentation], rng: np.random.Generator
+) -> None:
+    images = rng.integers(0, 256, (40, 6, 8, 3), dtype=np.uint8)
+    rows = np.arange(40)
+    own = augmentation(flip_horizontal=0.5, alternating_flips=True)
+    epochs = [own.batch(images, rows, epoch) for epoch in range(4)]
+    mirrored = np.array([(batch == images[:, :, ::-1]).all(axis=(1, 2, 3)) for batch in epochs])
+    same = np.array([(batch == images).all(axis=(1, 2, 3)) for batch in epochs])
+    assert np.array_equal(mirrored, ~same)
+    assert np.array_equal(mirrored[1:], same[:-1])
+    assert 8 < mirrored[0].sum() < 32
+    assert np.array_equal(own.batch(images[::-1], rows[::-1], 3), epochs[3][::-1])
+    assert len({image.tobytes() for image in many(own, images[0])}) == 2
+    both = augmentation(flip_vertical=0.5)
+    for start in (0, 3):
+        seen = [both.batch(images[:9], rows[:9], start + epoch) for epoch in range(4)]
+        assert all(len({batch[n].tobytes() for batch in seen}) == 4 for n in range(9))
+    vertical = augmentation(flip_horizontal=0.0, multiply=[0.5, 0.5])
+    first, second = (vertical.batch(images, rows, epoch) for epoch in (0, 1))
+    assert np.array_equal(second, first[:, ::-1])
+    assert np.array_equal(first.max(axis=(1, 2, 3)), np.rint(images.max(axis=(1, 2, 3)) * 0.5))
+
+
+@pytest.mark.parametrize(("horizontal", "vertical"), [(0.0, 0.0), (0.3, 0.5), (1.0, 0.0)])
+def test_flips_that_cannot_alternate_are_refused(
+    horizontal: float, vertical: float, augmentation: Callable[..., Augmentation]
+) -> None:
+    message = f"with alternating_flips, found {horizontal} and {vertical}"
+    with pytest.raises(SeedlingsError, match=message):
+        augmentation(flip_horizontal=horizontal, flip_vertical=vertical, alternating_flips=True)
 
 
 def disc(height: int, width: int, x: float, y: float) -> np.ndarray:

@@ -22,7 +22,7 @@ class Killed(BaseException):
 
 def settings(tree: dict[str, Any], **optimizer: Any) -> Finetune:
     tree["finetune"].update(epochs=6, calibrate=False)
-    tree["finetune"]["augment"]["rotation"] = 90.0
+    tree["finetune"]["augment"].update(rotation=90.0, flip_horizontal=0.5, alternating_flips=True)
     tree["finetune"]["optimizer"].update(optimizer)
     return check(tree).finetune
 

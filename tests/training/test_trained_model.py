@@ -38,6 +38,11 @@ def test_only_parameters_that_differ_make_another_model(changes: list[str]) -> N
     with trained_model.prepared(model, settings.finetune) as trained:
         assert (trained is model) == (not changes)
         assert trained.input_shape == model.input_shape
+        layers = trained.get_layer("head").layers
+        dtypes = {layer.name: layer.compute_dtype for layer in layers}
+    lowered = {"bfloat16"} if changes == BFLOAT16 else {"float32"}
+    assert {dtypes[name] for name in dtypes if "conv2d" in name} == lowered
+    assert dtypes["output"] == "float32"
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -68,6 +73,10 @@ def test_the_given_model_has_the_trained_weights(whole: bool, rng: np.random.Gen
         (["finetune.precision=bfloat16"], "precision `float32`, or `portable: false`"),
         (["finetune.precision=auto"], "precision `float32`, or `portable: false`"),
         (["finetune.precision=float16"], "finetune.precision"),
+        (
+            ["finetune.replicas=2", "finetune.regularization.activity.l2=0.1"],
+            "finetune.*replicas 1 with regularization.activity",
+        ),
     ],
 )
 def test_parameters_that_contradict_each_other_are_refused(
