@@ -17,14 +17,12 @@ from seedlings.networks import backbones
 from seedlings.networks.runtime import keras, tf
 from seedlings.params import Params
 from seedlings.tasks import Targets, Task
-from seedlings.training import calibration, fit, progressive, trained_model
+from seedlings.training import calibration, fit, progressive, trained_model, whitening
 from seedlings.training.augmentations import Augmentation
 from seedlings.training.batches import Batches
 
-_PATCHES = 200_000
 _WATCHED = 32  # validation images after each epoch, which choose nothing
 _BATCH = 64
-_CONSTANT = 0.01  # added to the variances of patches, as in airbench
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +58,8 @@ def build(
     """Return the whole model before training, and the augmentation of its images."""
     backbone = backbones.build(settings.extract, *settings.segment.size)
     model = networks.classifier(backbone, images.units, task, settings.finetune)
+    if settings.finetune.convnet.whitened:
+        whitening.whiten(model, images.train[0], settings.seed)
     return model, kind(settings.finetune.augment, backbone.window, settings.seed)
 
 
@@ -90,28 +90,6 @@ def seven_eighths(settings: Params, images: Images, task: Task) -> Sequence["ker
     places = np.random.default_rng(settings.seed).permutation(len(inputs))
     chosen = np.sort(places[: len(places) * 7 // 8])
     return plain(settings, replace(images, train=(inputs[chosen], targets[chosen])), task)
-
-
-def whitened(settings: Params, images: Images, task: Task) -> Sequence["keras.Model"]:
-    """Start with a first convolution whose outputs are decorrelated (Jordan 2024, airbench).
-
-    Its filters are the eigenvectors of the patches of training images, divided by the square roots
-    of their eigenvalues, and the negatives of the first ones.
-    """
-    model, augmentation = build(settings, images, task)
-    layers = model.get_layer("head").layers
-    first = next(layer for layer in layers if isinstance(layer, keras.layers.Conv2D))
-    height, width, channels, filters = first.kernel.shape
-    pixels = model.get_layer("feature_extractor").predict(images.train[0][:256], verbose=0)
-    patches = tf.image.extract_patches(
-        pixels, [1, height, width, 1], [1, 4, 4, 1], [1, 1, 1, 1], "VALID"
-    )
-    rows = np.reshape(patches, (-1, height * width * channels))[:_PATCHES]
-    values, vectors = np.linalg.eigh(np.cov(rows, rowvar=False))
-    scaled = (vectors / np.sqrt(values + _CONSTANT))[:, ::-1].T
-    chosen = np.concatenate([scaled, -scaled])[:filters]
-    first.kernel.assign(chosen.T.reshape(height, width, channels, filters))
-    return [trained(model, settings, images, task, augmentation)]
 
 
 def identity_start(settings: Params, images: Images, task: Task) -> Sequence["keras.Model"]:

@@ -100,7 +100,7 @@ _VARIANTS: dict[str, Variant] = {
     "three residual blocks a width": Variant(
         ["finetune.convnet.filters=[64,64,96,96,96,192,192,192]"]
     ),
-    "whitened first convolution": Variant(training=ingredients.whitened),
+    "random first convolution": Variant(["finetune.convnet.whitened=false"]),
     "identity start": Variant(training=ingredients.identity_start),
     "two half networks": Variant(
         [

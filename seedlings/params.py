@@ -63,6 +63,11 @@ class Params(Section):
                 "finetune.progressive.sizes [], or extract.backbone `none` without cropping and "
                 "center_crop, as only a network from scratch trains on images of several sizes"
             )
+        if self.finetune.convnet.whitened and not self.extract.from_scratch:
+            raise ValueError(
+                "finetune.convnet.whitened false, or extract.backbone `none`, as the first "
+                "convolution of a backbone has weights already"
+            )
         height, width = self.segment.size
         if any(size[0] > height or size[1] > width for size in self.finetune.progressive.sizes):
             raise ValueError(

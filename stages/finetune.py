@@ -7,7 +7,7 @@ from seedlings.io.files import write_csv
 from seedlings.io.partial_results import PartialResults
 from seedlings.networks import architectures, backbones, features, models, runtime
 from seedlings.tasks import TASKS
-from seedlings.training import batches, fit, precision, replicas
+from seedlings.training import batches, fit, precision, replicas, whitening
 from seedlings.training.augmentations import Augmentation
 from seedlings.training.params import Finetune
 
@@ -36,6 +36,8 @@ def main(record: Record, *, finetune: Finetune, seed: int, task: str, threads: i
     with batches.of_training(
         array, table, kind, size=finetune.batch_size, seed=seed, augmentation=augmentation
     ) as (train, validation):
+        if finetune.convnet.whitened:
+            whitening.whiten(whole, train.inputs, seed)
         fit.train_head(
             model, train, validation, record=record, task=kind, params=finetune, partial=partial
         )

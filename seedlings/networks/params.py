@@ -69,6 +69,13 @@ class ConvNet(Section):
     batch_normalization: Literal["none", "after_convolution", "after_pool"]
     momentum: Share
     dropout: Share
+    whitened: bool
+
+    @model_validator(mode="after")
+    def _only_convolutions_are_whitened(self) -> Self:
+        if self.whitened and not (self.stem_filters or self.filters):
+            raise ValueError("stem_filters or filters with whitened")
+        return self
 
     @model_validator(mode="after")
     def _residual_blocks_have_no_pool_of_their_own(self) -> Self:

@@ -40,6 +40,11 @@ class Batches(keras.utils.PyDataset):
         self.start(0)
 
     @property
+    def inputs(self) -> NDArray:
+        """Inputs of all examples, in the given order, not augmented."""
+        return self._inputs
+
+    @property
     def targets(self) -> Targets:
         """Targets of all examples, in the given order."""
         return self._targets
