@@ -2,8 +2,10 @@
 
 The bare network trains on one batch in memory. `fit` is the project's training, with its batches
 and its augmentation; tf.data has augmentation and batch normalisation by the layers of Keras. All
-alternate in one run, and the shortest time of each counts. Ways with one and with two replicas are
-in two processes, as each divides the threads of TensorFlow in another way.
+alternate in one run. Times and ratios are medians over the rounds; a ratio is one of two times of
+the same round, because the speed of a shared machine changes from one minute to the next. Ways with
+one and with two replicas are in two processes, as each divides the threads of TensorFlow in another
+way.
 """
 
 import argparse
@@ -50,6 +52,7 @@ _TF_DATA = "tf.data, layers of Keras, bfloat16"
 _BEFORE = "float32, one replica, fewer filters first"
 
 Step = Callable[[], object]
+Times = dict[str, NDArray[np.float64]]  # seconds of each way in each round
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ def main() -> None:
     settings = ways["fit"].settings()
     steps = 2 if options.small else 8
     count = steps * settings.finetune.batch_size
-    took = dict.fromkeys(ways, math.inf)
+    rounds = []
     with ExitStack() as stack:
         pools = {
             number: stack.enter_context(
@@ -85,14 +88,18 @@ def main() -> None:
             for number in (1, 2)
         }
         for _ in range(1 if options.small else options.rounds):
-            for name, way in ways.items():
-                pool = pools[way.settings().finetune.replicas]
-                took[name] = min(took[name], pool.submit(_seconds, way).result())
+            rounds.append(
+                [
+                    pools[way.settings().finetune.replicas].submit(_seconds, way).result()
+                    for way in ways.values()
+                ]
+            )
         peaks = {
             dtype: pools[1].submit(_matrix_peak, dtype).result()
             for dtype in ("float32", "bfloat16")
         }
         work = {name: pools[1].submit(_operations, way).result() for name, way in ways.items()}
+    took = dict(zip(ways, np.transpose(rounds), strict=True))
     _print(ways, took, count, peaks, work)
 
 
@@ -119,7 +126,7 @@ def _ways(common: tuple[str, ...], fewer: tuple[str, ...]) -> dict[str, Way]:
 
 def _print(
     ways: dict[str, Way],
-    took: dict[str, float],
+    took: Times,
     count: int,
     peaks: dict[str, float],
     work: dict[str, float],
@@ -132,17 +139,19 @@ def _print(
     print(f"{'':<46} {'images/s':>9} {'of fit':>7} {'of the matrix peak':>19}")
     for name, way in ways.items():
         peak = peaks[precision.choose(way.settings().finetune.precision)]
-        share = f"{work[name] * count / took[name] / peak:.0%}" if way.place is None else ""
-        print(f"{name:<46} {count / took[name]:>9.0f} {took['fit'] / took[name]:>7.2f} {share:>19}")
-    compare("fit / bare network", took["bare network"] / took["fit"], 0.95)
-    for other in (_TF_DATA, _BEFORE):
-        compare(f"fit / {other}", took[other] / took["fit"], 1.5)
+        rate = count / np.median(took[name])
+        share = f"{work[name] * rate / peak:.0%}" if way.place is None else ""
+        ratio = np.median(took["fit"] / took[name])
+        print(f"{name:<46} {rate:>9.0f} {ratio:>7.2f} {share:>19}")
+    for other, goal in (("bare network", 0.95), (_TF_DATA, 1.5), (_BEFORE, 1.5)):
+        compare(f"fit / {other}", float(np.median(took[other] / took["fit"])), goal)
     for ending, all_full in (("", "fit"), (", float32", "float32")):
         own = ways["fit"].settings().finetune.progressive
         small = [took[f"{height} x {width}{ending}"] for height, width in own.sizes]
         mean = sum(small) / len(small) * own.share + took[all_full] * (1 - own.share)
-        print(f"{'all epochs, progressive sizes' + ending:<46} {count / mean:>9.0f}")
-        compare(f"  / {_BEFORE}, the full size in all epochs", took[_BEFORE] / mean, 1.5)
+        print(f"{'all epochs, progressive sizes' + ending:<46} {count / np.median(mean):>9.0f}")
+        ratio = float(np.median(took[_BEFORE] / mean))
+        compare(f"  / {_BEFORE}, the full size in all epochs", ratio, 1.5)
 
 
 def _start(threads: int, number: int, count: int) -> None:

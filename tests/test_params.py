@@ -65,6 +65,7 @@ def change(tree: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
                 "batch_normalization": "after_pool",
                 "momentum": 0.9,
                 "dropout": 0.0,
+                "whitened": False,
             },
             r"finetune\.convnet: expected batch_normalization .* with residual blocks",
         ),
