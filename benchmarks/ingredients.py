@@ -116,9 +116,7 @@ class _WeakEnding(Augmentation):
     def batch(self, images: NDArray[np.uint8], rows: NDArray[np.int64], epoch: int) -> NDArray:
         if epoch < self._first:
             return super().batch(images, rows, epoch)
-        neutral = {"zoom": 0.0, "shift": 0.0, "multiply": [1.0, 1.0]}
-        weak = self._params.model_copy(update=neutral)
-        return Augmentation(weak, self._window, self._seed).batch(images, rows, epoch)
+        return self._without(["zoom", "shift", "multiply"]).batch(images, rows, epoch)
 
 
 def weak_ending(settings: Params, images: Images, task: Task) -> Sequence["keras.Model"]:

@@ -110,7 +110,6 @@ def test_training_and_evaluated_images_are_ranked_together(
     table["split"] = ["train"] * 150 + ["validation"] * 30 + ["test"] * 60
     sure = np.where(classes[180:] == 1, 0.99, 0.01)
     outputs: Any = sure[:, None] if task == "binary" else np.column_stack([1.0 - sure, sure])
-    keras.utils.set_random_seed(1)
     found = doubtful_labels.find(
         table, embeddings[:150], outputs, TASKS[task], split="test", seed=7
     )
