@@ -49,7 +49,7 @@ def change(tree: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         (
             "finetune.schedule",
             {"name": "constant", "warmup_epochs": 2, "final_share": 0.1},
-            r"finetune\.schedule: expected no warmup_epochs with the schedule constant",
+            r"finetune\.schedule: expected no warmup_epochs with the schedule constant, found 2$",
         ),
         (
             "finetune.convnet",
@@ -72,7 +72,11 @@ def change(tree: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         ("data.url", "ftp://a/b", r"data\.url: "),
         ("data.checksum", "abc", r"data\.checksum: "),
         ("finetune", None, r"finetune: expected a section of parameters, found None"),
-        ("extract.weights", "vgg.h5", r"extract: expected with a checksum"),
+        (
+            "extract.weights",
+            "vgg.h5",
+            r"^params.yaml: extract: expected a checksum of .*imagenet\)$",
+        ),
         ("baseline.learning_rate", float("inf"), r"baseline\.learning_rate: expected a finite"),
         ("seed", -1, r"seed: expected greater than or equal to 0, found -1"),
     ],

@@ -107,8 +107,10 @@ def _explain(problem: Any, model: type[BaseModel], prefix: str) -> str:
         location.append(last)
     key = ".".join([*filter(None, [prefix]), *location])
     match problem["type"]:
-        case "value_error" if not key:
-            return "expected " + problem["msg"].removeprefix("Value error, ")
+        case "value_error" if isinstance(problem["input"], Mapping):
+            # A rule of several values of a section says what it found of them.
+            rule = "expected " + problem["msg"].removeprefix("Value error, ")
+            return f"{key}: {rule}" if key else rule
         case "model_type" if not key:
             return f"expected keys with values, found {problem['input']!r}"
         case "extra_forbidden":

@@ -51,8 +51,8 @@ class Extract(Section):
     def _own_weights_need_a_checksum(self) -> Self:
         if self.weights not in ("random", "drawn", "imagenet") and self.checksum is None:
             raise ValueError(
-                "with a checksum, as weights is a file that DVC does not track "
-                "(set extract.checksum, or weights to random, drawn or imagenet)"
+                f"a checksum of the weights {self.weights!r}, a file that DVC does not track, "
+                "found none (set extract.checksum, or weights to random, drawn or imagenet)"
             )
         return self
 
@@ -74,7 +74,7 @@ class ConvNet(Section):
     @model_validator(mode="after")
     def _only_convolutions_are_whitened(self) -> Self:
         if self.whitened and not (self.stem_filters or self.filters):
-            raise ValueError("stem_filters or filters with whitened")
+            raise ValueError("stem_filters or filters with whitened, found none")
         return self
 
     @model_validator(mode="after")

@@ -78,7 +78,9 @@ class Schedule(Section):
     @model_validator(mode="after")
     def _only_cosine_warms_up(self) -> Self:
         if self.warmup_epochs and self.name != "cosine":
-            raise ValueError(f"no warmup_epochs with the schedule {self.name}")
+            raise ValueError(
+                f"no warmup_epochs with the schedule {self.name}, found {self.warmup_epochs}"
+            )
         return self
 
 
@@ -110,7 +112,8 @@ class Finetune(Section):
     def _progressive_resizing_fits_the_rest(self) -> Self:
         if self.progressive.sizes and self.early_stopping is not None:
             raise ValueError(
-                "early_stopping null with progressive.sizes, as the loss rises with each new size"
+                "early_stopping null with progressive.sizes, as the loss rises with each new "
+                f"size, found {self.early_stopping}"
             )
         if self.progressive.sizes and self.head.pooling == "flatten":
             raise ValueError(
