@@ -17,7 +17,7 @@ from seedlings.networks import backbones
 from seedlings.networks.runtime import keras, tf
 from seedlings.params import Params
 from seedlings.tasks import Targets, Task
-from seedlings.training import calibration, fit, progressive, trained_model, whitening
+from seedlings.training import calibration, callbacks, fit, progressive, trained_model, whitening
 from seedlings.training.augmentations import Augmentation
 from seedlings.training.batches import Batches
 
@@ -164,9 +164,7 @@ def estimate_statistics(
     call = tf.function(lambda batch: model(batch, training=True))
     count = 0
     for own in range(epoch, epoch + 4):
-        train.start(own)
-        for number in range(len(train)):
-            inputs, _ = train[number]
+        for inputs, _ in train.epoch(own):
             if len(inputs) < settings.finetune.batch_size:
                 continue
             call(inputs)
@@ -220,9 +218,9 @@ def self_distilled(settings: Params, images: Images, task: Task) -> Sequence["ke
     )
     train = images.batches(shorter, augmentation)
     epochs = max(1, round((half.steps or 1) / len(train)))
-    callbacks = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)]
+    hooks: list[Any] = [callbacks.Averages()]
     if half.progressive.sizes:
-        callbacks.append(progressive.Sizes(half.progressive, model.input_shape[1:3]))
+        hooks.append(progressive.Sizes(half.progressive, model.input_shape[1:3]))
     with (
         trained_model.prepared(teacher, half.model_copy(update={"progressive": frozen})) as taught,
         trained_model.prepared(model, half) as network,
@@ -233,6 +231,13 @@ def self_distilled(settings: Params, images: Images, task: Task) -> Sequence["ke
         rate = half.optimizer.learning_rate
         optimizer = fit.make_optimizer(half, rate=rate, epochs=epochs, steps=len(train))
         fit.compile_model(student, task, optimizer, half.label_smoothing)
-        student.fit(train, epochs=epochs, callbacks=callbacks, shuffle=False, verbose=0)
+        student.fit(
+            train.endless_data(1),
+            steps_per_epoch=len(train),
+            epochs=epochs,
+            callbacks=hooks,
+            shuffle=False,
+            verbose=0,
+        )
     calibrate(model, images, task)
     return [model]

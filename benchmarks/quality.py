@@ -232,12 +232,12 @@ def score(settings: Params, training: Training) -> Score:
             models = training(settings, images, task)
             minutes = (time.process_time() - start) / 60
             rows = Batches(*images.validation, size=own.batch_size)
-            outputs = np.mean([model.predict(rows, verbose=0) for model in models], axis=0)
+            outputs = np.mean([model.predict(rows.data(), verbose=0) for model in models], axis=0)
             views_of_each = []
             for model in models:
                 averaged = views.averaged(model, 8)
                 calibration.calibrate(averaged, rows, task)
-                views_of_each.append(averaged.predict(rows, verbose=0))
+                views_of_each.append(averaged.predict(rows.data(), verbose=0))
             right, loss = _outcomes(outputs, rows.targets)
             return Score(
                 right, loss, *_outcomes(np.mean(views_of_each, axis=0), rows.targets), minutes

@@ -3,9 +3,10 @@
 The bare network trains on one batch in memory. `fit` is the project's training, with its batches
 and its augmentation; tf.data has augmentation and batch normalisation by the layers of Keras. All
 alternate in one run. Times and ratios are medians over the rounds; a ratio is one of two times of
-the same round, because the speed of a shared machine changes from one minute to the next. Ways with
-one and with two replicas are in two processes, as each divides the threads of TensorFlow in another
-way.
+the same round, because the speed of a shared machine changes from one minute to the next. Two
+steps come before each measurement: TensorFlow keeps a limited number of prepared operations, and
+prepares those of a network again that has not run for a while. Ways with one and with two replicas
+are in two processes, as each divides the threads of TensorFlow in another way.
 """
 
 import argparse
@@ -51,7 +52,9 @@ _SMALL_FEWER = ("finetune.convnet.stem_filters=[4]", "finetune.convnet.filters=[
 _TF_DATA = "tf.data, layers of Keras, bfloat16"
 _BEFORE = "float32, one replica, fewer filters first"
 
-Step = Callable[[], object]
+Images = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+Epoch = Callable[[], object]
 Times = dict[str, NDArray[np.float64]]  # seconds of each way in each round
 
 
@@ -167,25 +170,30 @@ _count = 0
 
 
 @cache
-def _images(size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _images(size: int) -> tuple[Images, Labels]:
     return np.stack(seedlings(_count, size)), np.arange(_count) % _CLASSES
 
 
 @cache
-def _step(way: Way) -> Step:
-    """Return the compiled training of all images, which has run once."""
-    images, labels = _images(way.settings().segment.size[0])
+def _epochs(way: Way) -> tuple[Epoch, Epoch]:
+    """Return the compiled training on two batches, and on all images; both have run once."""
+    settings = way.settings()
+    images, labels = _images(settings.segment.size[0])
+    model, few = _trained(way), 2 * settings.finetune.batch_size
     kinds = {"bare": _bare, "tf.data": _tf_data}
-    step = kinds.get(way.kind, _fit)(way, images, labels)
-    step()
-    return step
+    make = kinds.get(way.kind, _fit)
+    short, whole = (make(settings, model, images[:n], labels[:n]) for n in (few, len(images)))
+    short()
+    whole()
+    return short, whole
 
 
 def _seconds(way: Way) -> float:
-    step = _step(way)
+    short, whole = _epochs(way)
     gc.collect()
+    short()
     start = time.perf_counter()
-    step()
+    whole()
     return time.perf_counter() - start
 
 
@@ -216,12 +224,12 @@ def _trained(way: Way) -> "keras.Model":
             trained.get_layer("resizing").size.assign(own.progressive.sizes[way.place])
     rate = own.optimizer.learning_rate
     optimizer = fit.make_optimizer(own, rate=rate, epochs=100, steps=100)
-    trained.compile(optimizer, task.loss, metrics=[task.metric])
+    fit.compile_model(trained, task, optimizer)
     return trained
 
 
-def _bare(way: Way, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Step:
-    model, size = _trained(way), way.settings().finetune.batch_size
+def _bare(settings: Params, model: "keras.Model", images: Images, labels: Labels) -> Epoch:
+    size = settings.finetune.batch_size
 
     def train() -> None:
         for _ in range(len(images) // size):
@@ -230,19 +238,19 @@ def _bare(way: Way, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Ste
     return train
 
 
-def _fit(way: Way, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Step:
+def _fit(settings: Params, model: "keras.Model", images: Images, labels: Labels) -> Epoch:
     """Return an epoch of the project's training."""
-    settings, model = way.settings(), _trained(way)
     own = settings.finetune
     augmentation = Augmentation(own.augment, None, settings.seed)
     batches = Batches(
         images, labels, size=own.batch_size, seed=settings.seed, augmentation=augmentation
     )
-    return lambda: model.fit(batches, shuffle=False, verbose=0)
+    data = batches.endless_data(1)
+    return lambda: model.fit(data, steps_per_epoch=len(batches), shuffle=False, verbose=0)
 
 
-def _tf_data(way: Way, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Step:
-    own = way.settings().finetune
+def _tf_data(settings: Params, model: "keras.Model", images: Images, labels: Labels) -> Epoch:
+    own = settings.finetune
     augment = own.augment
     change = keras.Sequential(
         [
@@ -257,8 +265,8 @@ def _tf_data(way: Way, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> 
     data = data.batch(own.batch_size).map(
         lambda x, y: (tf.cast(change(x, training=True), tf.uint8), y), tf.data.AUTOTUNE
     )
-    model, batches = _trained(way), data.prefetch(2)
-    return lambda: model.fit(batches, shuffle=False, verbose=0)
+    batches = data.prefetch(2)
+    return lambda: model.fit(batches, verbose=0)
 
 
 def _matrix_peak(dtype: str) -> float:

@@ -27,7 +27,8 @@ class Task(ABC):
     name: str
     loss: str  # the name in Keras
     activation: str  # of the last layer
-    metric: str  # the name in Keras; logged for each epoch
+    metric: str  # the name in the log of each epoch
+    metric_class: str  # the class in `keras.metrics`
     has_classes = False  # whether each image has exactly one class
     has_probabilities = True
     paired_test = "wilcoxon"  # or "mcnemar": the test of two models on the same images
@@ -109,7 +110,7 @@ class Multiclass(Task):
     """One of several classes: a softmax. Targets: N int64, the index of the sorted class."""
 
     name, loss, activation = "multiclass", "sparse_categorical_crossentropy", "softmax"
-    metric = "accuracy"
+    metric, metric_class = "accuracy", "SparseCategoricalAccuracy"
     has_classes = True
     paired_test = "mcnemar"
     answer_types: ClassVar = {
@@ -150,6 +151,7 @@ class Binary(Multiclass):
     """One of two classes: one sigmoid, the probability of the second class by name."""
 
     name, loss, activation = "binary", "binary_crossentropy", "sigmoid"
+    metric_class = "BinaryAccuracy"
 
     def directions(self, names: Sequence[str]) -> list[Direction]:
         """Return the first class with the sign -1, and the second with the sign 1."""
@@ -175,7 +177,7 @@ class Multilabel(Task):
     """Several tags: a sigmoid for each. Targets: N x tags float32, 1 for a tag of the image."""
 
     name, loss, activation = "multilabel", "binary_crossentropy", "sigmoid"
-    metric = "binary_accuracy"
+    metric, metric_class = "binary_accuracy", "BinaryAccuracy"
     answer_types: ClassVar = {"prediction": "text", "probabilities": "numbers"}
 
     def outputs(self, labels: pd.Series) -> list[str]:
@@ -212,7 +214,7 @@ class Regression(Task):
     """A number; a linear output, with the mean squared error. Targets: N x 1 float32."""
 
     name, loss, activation = "regression", "mean_squared_error", "linear"
-    metric = "mean_absolute_error"
+    metric, metric_class = "mean_absolute_error", "MeanAbsoluteError"
     has_probabilities = False
     answer_types: ClassVar = {"prediction": "number"}
 

@@ -23,7 +23,7 @@ def predict(
 ) -> NDArray[np.float32]:
     """Return the model's outputs for the rows of one split of a stored array: rows x units."""
     with batches.of_split(array, table, task, split, size=_BATCH) as rows:
-        return model.predict(rows, verbose=0)
+        return model.predict(rows.data(), verbose=0)
 
 
 def predict_finetuned(
@@ -76,8 +76,7 @@ def embedded(
         found = np.memmap(
             Path(folder) / "embeddings", np.float32, "w+", shape=(len(rows.targets), width)
         )
-        for number in range(len(rows)):
-            inputs, _ = rows[number]
+        for number, (inputs, _) in enumerate(rows):
             start = number * _BATCH
             found[start : start + len(inputs)] = embedding.predict_on_batch(inputs)
         yield found

@@ -69,6 +69,12 @@ def assemble(feature_extractor: "keras.Model", head: "keras.Model") -> "keras.Mo
     return keras.Model(images, head(feature_extractor(images)), name="classifier")
 
 
+def head_of(model: "keras.Model") -> "keras.Model":
+    """Return the head of an assembled model; a model without one is the head itself."""
+    names = [layer.name for layer in model.layers]
+    return model.get_layer("head") if "head" in names else model
+
+
 def _convnet(x: Any, params: ConvNet, penalties: dict[str, Any]) -> Any:
     """Apply strided convolutions, then blocks of convolutions.
 

@@ -1,1 +1,1 @@
-"""Training: batches, augmentations, fit, calibration and checkpoints."""
+"""Training: batches, augmentations, fit, its callbacks, and calibration."""

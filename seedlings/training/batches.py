@@ -1,9 +1,10 @@
 """Batches of stored arrays, for training and prediction."""
 
 import math
-from collections.abc import Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seedlings.io import split_table, store
-from seedlings.networks.runtime import keras
+from seedlings.networks.runtime import tf
 from seedlings.tasks import Targets, Task
 from seedlings.training.augmentations import Augmentation
 
+Batch = tuple[NDArray, Targets]
 
-class Batches(keras.utils.PyDataset):
+
+class Batches:
     """Batches of inputs and targets; each epoch has every example once, the last batch is smaller.
 
     With a seed, the order of each epoch is drawn from the seed and the number of the epoch; without
@@ -33,11 +36,9 @@ class Batches(keras.utils.PyDataset):
         seed: int | None = None,
         augmentation: Augmentation | None = None,
     ) -> None:
-        super().__init__()
         self._inputs, self._targets, self._size, self._seed = inputs, targets, size, seed
         self._augmentation = augmentation if augmentation and augmentation.active else None
-        self._worker = ThreadPoolExecutor(1) if self._augmentation else None
-        self.start(0)
+        self._worker = ThreadPoolExecutor(1)
 
     @property
     def inputs(self) -> NDArray:
@@ -52,36 +53,52 @@ class Batches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return math.ceil(len(self._inputs) / self._size)
 
-    def __getitem__(self, index: int) -> tuple[NDArray, Targets]:
-        if self._worker is None:
-            return self._batch(index, self._order, self._epoch)
-        found = self._next.pop(index, None) or self._submit(self._worker, index)
-        self._next.clear()
-        if index + 1 < len(self):
-            self._next[index + 1] = self._submit(self._worker, index + 1)
-        return found.result()
+    def __iter__(self) -> Iterator[Batch]:
+        return self.epoch(1)
 
-    def _submit(self, worker: Executor, index: int) -> "Future[tuple[NDArray, Targets]]":
-        return worker.submit(self._batch, index, self._order, self._epoch)
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Yield the batches of an epoch; the first one is 1."""
+        order = np.arange(len(self._inputs))
+        if self._seed is not None:
+            order = np.random.default_rng([self._seed, number]).permutation(order)
+        parts = [order[start : start + self._size] for start in range(0, len(order), self._size)]
+        if not self._augmentation:
+            yield from (self._batch(rows, number) for rows in parts)
+            return
+        following = self._worker.submit(self._batch, parts[0], number)
+        for rows in parts[1:]:
+            current, following = following, self._worker.submit(self._batch, rows, number)
+            yield current.result()
+        yield following.result()
 
-    def _batch(self, index: int, order: NDArray[np.int64], epoch: int) -> tuple[NDArray, Targets]:
-        rows = order[index * self._size : (index + 1) * self._size]
+    def data(self) -> "tf.data.Dataset":
+        """Return the batches of the first epoch, for Keras."""
+        return self._dataset(lambda: self.epoch(1), len(self))
+
+    def endless_data(self, first: int) -> "tf.data.Dataset":
+        """Return the batches of all epochs from the number `first`, for Keras."""
+        return self._dataset(
+            lambda: chain.from_iterable(map(self.epoch, count(first))), tf.data.INFINITE_CARDINALITY
+        )
+
+    def _dataset(self, batches: Callable[[], Iterator[Batch]], number: int) -> "tf.data.Dataset":
+        specs = tuple(
+            tf.TensorSpec((None, *array.shape[1:]), array.dtype)
+            for array in (self._inputs, self._targets)
+        )
+        options = tf.data.Options()
+        # The thread that tunes sleeps for up to some seconds, and the end of the data can wait for
+        # the end of its sleep.
+        options.autotune.enabled = False
+        data = tf.data.Dataset.from_generator(batches, output_signature=specs)
+        data = data.apply(tf.data.experimental.assert_cardinality(number))
+        return data.prefetch(1).with_options(options)
+
+    def _batch(self, rows: NDArray[np.int64], epoch: int) -> Batch:
         inputs = self._inputs[rows]
         if self._augmentation:
             inputs = self._augmentation.batch(inputs, rows, epoch)
         return inputs, self._targets[rows]
-
-    def start(self, epoch: int) -> None:
-        """Start an epoch; the first one is 0."""
-        self._epoch = epoch
-        self._next: dict[int, Future[tuple[NDArray, Targets]]] = {}
-        self._order = np.arange(len(self._inputs))
-        if self._seed is not None:
-            self._order = np.random.default_rng([self._seed, epoch]).permutation(self._order)
-
-    def on_epoch_end(self) -> None:
-        """Start the next epoch."""
-        self.start(self._epoch + 1)
 
 
 @contextmanager

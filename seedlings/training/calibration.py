@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
-from seedlings.networks import views
+from seedlings.networks import architectures, views
 from seedlings.networks.runtime import keras
 from seedlings.tasks import Task
 from seedlings.training.batches import Batches
@@ -25,8 +25,8 @@ def calibrate(model: "keras.Model", validation: Batches, task: Task) -> float:
     if task.activation == "linear":
         return 1.0
     source = views.apart(model) if views.count(model) > 1 else model
-    found = temperature(source.predict(validation, verbose=0), validation.targets)
-    output = _output(model)
+    found = temperature(source.predict(validation.data(), verbose=0), validation.targets)
+    output = architectures.head_of(model).get_layer("output")
     output.set_weights([weights / found for weights in output.get_weights()])
     return found
 
@@ -76,8 +76,3 @@ def _log_mean(logs: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
     if logs.shape[axis] == 1:
         return logs.squeeze(axis)
     return logsumexp(logs, axis=axis) - np.log(logs.shape[axis])
-
-
-def _output(model: "keras.Model") -> "keras.layers.Layer":
-    names = [layer.name for layer in model.layers]
-    return (model.get_layer("head") if "head" in names else model).get_layer("output")

@@ -10,12 +10,11 @@ from sklearn.utils.class_weight import compute_class_weight
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
 from seedlings.io.partial_results import PartialResults
-from seedlings.io.progress import bar
+from seedlings.networks import architectures
 from seedlings.networks.runtime import keras
-from seedlings.training import progressive, trained_model
+from seedlings.training import callbacks, progressive, trained_model
 from seedlings.training.batches import Batches
 from seedlings.training.calibration import calibrate
-from seedlings.training.checkpoints import Checkpoint
 from seedlings.training.muon import Muon
 from seedlings.training.params import Baseline, Finetune, Schedule
 
@@ -162,28 +161,31 @@ def fit(
     Raises SeedlingsError if a loss or metric is not finite.
     """
     weights, done = None, 0
-    callbacks: list[Any] = [_Report(record, epochs)]
+    hooks: list[Any] = [callbacks.Report(record, epochs)]
     if options and options.progressive.sizes:
-        callbacks.append(progressive.Sizes(options.progressive, model.input_shape[1:3]))
-    if options and options.optimizer.average_weights:
-        callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+        hooks.append(progressive.Sizes(options.progressive, model.input_shape[1:3]))
     if options and options.early_stopping is not None:
-        callbacks.append(
+        hooks.append(
             keras.callbacks.EarlyStopping(
                 "val_loss", patience=options.early_stopping, restore_best_weights=True, verbose=0
             )
         )
+    if options and options.optimizer.average_weights:
+        hooks.append(callbacks.Averages())
     if options and options.class_weights == "balanced":
         weights = balanced_weights(train.targets)
     if partial:
-        callbacks.append(Checkpoint(partial, model, train, record, callbacks))
-        done = callbacks[-1].restore()
+        hooks.append(callbacks.Checkpoint(partial, model, record, hooks))
+        done = hooks[-1].restore()
+    first = 1 + max(map(len, record.curves.values()), default=0)  # a second phase continues
     model.fit(
-        train,
-        validation_data=validation,
+        train.endless_data(first),
+        steps_per_epoch=len(train),
+        validation_data=validation.data(),
+        validation_steps=len(validation),
         initial_epoch=done,
         epochs=epochs,
-        callbacks=callbacks,
+        callbacks=hooks,
         class_weight=weights,
         shuffle=False,  # Batches shuffles by the seed
         verbose=0,
@@ -192,7 +194,7 @@ def fit(
 
 def score(model: "keras.Model", batches: Batches) -> dict[str, float]:
     """Return loss and metric of a compiled model, as means over the examples of all batches."""
-    values = model.evaluate(batches, verbose=0, return_dict=True)
+    values = model.evaluate(batches.data(), verbose=0, return_dict=True)
     return {name: float(value) for name, value in values.items()}
 
 
@@ -202,8 +204,15 @@ def compile_model(
     optimizer: "keras.optimizers.Optimizer",
     smoothing: float = 0.0,
 ) -> None:
-    """Compile a model with the loss and the metric of the task."""
-    model.compile(optimizer, _smoothed(task, smoothing), metrics=[task.metric])
+    """Compile a model with the loss and the metric of the task.
+
+    The optimiser and the metric have their variables then: TensorFlow traces a function twice that
+    makes variables.
+    """
+    metric = getattr(keras.metrics, task.metric_class)(name=task.metric)
+    model.compile(optimizer, _smoothed(task, smoothing), metrics=[metric])
+    if not optimizer.built:
+        optimizer.build(model.trainable_variables)
 
 
 def _smoothed(task: "Task", smoothing: float) -> Any:
@@ -247,8 +256,7 @@ def history(record: Record, task: "Task") -> pd.DataFrame:
 
 def _trainable_layers(model: "keras.Model") -> "keras.Model":
     """Return the layers after the cut of a head or a whole model."""
-    names = [layer.name for layer in model.layers]
-    return (model.get_layer("head") if "head" in names else model).get_layer("trainable_layers")
+    return architectures.head_of(model).get_layer("trainable_layers")
 
 
 def _set_trainable(model: "keras.Model", trainable: bool) -> None:
@@ -272,26 +280,3 @@ def _schedule(schedule: Schedule, rate: float, epochs: int, steps: int) -> Any:
             return keras.optimizers.schedules.ExponentialDecay(rate, falling, schedule.final_share)
         case _:
             return rate
-
-
-class _Report(keras.callbacks.Callback):
-    """Shows each epoch in a progress bar, and adds it to the record."""
-
-    def __init__(self, record: Record, epochs: int) -> None:
-        super().__init__()
-        self._record = record
-        self._bar = bar(None, record.stage, unit="epoch", total=epochs)
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        values = dict(logs or {})
-        if not all(map(math.isfinite, values.values())):
-            raise SeedlingsError(
-                f"the training diverged in epoch {epoch + 1}: {values}; "
-                f"lower the learning rate (in the section {self._record.stage})"
-            )
-        self._record.add_epoch(values)
-        self._bar.set_postfix({name: f"{x:.3f}" for name, x in values.items()}, refresh=False)
-        self._bar.update()
-
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        self._bar.close()

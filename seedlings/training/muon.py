@@ -5,6 +5,7 @@ these kernels, as matrices with one column for each filter. AdamW updates all ot
 kernel of a convolution of grey or RGB images, whose inputs are few.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from seedlings.networks.layers import LONGEST_SUM
@@ -37,6 +38,14 @@ class Muon(keras.optimizers.Muon):
         if len(shape) != 4 or shape[2] <= _COLOURS:
             return True
         return "depthwise" in variable.path  # each filter has one input
+
+    def _apply_weight_decay(self, variables: Sequence[Any]) -> None:
+        """Decay the weights as Keras does, with the learning rate computed once for all of them."""
+        rate = self.learning_rate
+        for variable in filter(self._use_weight_decay, variables):
+            by_adamw = self._should_use_adamw(variable)
+            decay = self.adam_weight_decay if by_adamw else self.weight_decay
+            variable.assign(variable - variable * decay * rate)
 
     def lr_adjust(self, x: Any) -> Any:
         """Return the update: its scale is right already."""

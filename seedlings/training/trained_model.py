@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from seedlings.networks import architectures
 from seedlings.networks.runtime import keras
 from seedlings.training import precision, progressive, replicas
 from seedlings.training.params import Finetune
@@ -26,9 +27,8 @@ def prepared(model: "keras.Model", params: Finetune) -> Iterator["keras.Model"]:
     if not sizes and count == 1 and chosen == "float32":
         yield model
         return
-    is_whole = "head" in [layer.name for layer in model.layers]
-    parts = [model.get_layer(n) for n in ("feature_extractor", "head")] if is_whole else [model]
-    *before, head = parts
+    head = architectures.head_of(model)
+    before = [] if head is model else [model.get_layer("feature_extractor")]
     twin = precision.lowered(head) if chosen == "bfloat16" else head
     trained = [*before, twin]
     inputs = keras.Input(model.input_shape[1:], dtype=model.inputs[0].dtype, name="input")

@@ -89,7 +89,7 @@ def test_calibration_minimises_the_log_loss_of_the_mean(
     validation = Batches(images, labels, size=32)
 
     def loss() -> float:
-        outputs = averaged.predict(validation, verbose=0)
+        outputs = averaged.predict(validation.data(), verbose=0)
         return -float(np.log(outputs[np.arange(80), labels]).mean())
 
     before = loss()

@@ -14,8 +14,8 @@ from seedlings.training.augmentations import Augmentation
 from seedlings.training.batches import Batches
 
 
-def rows_of(data: Batches) -> list[int]:
-    return [int(row) for index in range(len(data)) for row in data[index][0][:, 0]]
+def rows_of(data: Batches, epoch: int = 1) -> list[int]:
+    return [int(row) for inputs, _ in data.epoch(epoch) for row in inputs[:, 0]]
 
 
 @pytest.mark.parametrize(
@@ -24,34 +24,23 @@ def rows_of(data: Batches) -> list[int]:
 def test_every_example_comes_once_an_epoch(count: int, size: int, lengths: list[int]) -> None:
     inputs = np.arange(count)[:, None]
     data = Batches(inputs, np.arange(count), size=size, seed=0)
-    assert [len(data[index][0]) for index in range(len(data))] == lengths
-    first = rows_of(data)
-    data.on_epoch_end()
-    second = rows_of(data)
+    assert [len(inputs) for inputs, _ in data] == lengths
+    assert len(data) == len(lengths)
+    first, second = rows_of(data, 1), rows_of(data, 2)
     assert sorted(first) == sorted(second) == list(range(count))
     if count == 10:
         assert first != second
 
 
-def test_an_epoch_can_be_started_directly() -> None:
-    first, second = (Batches(np.arange(9)[:, None], np.arange(9), size=4, seed=3) for _ in "ab")
-    for _ in range(4):
-        first.on_epoch_end()
-    second.start(4)
-    assert rows_of(first) == rows_of(second)
-
-
 def test_labels_stay_with_their_inputs() -> None:
     data = Batches(np.arange(10)[:, None], np.arange(10), size=3, seed=0)
-    for index in range(len(data)):
-        inputs, labels = data[index]
+    for inputs, labels in data:
         assert inputs[:, 0].tolist() == labels.tolist()
 
 
 def test_without_a_seed_the_order_stays() -> None:
     data = Batches(np.arange(5)[:, None], np.arange(5), size=2)
-    data.on_epoch_end()
-    assert rows_of(data) == [0, 1, 2, 3, 4]
+    assert rows_of(data, 1) == rows_of(data, 2) == [0, 1, 2, 3, 4]
 
 
 class _Marked(Augmentation):
@@ -74,11 +63,10 @@ def test_batches_that_are_augmented_ahead_are_those_of_their_place_and_epoch() -
     inputs = np.arange(7, dtype=np.uint8)[:, None]
     data = Batches(inputs, np.arange(7), size=3, seed=1, augmentation=_Marked())
     plain = Batches(inputs, np.arange(7), size=3, seed=1)
-    for epoch, places in ((0, [0, 1, 2]), (0, [2, 0]), (1, [0]), (2, [1, 2, 0, 0])):
-        data.start(epoch)
-        plain.start(epoch)
-        for place in places:
-            (found, labels), (expected, truth) = data[place], plain[place]
+    for epoch in (1, 2, 1):
+        for (found, labels), (expected, truth) in zip(
+            data.epoch(epoch), plain.epoch(epoch), strict=True
+        ):
             assert labels.tolist() == truth.tolist()
             assert found[:, 0].tolist() == found[:, 1].tolist() == expected[:, 0].tolist()
             assert set(found[:, 2]) == {epoch}
@@ -87,9 +75,14 @@ def test_batches_that_are_augmented_ahead_are_those_of_their_place_and_epoch() -
 def test_an_error_of_the_worker_is_raised() -> None:
     inputs = np.arange(7, dtype=np.uint8)[:, None]
     data = Batches(inputs, np.arange(7), size=3, seed=1, augmentation=_Marked())
-    data.start(9)
     with pytest.raises(ValueError, match="an error of the worker"):
-        data[0]
+        next(data.epoch(9))
+
+
+def test_the_end_of_the_data_does_not_wait_for_a_thread_that_tunes() -> None:
+    data = Batches(np.arange(7)[:, None], np.arange(7), size=3)
+    for dataset in (data.data(), data.endless_data(1)):
+        assert not dataset.options().autotune.enabled
 
 
 def test_keras_sees_every_example_of_every_epoch_in_a_new_order() -> None:
@@ -104,11 +97,15 @@ def test_keras_sees_every_example_of_every_epoch_in_a_new_order() -> None:
     model.compile("sgd", "mse", run_eagerly=True)
     seen.clear()
     data = Batches(np.arange(7.0)[:, None], np.arange(7), size=3, seed=0)
-    model.fit(data, epochs=2, shuffle=False, verbose=0)
+    model.fit(data.endless_data(3), steps_per_epoch=len(data), epochs=2, shuffle=False, verbose=0)
     order = [row for batch in seen for row in batch]
+    assert order == rows_of(data, 3) + rows_of(data, 4)
     assert [len(batch) for batch in seen] == [3, 3, 1, 3, 3, 1]
     assert sorted(order[:7]) == sorted(order[7:]) == list(range(7))
     assert order[:7] != order[7:]
+    seen.clear()
+    model.predict(data.data(), verbose=0)
+    assert [row for batch in seen for row in batch] == rows_of(data, 1)
 
 
 def test_training_and_test_rows_come_from_the_split(tmp_path: Path) -> None:
@@ -138,13 +135,11 @@ def test_an_augmentation_changes_training_images_differently_in_every_epoch(
 
     def epochs() -> list[np.ndarray]:
         data = Batches(images, np.arange(5), size=2, augmentation=augmentation)
-        first = np.concatenate([data[index][0] for index in range(3)])
-        data.on_epoch_end()
-        return [first, np.concatenate([data[index][0] for index in range(3)])]
+        return [np.concatenate([inputs for inputs, _ in data.epoch(number)]) for number in (1, 2)]
 
     first, second = epochs()
     assert np.array_equal(first, epochs()[0])
     assert first.shape == images.shape
     assert not np.array_equal(first, second)
     assert not np.array_equal(first, images)
-    assert np.array_equal(first, augmentation.batch(images, np.arange(5), 0))
+    assert np.array_equal(first, augmentation.batch(images, np.arange(5), 1))

@@ -59,11 +59,11 @@ def test_calibration_changes_the_confidence_and_no_answer(
         targets = rng.integers(0, 2, (60, 2)).astype(np.float32)
     data = Batches(inputs, targets, size=16)
     model.compile(loss=TASKS[task].loss)
-    before, loss = model.predict(inputs, verbose=0), model.evaluate(data, verbose=0)
+    before, loss = model.predict(inputs, verbose=0), model.evaluate(data.data(), verbose=0)
     found = calibration.calibrate(model, data, TASKS[task])
     after = model.predict(inputs, verbose=0)
     assert found > 1.5  # answers of chance are far too confident
-    assert model.evaluate(data, verbose=0) < loss
+    assert model.evaluate(data.data(), verbose=0) < loss
     assert np.array_equal(before > 0.5, after > 0.5) or task == "multiclass"
     assert np.array_equal(before.argmax(axis=1), after.argmax(axis=1))
     assert np.abs(after - 1 / max(units, 2)).mean() < np.abs(before - 1 / max(units, 2)).mean()

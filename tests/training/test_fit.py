@@ -237,6 +237,29 @@ def test_adam_has_its_constants(finetune: Callable[..., Finetune]) -> None:
     assert {name: getattr(optimizer, name) for name in changes} == changes
 
 
+@pytest.mark.parametrize("task", ["multiclass", "binary", "multilabel", "regression"])
+def test_training_is_traced_once(
+    task: str, finetune: Callable[..., Finetune], rng: np.random.Generator
+) -> None:
+    traces = []
+
+    class Counting(keras.Model):
+        def train_step(self, data: Any) -> Any:
+            traces.append(data)
+            return super().train_step(data)
+
+    inputs = keras.Input((2,))
+    kind = TASKS[task]
+    outputs = keras.layers.Dense(3 if task == "multiclass" else 1, activation=kind.activation)
+    model, record = Counting(inputs, outputs(inputs)), Record("finetune")
+    points, labels = clouds(rng)
+    targets = labels if task == "multiclass" else (labels[:, None] == 1).astype(np.float32)
+    data = Batches(points, targets, size=16, seed=0)
+    fit.train_head(model, data, data, record=record, task=kind, params=finetune(epochs=2))
+    assert len(traces) == 1
+    assert set(record.curves) >= {"loss", kind.metric, f"val_{kind.metric}"}
+
+
 @pytest.mark.parametrize("patience", [None, 9, 1])
 def test_averaged_weights_are_validated_and_kept(
     patience: int | None, finetune: Callable[..., Finetune], rng: np.random.Generator
@@ -259,8 +282,8 @@ def test_averaged_weights_are_validated_and_kept(
     fit.train_head(model, data, data, record=record, task=TASK, params=params)
     compiled(plain, keras.optimizers.SGD(0.1))
     for _ in range(len(record.curves["loss"])):
-        for index in range(len(data)):
-            plain.train_on_batch(*data[index])
+        for inputs, targets in data:
+            plain.train_on_batch(inputs, targets)
             seen.append(np.concatenate([w.ravel() for w in plain.get_weights()]))
     average = seen[1]  # as Keras begins it
     for weights in seen[2:]:

@@ -1,15 +1,67 @@
-"""Checkpoints: the state of training after each epoch, from which a killed run resumes."""
+"""Callbacks of training: the report of each epoch, averaged weights, and checkpoints."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from seedlings.config.records import Record
+from seedlings.errors import SeedlingsError
 from seedlings.io.partial_results import PartialResults
+from seedlings.io.progress import bar
 from seedlings.networks.runtime import keras
-from seedlings.training.batches import Batches
 
 _STOPPING = ("wait", "best", "best_epoch")  # the state of early stopping, besides the best weights
 _NAME = "epoch"
+
+
+class Report(keras.callbacks.Callback):
+    """Shows each epoch in a progress bar, and adds it to the record."""
+
+    def __init__(self, record: Record, epochs: int) -> None:
+        super().__init__()
+        self._record = record
+        self._bar = bar(None, record.stage, unit="epoch", total=epochs)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Show and record the values. Raises SeedlingsError if one is not finite."""
+        values = dict(logs or {})
+        if not all(map(math.isfinite, values.values())):
+            raise SeedlingsError(
+                f"the training diverged in epoch {epoch + 1}: {values}; "
+                f"lower the learning rate (in the section {self._record.stage})"
+            )
+        self._record.add_epoch(values)
+        self._bar.set_postfix({name: f"{x:.3f}" for name, x in values.items()}, refresh=False)
+        self._bar.update()
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Close the bar."""
+        self._bar.close()
+
+
+class Averages(keras.callbacks.Callback):
+    """Puts the averages of the weights into the model from its validation to the end of the epoch.
+
+    Callbacks before this one see the averages at the end of an epoch, those after it the weights.
+    At the end of training, Keras puts the averages into the model.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._weights: list[Any] = []
+
+    def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Keep the weights, and put their averages into the model."""
+        optimizer = self.model.optimizer
+        variables = optimizer._trainable_variables
+        self._weights = [keras.ops.copy(variable) for variable in variables]
+        _assign(variables, optimizer._model_variables_moving_average)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Put the weights back, if there was a validation."""
+        if self._weights:
+            _assign(self.model.optimizer._trainable_variables, self._weights)
+            self._weights = []
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -22,15 +74,13 @@ class Checkpoint(keras.callbacks.Callback):
         self,
         partial: PartialResults,
         model: "keras.Model",
-        train: Batches,
         record: Record,
         others: Sequence[Any],
     ) -> None:
         super().__init__()
-        self._partial, self._network, self._train, self._record = partial, model, train, record
+        self._partial, self._network, self._record = partial, model, record
         kinds = {type(other): other for other in others}
         self._stopping = kinds.get(keras.callbacks.EarlyStopping)
-        self._averages = kinds.get(keras.callbacks.SwapEMAWeights)
         self._stopped: dict[str, Any] = {}
         model.optimizer.build(model.trainable_variables)
         self._variables = [*model.variables, *model.optimizer.variables]
@@ -41,12 +91,8 @@ class Checkpoint(keras.callbacks.Callback):
             return 0
         arrays, facts = self._partial.load(_NAME)
         count = len(self._variables)
-        for variable, array in zip(self._variables, arrays[:count], strict=True):
-            variable.assign(array)
+        _assign(self._variables, arrays[:count])
         self._stopped = facts["stopping"] | {"best_weights": arrays[count:]}
-        if self._averages:  # the next epoch swaps the restored averages out
-            self._averages._ema_weights_in_model = True
-        self._train.start(facts["epochs"])
         for values in facts["curves"]:
             self._record.add_epoch(values)
         print(f"{self._record.stage}: {facts['epochs']} epochs were done before", flush=True)
@@ -72,3 +118,8 @@ class Checkpoint(keras.callbacks.Callback):
             {name: curve[row] for name, curve in curves.items()} for row in range(epoch + 1)
         ]
         self._partial.save(_NAME, arrays, facts)
+
+
+def _assign(variables: Sequence[Any], values: Sequence[Any]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
