@@ -2,8 +2,8 @@
 
 Only validation images choose between variants; no test image is read. By default, every variant
 trains for a third of the preset's steps, with one seed. Each is compared with the preset on the
-same images and seeds: the difference of the log loss, with its standard error over the images.
-The minutes are processor time of the training.
+same images and seeds: the difference of the log loss, with one view of each image and with eight,
+and its standard error over the images. The minutes are processor time of the training.
 """
 
 import argparse
@@ -101,6 +101,9 @@ _VARIANTS: dict[str, Variant] = {
         ["finetune.convnet.filters=[64,64,96,96,96,192,192,192]"]
     ),
     "random first convolution": Variant(["finetune.convnet.whitened=false"]),
+    "random flips and first convolution": Variant(
+        ["finetune.augment.alternating_flips=false", "finetune.convnet.whitened=false"]
+    ),
     "identity start": Variant(training=ingredients.identity_start),
     "two half networks": Variant(
         [
@@ -160,8 +163,8 @@ def main() -> None:
     os.chdir(ROOT)
     names = ["the preset", *(name for name in options.names if name != "the preset")]
     print(
-        f"{'':<40} {'seeds':>5} {'accuracy':>9} {'log loss':>9} {'8 views':>9} {'log loss':>9} "
-        f"{'difference':>16} {'CPU min':>8}"
+        f"{'':<36} {'seeds':>5} {'accuracy':>9} {'log loss':>9} {'difference':>16} {'8 views':>9} "
+        f"{'log loss':>9} {'difference':>16} {'CPU min':>8}"
     )
     reference: list[Score] = []
     for name in names if options.names else _VARIANTS:
@@ -245,17 +248,22 @@ def score(settings: Params, training: Training) -> Score:
 
 
 def line(name: str, scores: Sequence[Score], reference: Sequence[Score]) -> str:
-    """Return the line of a variant: means over the seeds, and the difference to the reference."""
+    """Return the line of a variant: means over the seeds, and the differences to the reference."""
+    text = f"{name:<36} {len(scores):>5}"
+    for right, loss in (("right", "loss"), ("right_8", "loss_8")):
+        accuracy, mean = (np.mean([getattr(own, key) for own in scores]) for key in (right, loss))
+        difference = "" if scores is reference else _difference(scores, reference, loss)
+        text += f" {accuracy:>9.1%} {mean:>9.3f} {difference:>16}"
+    return f"{text} {np.mean([own.minutes for own in scores]):>8.1f}"
+
+
+def _difference(scores: Sequence[Score], reference: Sequence[Score], loss: str) -> str:
+    pairs = zip(scores, reference, strict=True)
     differences = np.mean(
-        [own.loss - other.loss for own, other in zip(scores, reference, strict=True)], axis=0
+        [getattr(own, loss) - getattr(other, loss) for own, other in pairs], axis=0
     )
     error = differences.std(ddof=1) / np.sqrt(len(differences))
-    difference = f"{differences.mean():+.3f} ± {error:.3f}" if scores is not reference else ""
-    means = [np.mean([getattr(s, key) for s in scores]) for key in Score.__slots__]
-    return (
-        f"{name:<40} {len(scores):>5} {means[0]:>9.1%} {means[1]:>9.3f} {means[2]:>9.1%} "
-        f"{means[3]:>9.3f} {difference:>16} {means[4]:>8.1f}"
-    )
+    return f"{differences.mean():+.3f} ± {error:.3f}"
 
 
 def _outcomes(

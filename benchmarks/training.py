@@ -3,10 +3,10 @@
 The bare network trains on one batch in memory. `fit` is the project's training, with its batches
 and its augmentation; tf.data has augmentation and batch normalisation by the layers of Keras. All
 alternate in one run. Times and ratios are medians over the rounds; a ratio is one of two times of
-the same round, because the speed of a shared machine changes from one minute to the next. Two
-steps come before each measurement: TensorFlow keeps a limited number of prepared operations, and
-prepares those of a network again that has not run for a while. Ways with one and with two replicas
-are in two processes, as each divides the threads of TensorFlow in another way.
+the same round, because the speed of a shared machine changes from one minute to the next. The first
+two steps of each measurement do not count: `fit` starts once for all epochs of a training. Ways
+with one and with two replicas are in two processes, as each divides the threads of TensorFlow in
+another way.
 """
 
 import argparse
@@ -37,6 +37,7 @@ from seedlings.training.augmentations import Augmentation
 from seedlings.training.batches import Batches
 
 _CLASSES = 12
+_FIRST = 2  # steps that are not measured
 _MATRIX = 2048  # rows and columns of the matrices whose product is the peak
 _SMALL = [
     "segment.size=[32,32]",
@@ -54,7 +55,7 @@ _BEFORE = "float32, one replica, fewer filters first"
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
-Epoch = Callable[[], object]
+Steps = Callable[[], float]  # trains, and returns the seconds of all steps but the first two
 Times = dict[str, NDArray[np.float64]]  # seconds of each way in each round
 
 
@@ -174,27 +175,36 @@ def _images(size: int) -> tuple[Images, Labels]:
     return np.stack(seedlings(_count, size)), np.arange(_count) % _CLASSES
 
 
+class _Watch(keras.callbacks.Callback):
+    """Measures the steps of a training but the first two."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ends: list[float] = []
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self._ends.append(time.perf_counter())
+
+    @property
+    def seconds(self) -> float:
+        return self._ends[-1] - self._ends[_FIRST - 1]
+
+
 @cache
-def _epochs(way: Way) -> tuple[Epoch, Epoch]:
-    """Return the compiled training on two batches, and on all images; both have run once."""
+def _steps(way: Way) -> Steps:
+    """Return the compiled training, which has run once."""
     settings = way.settings()
     images, labels = _images(settings.segment.size[0])
-    model, few = _trained(way), 2 * settings.finetune.batch_size
     kinds = {"bare": _bare, "tf.data": _tf_data}
-    make = kinds.get(way.kind, _fit)
-    short, whole = (make(settings, model, images[:n], labels[:n]) for n in (few, len(images)))
-    short()
-    whole()
-    return short, whole
+    train = kinds.get(way.kind, _fit)(settings, _trained(way), images, labels)
+    train()
+    return train
 
 
 def _seconds(way: Way) -> float:
-    short, whole = _epochs(way)
+    train = _steps(way)
     gc.collect()
-    short()
-    start = time.perf_counter()
-    whole()
-    return time.perf_counter() - start
+    return train()
 
 
 @contextmanager
@@ -228,28 +238,30 @@ def _trained(way: Way) -> "keras.Model":
     return trained
 
 
-def _bare(settings: Params, model: "keras.Model", images: Images, labels: Labels) -> Epoch:
+def _bare(settings: Params, model: "keras.Model", images: Images, labels: Labels) -> Steps:
     size = settings.finetune.batch_size
 
-    def train() -> None:
-        for _ in range(len(images) // size):
+    def train() -> float:
+        watch = _Watch()
+        for number in range(_FIRST + len(images) // size):
             model.train_on_batch(images[:size], labels[:size])
+            watch.on_train_batch_end(number)
+        return watch.seconds
 
     return train
 
 
-def _fit(settings: Params, model: "keras.Model", images: Images, labels: Labels) -> Epoch:
-    """Return an epoch of the project's training."""
+def _fit(settings: Params, model: "keras.Model", images: Images, labels: Labels) -> Steps:
+    """Return the project's training."""
     own = settings.finetune
     augmentation = Augmentation(own.augment, None, settings.seed)
     batches = Batches(
         images, labels, size=own.batch_size, seed=settings.seed, augmentation=augmentation
     )
-    data = batches.endless_data(1)
-    return lambda: model.fit(data, steps_per_epoch=len(batches), shuffle=False, verbose=0)
+    return _of_data(model, batches.endless_data(1), len(batches))
 
 
-def _tf_data(settings: Params, model: "keras.Model", images: Images, labels: Labels) -> Epoch:
+def _tf_data(settings: Params, model: "keras.Model", images: Images, labels: Labels) -> Steps:
     own = settings.finetune
     augment = own.augment
     change = keras.Sequential(
@@ -265,8 +277,16 @@ def _tf_data(settings: Params, model: "keras.Model", images: Images, labels: Lab
     data = data.batch(own.batch_size).map(
         lambda x, y: (tf.cast(change(x, training=True), tf.uint8), y), tf.data.AUTOTUNE
     )
-    batches = data.prefetch(2)
-    return lambda: model.fit(batches, verbose=0)
+    return _of_data(model, data.repeat().prefetch(2), len(images) // own.batch_size)
+
+
+def _of_data(model: "keras.Model", data: "tf.data.Dataset", steps: int) -> Steps:
+    def train() -> float:
+        watch, number = _Watch(), _FIRST + steps
+        model.fit(data, steps_per_epoch=number, callbacks=[watch], shuffle=False, verbose=0)
+        return watch.seconds
+
+    return train
 
 
 def _matrix_peak(dtype: str) -> float:

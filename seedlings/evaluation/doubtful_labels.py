@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seedlings.io import split_table
-from seedlings.networks import layers
+from seedlings.networks import layers, models
 from seedlings.networks.runtime import keras
 from seedlings.tasks import Task
 from seedlings.training import calibration
@@ -82,10 +82,10 @@ def cross_fitted(
     model.compile(keras.optimizers.Adam(rate), loss)
     data = batches.endless_data(1)
     model.fit(data, steps_per_epoch=steps, epochs=epochs, shuffle=False, verbose=0)
-    unseen = np.empty((len(folds), count))
+    predict, unseen = models.compiled(model), np.empty((len(folds), count))
     for start in range(0, len(folds), _BATCH):
         part = slice(start, start + _BATCH)
-        every = model.predict_on_batch(embeddings[part])
+        every = predict(embeddings[part])
         unseen[part] = every[np.arange(len(every)), folds[part]]
     members = np.zeros((_FOLDS, count), np.int64)
     np.add.at(members, (folds, classes), 1)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seedlings.networks import architectures, views
+from seedlings.networks import architectures, models, views
 from seedlings.networks.features import stored
 from seedlings.networks.runtime import keras
 from seedlings.tasks import Task
@@ -72,11 +72,11 @@ def embedded(
             features if on_features else images, table, task, split, size=_BATCH
         ) as rows,
     ):
-        width = embedding.output_shape[1]
+        width, embed = embedding.output_shape[1], models.compiled(embedding)
         found = np.memmap(
             Path(folder) / "embeddings", np.float32, "w+", shape=(len(rows.targets), width)
         )
         for number, (inputs, _) in enumerate(rows):
             start = number * _BATCH
-            found[start : start + len(inputs)] = embedding.predict_on_batch(inputs)
+            found[start : start + len(inputs)] = embed(inputs)
         yield found

@@ -74,9 +74,9 @@ def from_bytes(files: Mapping[str, bytes]) -> "keras.Model":
         return load(Path(folder))
 
 
-def compiled(model: "keras.Model") -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    """Return the model as a compiled function from a batch of images, of any length, to outputs."""
-    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)]
+def compiled(model: "keras.Model") -> Callable[[NDArray], NDArray[np.float32]]:
+    """Return the model as a compiled function from a batch of inputs, of any length, to outputs."""
+    signature = [tf.TensorSpec((None, *model.input_shape[1:]), model.inputs[0].dtype)]
     function = tf.function(lambda batch: model(batch, training=False), input_signature=signature)
     return lambda batch: function(batch).numpy()
 
