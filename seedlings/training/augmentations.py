@@ -7,6 +7,7 @@ all geometric changes.
 """
 
 from collections.abc import Collection
+from functools import cache
 
 import cv2
 import numpy as np
@@ -39,6 +40,7 @@ _NEUTRAL = {
     "random_crop": False,
 }
 _FLIPS = ("flip_horizontal", "flip_vertical")
+_FLIP_CODES = {(1, 0): 1, (0, 1): 0, (1, 1): -1}  # of OpenCV, by horizontal and vertical
 _GEOMETRY = ("rotation", "shift", "shear", "zoom", *_FLIPS)
 
 
@@ -92,10 +94,12 @@ class Augmentation:
             if name not in ("geometry", "crop"):
                 pixels = pixels.astype(np.float32, copy=False)
             pixels = step(pixels, self._params, rng)
-        changed = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+        if pixels.dtype != np.uint8:
+            np.clip(np.rint(pixels, out=pixels), 0, 255, out=pixels)
+            pixels = pixels.astype(np.uint8)
         if self._window and "random_crop" in active:
-            return _recentre(changed, self._window, rng)
-        return changed
+            return _recentre(pixels, self._window, rng)
+        return pixels
 
     def _flipped(self, image: Image, row: int, epoch: int) -> Image:
         """Return the image, or its flip, if flips alternate.
@@ -104,15 +108,22 @@ class Augmentation:
         """
         if not self._params.alternating_flips:
             return image
-        # The last 1 makes the seed differ from those of the epochs.
-        number = epoch + int(np.random.default_rng([self._seed, row, 0, 1]).integers(4))
+        number, horizontal = epoch + _first_flip(self._seed, row), 0
         if self._params.flip_horizontal:
-            image, number = image[:, ::-1] if number % 2 else image, number // 2
-        return image[::-1] if self._params.flip_vertical and number % 2 else image
+            number, horizontal = divmod(number, 2)
+        vertical = number % 2 if self._params.flip_vertical else 0
+        code = _FLIP_CODES.get((horizontal, vertical))
+        return image if code is None else cv2.flip(image, code)
 
     def _without(self, names: Collection[str]) -> "Augmentation":
         neutral = {name: _NEUTRAL[name] for name in names}
         return Augmentation(self._params.model_copy(update=neutral), self._window, self._seed)
+
+
+@cache
+def _first_flip(seed: int, row: int) -> int:
+    # The last 1 makes the seed differ from those of the epochs.
+    return int(np.random.default_rng([seed, row, 0, 1]).integers(4))
 
 
 def _move(image: NDArray, params: Augment, rng: np.random.Generator) -> NDArray:
