@@ -56,14 +56,20 @@ def experiment(
     **changes: Any,
 ) -> dict[str, Any]:
     """Run a preset with changes; returns the metrics of its evaluation, by model."""
+    run_stages(project, preset, name, up_to=up_to, **changes)
+    path = project.root / "reports" / "evaluate" / "metrics.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def run_stages(
+    project: Project, preset: str, name: str = "", *, up_to: Sequence[str], **changes: Any
+) -> None:
     quick = {"explain__steps": 3, "explain__images": 2, "explain__smoothgrad_samples": 2}
     everything = {**quick, **changes}
     options = [f"{key.replace('__', '.')}={value}" for key, value in everything.items()]
     project.run("seedlings", "preset", "--drop", preset, *options)
     name = name or f"on-{preset.replace('_', '-')}"
     project.run("dvc", "exp", "run", "--name", name, *up_to)
-    path = project.root / "reports" / "evaluate" / "metrics.json"
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def recorded(project: Project, preset: str) -> dict[str, float]:
@@ -179,7 +185,7 @@ def test_every_variant_of_the_mnist_network_learns(
 
 def test_augmented_training_gives_the_same_bytes_twice(project: Project) -> None:
     changes = {"augment": "sequence", "finetune__epochs": 2, "finetune__replicas": 2}
-    experiment(project, "digits", "augmented", up_to=["finetune"], **changes)
+    run_stages(project, "digits", "augmented", up_to=["finetune"], **changes)
     lock = (project.root / "dvc.lock").read_text(encoding="utf-8")
     project.repro("--force", "--single-item", "finetune")
     assert (project.root / "dvc.lock").read_text(encoding="utf-8") == lock
