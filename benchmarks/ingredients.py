@@ -126,10 +126,10 @@ def weak_ending(settings: Params, images: Images, task: Task) -> Sequence["keras
     """
     own = settings.finetune
     epochs = max(1, round((own.steps or 1) / -(-len(images.train[0]) // own.batch_size)))
-    kind = partial(_WeakEnding, first=round(0.9 * epochs))
+    kind = partial(_WeakEnding, first=round(0.9 * epochs) + 1)
     model, augmentation = build(settings, images, task, kind)
     trained(model, settings, images, task, augmentation)
-    estimate_statistics(model, settings, images, augmentation, epochs)
+    estimate_statistics(model, settings, images, augmentation, epochs + 1)
     calibrate(model, images, task)
     return [model]
 

@@ -78,7 +78,7 @@ class Augmentation:
         )
 
     def one(self, image: Image, rng: np.random.Generator) -> Image:
-        """Return the augmented image; same shape and dtype."""
+        """Return the augmented image, same shape and dtype; the given one if nothing is active."""
         active = set(self.active)
         steps = [("geometry", _move), ("crop", _crop), ("blur", _blur)]
         steps += [("contrast", _contrast), ("noise", _noise), ("multiply", _multiply)]

@@ -24,7 +24,7 @@ class Batches:
 
     With a seed, the order of each epoch is drawn from the seed and the number of the epoch; without
     a seed, the order is fixed. With an augmentation, the inputs are images, augmented differently
-    in each epoch; a thread augments the next batch while the network trains on one.
+    in each epoch; a thread augments the following batches while the network trains on one.
     """
 
     def __init__(

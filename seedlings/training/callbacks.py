@@ -82,7 +82,6 @@ class Checkpoint(keras.callbacks.Callback):
         kinds = {type(other): other for other in others}
         self._stopping = kinds.get(keras.callbacks.EarlyStopping)
         self._stopped: dict[str, Any] = {}
-        model.optimizer.build(model.trainable_variables)
         self._variables = [*model.variables, *model.optimizer.variables]
 
     def restore(self) -> int:

@@ -206,8 +206,8 @@ def compile_model(
 ) -> None:
     """Compile a model with the loss and the metric of the task.
 
-    The optimiser and the metric have their variables then: TensorFlow traces a function twice that
-    makes variables.
+    It also makes the variables of the optimiser and the metric. If the first training step made
+    them, TensorFlow would trace it twice.
     """
     metric = getattr(keras.metrics, task.metric_class)(name=task.metric)
     model.compile(optimizer, _smoothed(task, smoothing), metrics=[metric])
