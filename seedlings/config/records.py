@@ -34,13 +34,17 @@ class Record:
                 raise ValueError(f"{self.stage}: the metric {prefix}{name} is {value}")
             self.metrics[prefix + name] = float(value)
 
+    @property
+    def epochs(self) -> int:
+        """Number of epochs in the curves, of all phases of a training."""
+        return max(map(len, self.curves.values()), default=0)
+
     def add_epoch(self, values: Mapping[str, float]) -> None:
         """Add one point to each curve, and call `on_epoch` with the values."""
         for name, value in values.items():
             self.curves.setdefault(name, []).append(float(value))
         if self.on_epoch:
-            epoch = max(len(curve) for curve in self.curves.values())
-            self.on_epoch(epoch, values)
+            self.on_epoch(self.epochs, values)
 
     def add_picture(self, path: Path) -> Path:
         """Add the path of a picture that the stage writes, and return it."""

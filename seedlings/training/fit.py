@@ -177,12 +177,10 @@ def fit(
     if partial:
         hooks.append(callbacks.Checkpoint(partial, model, record, hooks))
         done = hooks[-1].restore()
-    first = 1 + max(map(len, record.curves.values()), default=0)  # a second phase continues
     model.fit(
-        train.endless_data(first),
+        train.endless_data(record.epochs + 1),  # a second phase continues
         steps_per_epoch=len(train),
         validation_data=validation.data(),
-        validation_steps=len(validation),
         initial_epoch=done,
         epochs=epochs,
         callbacks=hooks,
