@@ -31,7 +31,7 @@ from seedlings.training import batches, fit
 _FRAMES, _SCENE = 2_400, 120  # images of a drive, and between two grounds
 _HEIGHT, _WIDTH = 48, 96
 _COMMON = [
-    f"segment.size=[{_HEIGHT},{_WIDTH}]",
+    f"segment.pixels=[{_HEIGHT},{_WIDTH}]",
     "extract.cropping=[0,0,0,0]",
     "finetune.epochs=12",
     "finetune.early_stopping=null",
@@ -61,7 +61,7 @@ def r2(settings: Params, root: Path) -> tuple[float, float]:
     task = TASKS[settings.task]
     runtime.prepare(settings.seed, settings.threads)
     drive, other = (prepared(settings, root / name) for name in ("drive", "other"))
-    backbone = backbones.build(settings.extract, *settings.segment.size)
+    backbone = backbones.build(settings.extract, *settings.segment.pixels)
     model = networks.classifier(backbone, 1, task, settings.finetune)
     with batches.of_training(
         drive.images, drive.table, task, size=settings.finetune.batch_size, seed=settings.seed

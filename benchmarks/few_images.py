@@ -31,7 +31,7 @@ from seedlings.params import Params
 Curves = dict[str, list[list[float]]]  # accuracies of all seeds, for each count
 
 _COUNTS = (10, 20, 40, 84)  # training images of each class
-_REAL = [*trials.REAL, "segment.size=[96,96]"]
+_REAL = [*trials.REAL, "segment.pixels=[96,96]"]
 _SCRATCH = [
     *("model=vgg16", "extract.width=0.25", "segment.method=excess_green"),
     # The averages are over the same share of the steps as in the preset.

@@ -56,7 +56,7 @@ def build(
     kind: Callable[..., Augmentation] = Augmentation,
 ) -> tuple["keras.Model", Augmentation]:
     """Return the whole model before training, and the augmentation of its images."""
-    backbone = backbones.build(settings.extract, *settings.segment.size)
+    backbone = backbones.build(settings.extract, *settings.segment.pixels)
     model = networks.classifier(backbone, images.units, task, settings.finetune)
     if settings.finetune.convnet.whitened:
         whitening.whiten(model, images.train[0], settings.seed)

@@ -24,7 +24,7 @@ def presets_by_extract() -> dict[str, tuple[str, Any]]:
             tree["extract"] |= {"weights": "random", "checksum": None}
         if tree["extract"]["backbone"] == "none":
             continue
-        key = str([tree["extract"], tree["segment"]["size"]])
+        key = str([tree["extract"], tree["segment"]["pixels"]])
         names = f"{found[key][0]}, {name}" if key in found else name
         found[key] = names, params.check(tree)
     return found
@@ -49,7 +49,7 @@ def main() -> None:
     runtime.prepare(settings.seed, settings.threads)
     failed = False
     for names, found in presets_by_extract().values():
-        extract, (height, width) = found.extract, found.segment.size
+        extract, (height, width) = found.extract, found.segment.pixels
         network = backbones.build(extract, height, width).feature_extractor
         size = extract.batch_size
         task = features.Extraction(

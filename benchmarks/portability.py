@@ -20,9 +20,9 @@ from seedlings.config import paths, pipeline
 PROCESSORS = ("Haswell", "Skylake-Client", "EPYC-Rome", "EPYC-Milan")
 # All stages, with training of convolutions and of batch normalisation on maps and vectors.
 TINY = {
-    "data": {"sample": {"images_per_class": 6, "size": 72}},
+    "data": {"sample": {"images_per_class": 6, "side": 72}},
     "split": {"validation_per_class": 1},
-    "segment": {"size": [64, 64]},
+    "segment": {"pixels": [64, 64]},
     "extract": {"width": 0.25, "cut": "block4_pool"},
     "baseline": {"epochs": 2},
     "finetune": {

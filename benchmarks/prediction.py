@@ -51,7 +51,7 @@ def make_model(path: Path) -> None:
     """Write a bundle of a logistic regression on the pixels."""
     names = [f"class {number}" for number in range(12)]
     model = architectures.baseline((_SIDE, _SIDE, 3), len(names), TASKS["multiclass"])
-    segment = {**params.load().segment.model_dump(), "size": [_SIDE, _SIDE]}
+    segment = {**params.load().segment.model_dump(), "pixels": [_SIDE, _SIDE]}
     bundle.write(model, bundle.Contents("multiclass", names, segment, 0.5, (0.0, 1.0)), path)
 
 

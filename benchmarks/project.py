@@ -14,9 +14,9 @@ from benchmarks.measure import ROOT
 
 # Parameters with which every stage takes a few seconds.
 SMALL: dict[str, Any] = {
-    "data": {"sample": {"images_per_class": 20, "size": 64}},
+    "data": {"sample": {"images_per_class": 20, "side": 64}},
     "split": {"validation_per_class": 3},
-    "segment": {"size": [48, 48]},
+    "segment": {"pixels": [48, 48]},
     "extract": {
         "backbone": "MobileNet",
         "cut": "conv_pw_13_relu",

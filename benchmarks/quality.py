@@ -36,7 +36,7 @@ _COMMON = ["data.url=null", f"data.path={PLANTS}", "split.validation_per_class=3
 _SMALL = [
     *trials.SMALL[:-2],
     "split.validation_per_class=3",
-    "segment.size=[32,32]",
+    "segment.pixels=[32,32]",
     "finetune.progressive.sizes=[]",
     "finetune.steps=8",
 ]
@@ -80,10 +80,10 @@ _VARIANTS: dict[str, Variant] = {
     "no averaged weights": Variant(["finetune.optimizer.average_weights=0.0"]),
     # Images
     "128 x 128 pixels": Variant(
-        ["segment.size=[128,128]", "finetune.progressive.sizes=[[72,72],[96,96]]"]
+        ["segment.pixels=[128,128]", "finetune.progressive.sizes=[[72,72],[96,96]]"]
     ),
     "144 x 144 pixels": Variant(
-        ["segment.size=[144,144]", "finetune.progressive.sizes=[[80,80],[104,104]]"]
+        ["segment.pixels=[144,144]", "finetune.progressive.sizes=[[80,80],[104,104]]"]
     ),
     "zoom up to 30%": Variant(["finetune.augment.zoom=0.3"]),
     "contrast": Variant(["finetune.augment.contrast=[0.75,1.3333]"]),

@@ -29,7 +29,7 @@ def main() -> None:
     print(f"extract, VGG16 {_rate(lambda: function(images)):.2f}", flush=True)
 
     scratch = params.check(presets.compose(["plants_scratch"]))
-    height, width = scratch.segment.size
+    height, width = scratch.segment.pixels
     backbone = backbones.build(scratch.extract, height, width)
     model = networks.classifier(backbone, 12, _TASK, scratch.finetune)
     rate = scratch.finetune.optimizer.learning_rate

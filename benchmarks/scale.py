@@ -85,7 +85,7 @@ def image_rates(folder: Path) -> tuple[dict[str, float], dict[str, float]]:
     for path, data in zip(table["path"], encoded, strict=True):
         (folder / path).write_bytes(data)
     cut_outs = np.stack([cutouts.one(images.decode(data), settings.segment) for data in encoded])
-    extractor = backbones.build(settings.extract, *settings.segment.size).feature_extractor
+    extractor = backbones.build(settings.extract, *settings.segment.pixels).feature_extractor
     function, size = models.compiled(extractor), settings.extract.batch_size
     found = np.concatenate([function(cut_outs[n : n + size]) for n in range(0, _IMAGES, size)])
     actions: dict[str, Callable[[], object]] = {

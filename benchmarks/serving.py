@@ -50,7 +50,7 @@ def _package(preset: list[str], path: Path) -> None:
     """Write a package of the preset's network with random weights."""
     settings = params.check(presets.compose(preset))
     task = TASKS[settings.task]
-    backbone = backbones.build(settings.extract, *settings.segment.size)
+    backbone = backbones.build(settings.extract, *settings.segment.pixels)
     model = networks.classifier(backbone, len(_NAMES), task, settings.finetune)
     contents = bundle.Contents(
         task=settings.task,
@@ -132,7 +132,7 @@ def _report(preset: str, predictor: Predictor, port: int, count: int, clients: i
 
 def _network(predictor: Predictor, pictures: list[images.Image]) -> float:
     """Return the median seconds of the network alone for the pictures, after a first run."""
-    size = predictor.contents.segment["size"]
+    size = predictor.contents.segment["pixels"]
     batch = np.stack([images.resize(picture, *size) for picture in pictures])
     times = []
     for _ in range(6):

@@ -40,7 +40,7 @@ _CLASSES = 12
 _FIRST = 2  # steps that are not measured
 _MATRIX = 2048  # rows and columns of the matrices whose product is the peak
 _SMALL = [
-    "segment.size=[32,32]",
+    "segment.pixels=[32,32]",
     "finetune.progressive.sizes=[[24,24]]",
     "finetune.batch_size=16",
     "finetune.convnet.stem_filters=[8]",
@@ -194,7 +194,7 @@ class _Watch(keras.callbacks.Callback):
 def _steps(way: Way) -> Steps:
     """Return the compiled training, which has run once."""
     settings = way.settings()
-    images, labels = _images(settings.segment.size[0])
+    images, labels = _images(settings.segment.pixels[0])
     kinds = {"bare": _bare, "tf.data": _tf_data}
     train = kinds.get(way.kind, _fit)(settings, _trained(way), images, labels)
     train()
@@ -218,7 +218,7 @@ def _normalization_of_keras() -> Iterator[None]:
 
 
 def _model(settings: Params, *, of_keras: bool = False) -> "keras.Model":
-    backbone = backbones.build(settings.extract, *settings.segment.size)
+    backbone = backbones.build(settings.extract, *settings.segment.pixels)
     with _normalization_of_keras() if of_keras else nullcontext():
         task = TASKS[settings.task]
         return networks.classifier(backbone, _CLASSES, task, settings.finetune)

@@ -37,9 +37,9 @@ REAL = ["data=plants", "data.url=null", f"data.path={PLANTS}"]
 SMALL = [
     "data=sample",
     "data.sample.images_per_class=15",
-    "data.sample.size=48",
+    "data.sample.side=48",
     "split.validation_per_class=3",
-    "segment.size=[48,48]",
+    "segment.pixels=[48,48]",
 ]
 
 

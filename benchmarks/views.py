@@ -18,7 +18,7 @@ def main() -> None:
     settings = params.check(presets.compose(["plants_scratch"]))
     processor.use(portable=settings.portable)
     runtime.prepare(settings.seed, settings.threads)
-    height, width = settings.segment.size
+    height, width = settings.segment.pixels
     backbone = backbones.build(settings.extract, height, width)
     model = networks.classifier(backbone, 12, TASKS[settings.task], settings.finetune)
     rng = np.random.default_rng(settings.seed)

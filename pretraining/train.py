@@ -1,6 +1,7 @@
 """Train a narrow VGG16 on images by formula, and write its convolutions: the stage `train`."""
 
 import csv
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -29,15 +30,16 @@ def main() -> None:
 def train(params: dict[str, Any], output: Path, partial: Path) -> None:
     """Write the weights of the backbone and the losses of each epoch into the folder `output`.
 
-    The state after each epoch is in the folder `partial`, from which a killed run resumes; the
-    bytes of the result are the same.
+    The state after each epoch is in the folder `partial`, from which a killed run with the same
+    parameters and code resumes; the bytes of the result are the same.
     """
     runtime.prepare(params["seed"], params["threads"])
     settings, seed = params["train"], params["seed"]
     world = images.world(**params["world"], seed=seed)
     model = _compiled(world, settings)
-    sizes = [phase["size"] for phase in settings["phases"] for _ in range(phase["epochs"])]
-    history = _restored(model, partial)
+    sizes = [phase["pixels"] for phase in settings["phases"] for _ in range(phase["epochs"])]
+    key = _key(params)
+    history = _restored(model, partial, key)
     for epoch in range(len(history), len(sizes)):
         share = _share(epoch, len(sizes), decay=settings["decay_epochs"])
         model.optimizer.learning_rate = settings["learning_rate"] * share
@@ -53,7 +55,7 @@ def train(params: dict[str, Any], output: Path, partial: Path) -> None:
         history.append({"epoch": epoch, "size": sizes[epoch]})
         history[-1] |= {name: round(value[-1], 6) for name, value in values.items()}
         print(history[-1], file=sys.stderr, flush=True)
-        _save(model, history, partial)
+        _save(model, history, partial, key)
     output.mkdir(exist_ok=True)
     backbone = network.folded(model, settings["width"])
     backbone.save_weights(output / "backbone.weights.h5")
@@ -83,23 +85,36 @@ def _share(epoch: int, epochs: int, *, decay: int) -> float:
     return 0.1 if epoch == 0 else min(1.0, (epochs - epoch) / (decay + 1))
 
 
-def _restored(model: "keras.Model", partial: Path) -> History:
-    """Load the state that `_save` wrote last, if there is one; return the history."""
-    path = partial / "history.json"
-    if not path.exists():
+def _key(params: dict[str, Any]) -> str:
+    """Return a digest of what the result depends on: the parameters, and the deps of the stage."""
+    here = Path(__file__).parent
+    deps = yaml.safe_load((here / "dvc.yaml").read_text(encoding="utf-8"))["stages"]["train"][
+        "deps"
+    ]
+    files = {dep: hashlib.sha256((here / dep).read_bytes()).hexdigest() for dep in deps}
+    return hashlib.sha256(json.dumps([params, files], sort_keys=True).encode()).hexdigest()
+
+
+def _restored(model: "keras.Model", partial: Path, key: str) -> History:
+    """Load the state that `_save` wrote last under this key, if any; return the history."""
+    path = partial / "state.json"
+    state = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if state.get("key") != key:
         return []
-    history: History = json.loads(path.read_text(encoding="utf-8"))
+    history: History = state["history"]
     model.optimizer.build(model.trainable_variables)
     model.load_weights(partial / f"{len(history)}.weights.h5")
     return history
 
 
-def _save(model: "keras.Model", history: History, partial: Path) -> None:
+def _save(model: "keras.Model", history: History, partial: Path, key: str) -> None:
     """Write the weights with the optimizer's state, then the history, which names their file."""
     partial.mkdir(exist_ok=True)
     model.save_weights(partial / f"{len(history)}.weights.h5")
-    (partial / "new.json").write_text(json.dumps(history), encoding="utf-8")
-    (partial / "new.json").replace(partial / "history.json")
+    (partial / "new.json").write_text(
+        json.dumps({"key": key, "history": history}), encoding="utf-8"
+    )
+    (partial / "new.json").replace(partial / "state.json")
     (partial / f"{len(history) - 1}.weights.h5").unlink(missing_ok=True)
 
 

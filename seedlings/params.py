@@ -68,10 +68,10 @@ class Params(Section):
                 "finetune.convnet.whitened false, or extract.backbone `none`, as the first "
                 "convolution of a backbone has weights already"
             )
-        height, width = self.segment.size
+        height, width = self.segment.pixels
         if any(size[0] > height or size[1] > width for size in self.finetune.progressive.sizes):
             raise ValueError(
-                f"finetune.progressive.sizes of at most {height} x {width} (segment.size), "
+                f"finetune.progressive.sizes of at most {height} x {width} (segment.pixels), "
                 f"found {self.finetune.progressive.sizes}"
             )
         if self.threads % self.finetune.replicas:
@@ -86,7 +86,7 @@ class Params(Section):
             )
         if self.package.views == 8 and height != width:
             raise ValueError(
-                "package.views 1, 2 or 4, as segment.size is not square and 8 views are also "
+                "package.views 1, 2 or 4, as segment.pixels is not square and 8 views are also "
                 f"turned by 90 degrees (the size is {height} x {width})"
             )
         if not self._crops_are_the_same_in_all_views:

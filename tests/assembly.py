@@ -11,7 +11,7 @@ __all__ = ["FROM_SCRATCH", "classifier", "head"]
 
 # Parameters that make the training of `plants_scratch` small.
 FROM_SCRATCH = [
-    "segment.size=[24,24]",
+    "segment.pixels=[24,24]",
     "finetune.convnet.stem_filters=[8]",
     "finetune.convnet.filters=[8,16]",
     "finetune.batch_size=8",

@@ -181,7 +181,7 @@ def reproduced(
     with FileLock(folder.with_suffix(".lock")):
         if not printed.exists():
             project = new_project(folder)
-            project.shrink(segment__size=[64, 64], extract__batch_size=4)
+            project.shrink(segment__pixels=[64, 64], extract__batch_size=4)
             project.tracking = True
             output = project.repro()
             project.commit("The first results")

@@ -98,9 +98,9 @@ class Project:
         """Parameters that make every stage quick, and these changes, committed."""
         quick = {
             "data__sample__images_per_class": 20,
-            "data__sample__size": 64,
+            "data__sample__side": 64,
             "split__validation_per_class": 3,
-            "segment__size": [48, 48],
+            "segment__pixels": [48, 48],
             "baseline__epochs": 2,
             "finetune__epochs": 3,
             "evaluate__bootstrap_samples": 200,

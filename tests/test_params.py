@@ -1,7 +1,11 @@
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from dvc.stage import cache as run_cache
+from imports import ROOT
 
 from seedlings import params as module
 from seedlings.config import params as config
@@ -34,8 +38,8 @@ def change(tree: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         ("portable", "yes", r"portable: expected a valid boolean, found 'yes'"),
         ("portable", 1, r"portable: expected a valid boolean, found 1"),
         ("segment.method", "green", r"segment\.method: expected 'excess_green', 'color_distance'"),
-        ("segment.size", [150], r"segment\.size: expected List should have at least 2 items"),
-        ("segment.size", [150, 4], r"segment\.size\.1: expected greater than or equal to 8"),
+        ("segment.pixels", [150], r"segment\.pixels: expected List should have at least 2 items"),
+        ("segment.pixels", [150, 4], r"segment\.pixels\.1: expected greater than or equal to 8"),
         ("split.test_share", 1.0, r"split\.test_share: expected less than 1, found 1\.0"),
         ("data.source", "web", r"data\.source: expected 'sample', 'archive', 'folder', 'mnist' or"),
         ("task", "guess", r"task: expected 'multiclass', 'binary', 'multilabel' or 'regression'"),
@@ -136,8 +140,33 @@ def test_a_restricted_section_has_the_declared_keys_alone(params: Params) -> Non
 def test_flatten_gives_full_keys(params: Params) -> None:
     flat = config.flatten({"seed": 42, "data": params.data.model_dump(), "none": {}})
     assert flat["seed"] == 42
-    assert flat["data.sample.size"] == 150
+    assert flat["data.sample.side"] == 150
     assert flat["none"] == {}
+
+
+@pytest.mark.parametrize("project", [ROOT, ROOT / "pretraining"])
+def test_every_parameter_is_in_the_key_of_dvc_s_run_cache(project: Path) -> None:
+    # DVC leaves out each key `size` and `nfiles`, at any depth, also in a list.
+    def key(values: Any) -> str:
+        return run_cache._get_cache_hash({"params": {"params.yaml": values}})
+
+    def changed(values: Any) -> Iterator[Any]:
+        """Copies of a tree, each with another value in one place."""
+        if not isinstance(values, dict | list) or not values:
+            yield "another value"
+            return
+        places = values if isinstance(values, dict) else range(len(values))
+        for place in places:
+            for other in changed(values[place]):
+                copy = values.copy()
+                copy[place] = other
+                yield copy
+
+    tree = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
+    assert key(tree | {"size": 1}) == key(tree)
+    others = list(changed(tree))
+    assert len(others) > 10
+    assert len({key(other) for other in [tree, *others]}) == len(others) + 1
 
 
 @pytest.mark.parametrize("text", ["1e-3", "1E-3", "0.1e-2", "1.0e-3", ".1e-2"])

@@ -10,7 +10,7 @@ from seedlings.config.params import Checksum, Count, PositiveShare, Section
 
 class Sample(Section):
     images_per_class: Count
-    size: Annotated[int, Field(ge=32, le=1024)]
+    side: Annotated[int, Field(ge=32, le=1024)]
 
 
 class Limits(Section):

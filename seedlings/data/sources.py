@@ -38,7 +38,7 @@ def collect(data: Data, target: Path, seed: int) -> tuple[dict[str, int], list[s
 def _draw(data: Data, target: Path, seed: int) -> None:
     count = data.sample.images_per_class
     for index, number in bar(list(np.ndindex(len(sample.SPECIES), count)), "draw", unit="image"):
-        picture, _ = sample.draw_numbered(index, number, seed=seed, size=data.sample.size)
+        picture, _ = sample.draw_numbered(index, number, seed=seed, size=data.sample.side)
         folder = target / sample.SPECIES[index].name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{number:05d}.png").write_bytes(images.encode_png(picture))

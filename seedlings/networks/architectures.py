@@ -189,5 +189,5 @@ def _check_room(x: Any, needed: int) -> None:
         raise SeedlingsError(
             f"finetune.convnet: expected at least {needed} x {needed} pixels before each layer, "
             f"found {x.shape[1]} x {x.shape[2]}; use fewer blocks (filters), or a larger "
-            "segment.size"
+            "segment.pixels"
         )

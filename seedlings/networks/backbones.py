@@ -69,7 +69,7 @@ def _crop(images: Any, params: Extract) -> Any:
     if top + bottom >= height or left + right >= width:
         raise SeedlingsError(
             f"extract.cropping: expected less than the {height} x {width} pixels of the image "
-            f"(segment.size), found {params.cropping}"
+            f"(segment.pixels), found {params.cropping}"
         )
     x = images
     if any(params.cropping):
@@ -78,7 +78,7 @@ def _crop(images: Any, params: Extract) -> Any:
         if params.center_crop[0] > x.shape[1] or params.center_crop[1] > x.shape[2]:
             raise SeedlingsError(
                 f"extract.center_crop: expected at most {x.shape[1]} x {x.shape[2]} pixels "
-                f"(segment.size minus extract.cropping), found {params.center_crop}"
+                f"(segment.pixels minus extract.cropping), found {params.center_crop}"
             )
         x = keras.layers.CenterCrop(*params.center_crop, name="center_crop")(x)
     return x
@@ -154,7 +154,7 @@ def _with_weights(
     except ValueError as error:
         raise SeedlingsError(
             f"extract.backbone {params.backbone} cannot take images of {shape[0]} x {shape[1]} "
-            f"(segment.size): {error}"
+            f"(segment.pixels): {error}"
         ) from error
     except Exception as error:
         if weights is None:

@@ -54,7 +54,7 @@ class Cutting:
 
     def proof(self) -> str:
         """Return a digest of the cut-out of an image of noise."""
-        height, width = self.params.size
+        height, width = self.params.pixels
         shape = (height + height // 3, width + width // 3, 3)
         noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         return parts.digest(one(noise, self.params).tobytes())
@@ -79,7 +79,7 @@ def make(
     rows, paths_ = parts.digests(table["digest"].tolist()), table["path"].tolist()
     array = store.Array(earlier / paths.IMAGES) if earlier else None
     plan = growth.plan(task, rows, paths_, size=_SHARD, earlier=array)
-    shape = (*params.size, 3)
+    shape = (*params.pixels, 3)
     others = growth.write(
         target, task, plan, row_shape=shape, dtype=np.uint8, engine=engine, key=key
     )
@@ -101,7 +101,7 @@ def one(image: NDArray[np.uint8], params: Segment) -> NDArray[np.uint8]:
 
 def with_share(image: NDArray[np.uint8], params: Segment) -> tuple[NDArray[np.uint8], float]:
     """Return the cut-out of an image, and its share (0..1) of foreground; see `one`."""
-    resized = images.resize(image, *params.size)
+    resized = images.resize(image, *params.pixels)
     cut_out = masks.METHODS[params.method].cut_out(resized)
     share = round(masks.foreground(masks.kept(cut_out)), _DECIMALS)  # as in the table
     return masks.with_background(resized, cut_out, params.background), share

@@ -10,5 +10,5 @@ from seedlings.config.params import Section, Share
 class Segment(Section):
     method: Literal["excess_green", "color_distance", "none"]
     background: Literal["black", "mean", "dimmed"]
-    size: Annotated[list[Annotated[int, Field(ge=8, le=4096)]], Field(min_length=2, max_length=2)]
+    pixels: Annotated[list[Annotated[int, Field(ge=8, le=4096)]], Field(min_length=2, max_length=2)]
     empty_below: Share

@@ -78,7 +78,7 @@ class Answers:
 
         A file that is no image has black pixels, and its reason in `errors`.
         """
-        size = self.predictor().contents.segment["size"]
+        size = self.predictor().contents.segment["pixels"]
         padded = -(-len(shard) // BATCH) * BATCH
         cut_outs = np.zeros((padded, *size, 3), np.uint8)
         shares, errors = np.zeros(padded), [""] * len(shard)

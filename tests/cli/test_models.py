@@ -21,7 +21,7 @@ from seedlings.tasks import TASKS
 @pytest.fixture
 def command(tmp_path: Path, params: Params) -> list[str]:
     """The command for a folder with an image, with a small model and --output."""
-    segment = {**params.segment.model_dump(), "size": [20, 24]}
+    segment = {**params.segment.model_dump(), "pixels": [20, 24]}
     model = architectures.baseline((20, 24, 3), 1, TASKS["binary"])
     contents = bundle.Contents("binary", ["a", "b"], segment, 0.5, (0.0, 1.0), portable=True)
     bundle.write(model, contents, tmp_path / "model")

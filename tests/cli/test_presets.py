@@ -123,11 +123,11 @@ def test_edits_are_kept_or_dropped_as_the_user_says(project: Path) -> None:
 
 
 def test_edits_that_dvc_writes_are_edits_too(project: Path) -> None:
-    block = "size:        # height and width in pixels\n  - 48\n  - 48"
-    edit(project, "size: [150, 150]        # height and width in pixels", block)
-    assert presets.edits() == {"segment.size": ([48, 48], [150, 150])}
+    block = "pixels:      # height and width\n  - 48\n  - 48"
+    edit(project, "pixels: [150, 150]      # height and width", block)
+    assert presets.edits() == {"segment.pixels": ([48, 48], [150, 150])}
     preset("sample", "--keep")
-    assert params.load().segment.size == [48, 48]
+    assert params.load().segment.pixels == [48, 48]
 
 
 def test_the_key_on_is_read_with_quotes_and_without_them_as_dvc_writes_it(project: Path) -> None:

@@ -49,7 +49,7 @@ def run(name: str) -> dict[str, dict[str, object]]:
 
 def test_a_stage_gets_its_parameters_and_writes_its_record(define: Define) -> None:
     def main(record: Record, *, segment: Segment, task: str) -> None:
-        record.add_metrics({"size": segment.size[0]})
+        record.add_metrics({"size": segment.pixels[0]})
         assert task == "multiclass"
 
     define("segment", main)

@@ -32,7 +32,7 @@ def zipped(folder: Path) -> Path:
 def test_the_sample_has_its_number_of_every_species(
     tmp_path: Path, data: Callable[..., Data]
 ) -> None:
-    small = {"images_per_class": 2, "size": 40}
+    small = {"images_per_class": 2, "side": 40}
     found, skipped = sources.collect(data(source="sample", sample=small), tmp_path / "raw", 9)
     assert found == {species.name: 2 for species in sample.SPECIES}
     assert skipped == []

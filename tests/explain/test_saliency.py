@@ -75,7 +75,7 @@ def test_a_network_from_scratch_looks_at_the_plant(tree: dict[str, Any], drawn: 
 @pytest.mark.slow
 def test_vgg16_looks_at_the_plant(tree: dict[str, Any], drawn: Drawn) -> None:
     pictures, masks, labels = drawn
-    tree["segment"]["size"] = [SIZE, SIZE]
+    tree["segment"]["pixels"] = [SIZE, SIZE]
     params = check(tree)
     cut_out = np.stack([cutouts.one(picture, params.segment) for picture in pictures])
     model = assemble(params)

@@ -126,7 +126,7 @@ def test_an_unknown_backbone_or_layer_is_named(
 
 def test_an_image_that_is_too_small_is_named(extract: Callable[..., Extract]) -> None:
     with pytest.raises(
-        SeedlingsError, match=r"VGG16 cannot take images of 16 x 16 \(segment\.size"
+        SeedlingsError, match=r"VGG16 cannot take images of 16 x 16 \(segment\.pixels"
     ):
         backbones.build(extract(), 16, 16)
 

@@ -117,9 +117,9 @@ def test_images_that_are_not_square_have_no_quarter_turns() -> None:
 
 
 def test_the_parameters_refuse_quarter_turns_of_images_that_are_not_square() -> None:
-    changes = ["package.views=8", "segment.size=[48,64]"]
+    changes = ["package.views=8", "segment.pixels=[48,64]"]
     with pytest.raises(
-        SeedlingsError, match="package.views 1, 2 or 4, as segment.size is not square"
+        SeedlingsError, match="package.views 1, 2 or 4, as segment.pixels is not square"
     ):
         params.check(presets.compose(["sample", *changes]))
 

@@ -18,7 +18,7 @@ def contents(params: Params) -> Contents:
     return Contents(
         task="binary",
         outputs=["a", "b"],
-        segment={**params.segment.model_dump(), "size": [20, 24]},
+        segment={**params.segment.model_dump(), "pixels": [20, 24]},
         tag_threshold=0.5,
         in_distribution=(0.25, 1.0),
         portable=True,

@@ -14,9 +14,9 @@ pytestmark = pytest.mark.slow
 # Every key's comment has to survive, so the file is edited as a user edits it.
 SMALL = {
     "images_per_class: 80": "images_per_class: 20",
-    "    size: 150  ": "    size: 64   ",
+    "    side: 150  ": "    side: 64   ",
     "validation_per_class: 12": "validation_per_class: 3 ",
-    "size: [150, 150]": "size: [32, 32]  ",
+    "pixels: [150, 150]": "pixels: [32, 32]  ",
     "backbone: VGG16  ": "backbone: none   ",
     "width: 0.25 ": "width: 1.0  ",
     "weights: drawn ": "weights: random",

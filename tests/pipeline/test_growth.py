@@ -33,7 +33,7 @@ def grown(new_project: Callable[[], Project]) -> Project:
     project.shrink(
         data__source="folder",
         data__path=DATA,
-        segment__size=[32, 32],
+        segment__pixels=[32, 32],
         segment__method="none",
         extract__batch_size=4,
         split__validation_per_class=2,

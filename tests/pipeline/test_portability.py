@@ -36,9 +36,9 @@ def test_an_emulated_haswell_extracts_and_trains_the_same_bytes(
     project.preloaded = False
     project.set(
         data__sample__images_per_class=4,
-        data__sample__size=48,
+        data__sample__side=48,
         split__validation_per_class=1,
-        segment__size=[48, 48],
+        segment__pixels=[48, 48],
         extract__backbone="VGG16",
         extract__weights="random",
         extract__width=0.125,

@@ -305,7 +305,7 @@ def test_multilabel(project: Project, tmp_path: Path, rng: np.random.Generator) 
         "multilabel",
         up_to=["evaluate"],
         data__path=tmp_path,
-        segment__size="[48,48]",
+        segment__pixels="[48,48]",
         extract__weights="random",
     )
     model = finetuned(project)
@@ -336,7 +336,7 @@ def test_plants_from_an_archive_with_weights_of_a_file(project: Project, tmp_pat
         split__validation_per_class=3,
         extract__weights=weights,
         extract__checksum=hashlib.sha256(weights.read_bytes()).hexdigest(),
-        segment__size="[48,48]",
+        segment__pixels="[48,48]",
     )
     extractor = finetuned(project).get_layer("feature_extractor")
     for found, expected in zip(extractor.get_weights(), network.get_weights(), strict=True):

@@ -26,7 +26,7 @@ def params() -> dict[str, Any]:
             "width": 0.0625,
             "batch_size": 8,
             "batches": 6,
-            "phases": [{"size": 32, "epochs": 2}, {"size": 48, "epochs": 1}],
+            "phases": [{"pixels": 32, "epochs": 2}, {"pixels": 48, "epochs": 1}],
             "decay_epochs": 1,
             "learning_rate": 0.001,
             "weight_decay": 0.02,
@@ -57,6 +57,13 @@ def test_a_killed_run_resumes_and_gives_the_same_bytes(
     for name in ("backbone.weights.h5", "history.csv"):
         resumed = (tmp_path / "resumed" / name).read_bytes()
         assert resumed == (tmp_path / "whole" / name).read_bytes()
+
+    params["seed"] = 4  # the state of another training is not used
+    train.train(params, tmp_path / "other", tmp_path / "two")
+    train.train(params, tmp_path / "rebuilt", tmp_path / "three")
+    other = (tmp_path / "other" / "history.csv").read_bytes()
+    assert other == (tmp_path / "rebuilt" / "history.csv").read_bytes()
+    assert other != (tmp_path / "whole" / "history.csv").read_bytes()
 
     backbone = vgg16.build((None, None, 3), 0.0625)
     backbone.load_weights(tmp_path / "whole" / "backbone.weights.h5")

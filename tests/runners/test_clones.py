@@ -196,7 +196,7 @@ def test_what_is_not_needed_is_not_linked(clone: Callable[..., Clone], project: 
             {"evaluate.on", "finetune.epochs"},
             ["download", "split", "segment", "extract", "baseline"],
         ),
-        ({"segment.size", "evaluate.on"}, ["download", "split"]),
+        ({"segment.pixels", "evaluate.on"}, ["download", "split"]),
         ({"extract.cut", "evaluate.on"}, ["download", "split", "segment", "baseline"]),
     ],
 )

@@ -51,7 +51,7 @@ def test_every_image_is_decoded_resized_and_masked_in_its_place(
     monkeypatch.setattr(cutouts, "_SHARD", 4)
     folder = image_folder({"a": 6, "b": 5})
     table = table_of(folder).sample(frac=1, random_state=0)
-    params = segment(method=method, size=[24, 30])
+    params = segment(method=method, pixels=[24, 30])
     shares = make(folder, table, params, tmp_path / "array")
     found = arrays.read(tmp_path / "array", 0, 11)
     assert found.shape == (11, 24, 30, 3)

@@ -46,7 +46,7 @@ def model(tmp_path: Path, params: Params) -> Callable[..., Path]:
     def make(name: str = "model", task: str = "multiclass", *, portable: bool = True) -> Path:
         units = {"multiclass": 3, "multilabel": 2}.get(task, 1)
         network = architectures.baseline((20, 24, 3), units, TASKS[task])
-        segment = {**params.segment.model_dump(), "size": [20, 24], "method": "none"}
+        segment = {**params.segment.model_dump(), "pixels": [20, 24], "method": "none"}
         outputs = NAMES.get(task, ["value"])
         contents = bundle.Contents(task, outputs, segment, 0.5, (0.0, 1.0), portable)
         bundle.write(network, contents, tmp_path / name)

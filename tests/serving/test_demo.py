@@ -37,7 +37,7 @@ def opened(tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     def make(task: str, in_distribution: tuple[float, float] = (0.0, 1.0)) -> Any:
         tree["extract"]["backbone"] = "none"
         tree["finetune"]["convnet"]["filters"] = [4]
-        tree["segment"].update(size=[24, 24], method="none")
+        tree["segment"].update(pixels=[24, 24], method="none")
         params = check(tree)
         units = 1 if task != "multiclass" else len(NAMES[task])
         model = assembly.classifier(params, (24, 24), units, TASKS[task])

@@ -35,7 +35,7 @@ def packaged(tmp_path: Path, params: Params) -> Packaged:
         contents = Contents(
             task=task,
             outputs=NAMES.get(task, ["value"]),
-            segment={**params.segment.model_dump(), "size": [20, 24], **segment},
+            segment={**params.segment.model_dump(), "pixels": [20, 24], **segment},
             tag_threshold=0.5,
             in_distribution=in_distribution,
             portable=True,

@@ -28,7 +28,7 @@ JSON = {"Content-Type": "application/json"}
 def address(tmp_path: Path, params: Params) -> Iterator[str]:
     """A served package of a small network for two classes."""
     model = architectures.baseline((32, 32, 3), 1, TASKS["binary"])
-    segment = {**params.segment.model_dump(), "size": [32, 32]}
+    segment = {**params.segment.model_dump(), "pixels": [32, 32]}
     contents = bundle.Contents("binary", ["a", "b"], segment, 0.5, (0.0, 1.0), portable=True)
     bundle.write(model, contents, tmp_path / "package")
     port = servers.free_port()

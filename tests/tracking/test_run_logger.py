@@ -143,7 +143,7 @@ def test_the_model_that_is_logged_is_the_package(
     here: Path, params: Params, recwarn: pytest.WarningsRecorder
 ) -> None:
     model = architectures.baseline((20, 20, 3), 2, TASKS["multiclass"])
-    segment = {**params.segment.model_dump(), "size": [20, 20]}
+    segment = {**params.segment.model_dump(), "pixels": [20, 20]}
     contents = bundle.Contents("multiclass", ["a", "b"], segment, 0.5, (0.0, 1.0), portable=True)
     bundle.write(model, contents, here / "models/packaged")
     record = Record("package")

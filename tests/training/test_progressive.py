@@ -177,7 +177,10 @@ def test_a_size_that_is_too_small_for_the_network_is_refused() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (["segment.size=[14,14]"], "finetune.progressive.sizes of at most 14 x 14 .segment.size."),
+        (
+            ["segment.pixels=[14,14]"],
+            "finetune.progressive.sizes of at most 14 x 14 .segment.pixels.",
+        ),
         (["finetune.early_stopping=3"], "early_stopping null with progressive.sizes"),
         (["finetune.head.pooling=flatten"], "head.pooling average or max with progressive.sizes"),
         (["model=vgg16"], r"finetune.progressive.sizes \[\], or extract.backbone `none`"),

@@ -26,7 +26,7 @@ def _any_processor(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def parameters(*changes: str) -> Params:
-    arguments = ["sample", "model=seedlings", "segment.size=[16,16]", "finetune.epochs=2"]
+    arguments = ["sample", "model=seedlings", "segment.pixels=[16,16]", "finetune.epochs=2"]
     small = ["finetune.convnet.stem_filters=[8]", "finetune.convnet.filters=[8]"]
     return params.check(presets.compose([*arguments, *small, *changes]))
 
