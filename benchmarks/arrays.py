@@ -16,8 +16,9 @@ def write(path: Path, rows: np.ndarray, names: parts.Digests | None = None) -> p
     """Write an array with the given rows, in order; return their digests."""
     names = digests(rows) if names is None else names
     _, first = np.unique(names, return_index=True)
+    distinct = rows[first]
     with store.create(path, names, rows.shape[1:], rows.dtype) as writer:
-        writer.append(rows[first])
+        writer.append(distinct, parts.digests([parts.row_digest(row) for row in distinct]))
     return names
 
 

@@ -36,7 +36,8 @@ rng = np.random.default_rng(0)
 names = parts.digests([parts.digest(str(number).encode()) for number in range(count)])
 with store.create(folder / "small", names, (side, side, 3), np.uint8) as writer:
     for start in range(0, count, 96):
-        writer.append(rng.integers(0, 256, (96, side, side, 3), dtype=np.uint8))
+        images = rng.integers(0, 256, (96, side, side, 3), dtype=np.uint8)
+        writer.append(images, parts.digests([parts.row_digest(image) for image in images]))
 extractor = backbones.build(settings.extract, side, side).feature_extractor
 networks.extract(extractor, folder / "small", folder / "features", settings)
 """

@@ -1,10 +1,10 @@
 """Earlier results: the outputs of a stage in DVC's cache, under the hashes of dvc.lock.
 
 A stage takes rows over from them. They are usable if its command, parameters, code and packages
-are those in dvc.lock; only its data may have changed.
+are those in dvc.lock; only its data may have changed. So the key of a row must be a digest of all
+the data that it is computed from.
 """
 
-import hashlib
 import json
 import os
 import tempfile
@@ -48,8 +48,8 @@ def outputs(record: Record, wanted: Collection[Path]) -> Iterator[Path | None]:
 
 def _changed(entry: Mapping[str, Any], record: Record) -> str | None:
     """Return what other than data differs from the entry of a stage in dvc.lock, or None."""
-    tree = pipeline.parse_stages(paths.PIPELINE.read_text(encoding="utf-8"))[record.stage]
-    if entry["cmd"] != tree["cmd"]:
+    stages = pipeline.parse_stages(paths.PIPELINE.read_text(encoding="utf-8"))
+    if entry["cmd"] != stages[record.stage]["cmd"]:
         return "the command"
     before = params.flatten(entry.get("params", {}).get(paths.PARAMS.name, {}))
     if different := sorted(
@@ -59,24 +59,8 @@ def _changed(entry: Mapping[str, Any], record: Record) -> str | None:
     ):
         return ", ".join(different)
     locked = {dep["path"]: dep["md5"] for dep in entry["deps"]}
-    for dep in filter(lambda dep: dep.startswith(pipeline.CODE), tree["deps"]):
-        if locked.get(dep) != _md5(Path(dep)):
-            return dep
-    return None
-
-
-def _md5(path: Path) -> str:
-    """Return DVC's hash of a file or of a folder of code."""
-    if not path.is_dir():
-        return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-    files = sorted(
-        (file.relative_to(path).as_posix(), file)
-        for file in path.rglob("*")
-        if file.is_file() and "__pycache__" not in file.parts
-    )
-    listing = [{"md5": _md5(file), "relpath": name} for name, file in files]
-    text = json.dumps(listing, sort_keys=True).encode()
-    return hashlib.md5(text, usedforsecurity=False).hexdigest() + ".dir"
+    found = pipeline.dep_hashes(record.stage, pipeline.code_deps(record.stage))
+    return next((dep for dep, digest in found.items() if locked.get(dep) != digest), None)
 
 
 def _link(entry: Mapping[str, Any], wanted: Collection[Path], folder: Path) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -111,20 +111,73 @@ def _declared(stage: str) -> list[str]:
     return list(parse_stages(paths.PIPELINE.read_text(encoding="utf-8"))[stage].get("params", []))
 
 
-def fingerprint(stage: str, params: Mapping[str, Any]) -> str:
-    """Return the SHA-256, 64 hex digits, of everything that the result of a stage depends on.
+def fingerprint(stage: str, params: Mapping[str, Any], inputs: Collection[str] = ()) -> str:
+    """Return the SHA-256, 64 hex digits, of what a result of a stage depends on.
 
-    That is its parameters, its code, requirements.lock, and DVC's hashes of its inputs.
+    That is its parameters, its code, requirements.lock, and the content of its deps `inputs`.
     """
-    deps = parse_stages(paths.PIPELINE.read_text(encoding="utf-8"))[stage]["deps"]
-    code = {str(file): sha256(file.read_bytes()).hexdigest() for file in _code_files(deps)}
-    everything = [stage, dict(params), code, input_hashes(stage)]
-    return sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
+    hashes = dep_hashes(stage, [*code_deps(stage), *inputs])
+    text = json.dumps([stage, dict(params), hashes], sort_keys=True)
+    return sha256(text.encode()).hexdigest()
 
 
-def input_hashes(stage: str) -> dict[str, str]:
-    """Return DVC's hashes of the outputs of earlier stages that a stage reads, by path."""
+def code_deps(stage: str) -> list[str]:
+    """Return the deps of a stage that are code: scripts, rooms, and requirements.lock."""
+    return [dep for dep in _deps(stage) if dep.startswith(CODE)]
+
+
+def inputs(stage: str) -> list[str]:
+    """Return the deps of a stage that other stages write."""
+    entries = parse_stages(paths.PIPELINE.read_text(encoding="utf-8")).values()
+    made = {out for entry in entries for out in entry.get("outs", [])}
+    return [dep for dep in _deps(stage) if dep in made]
+
+
+def recorded(stage: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what DVC records of a stage when it ends, and could change while the stage runs.
+
+    These are its parameters, the SHA-256 of each file of its code and, for the first stage, size
+    and time of each file at data.path, by key or path.
+    """
+    code = {str(file): sha256(file.read_bytes()).hexdigest() for file in _code_files(_deps(stage))}
+    data = stamps(Path(params["data.path"])) if stage == FIRST_STAGE else {}
+    return {**params, **code, **data}
+
+
+def stamps(source: Path) -> dict[str, tuple[int, int]]:
+    """Return size and time of change (ns) of each file of a file or folder, by path, sorted."""
+    files = sorted(source.rglob("*")) if source.is_dir() else [source]
+    found = {str(file): file.lstat() for file in files if file.exists() or file.is_symlink()}
+    return {path: (status.st_size, status.st_mtime_ns) for path, status in found.items()}
+
+
+def locked_inputs(stage: str) -> dict[str, str]:
+    """Return the hashes in dvc.lock of the inputs of a stage, by path."""
     entries = locked().values()
     hashes = {out["path"]: out["md5"] for entry in entries for out in entry.get("outs", [])}
+    return {path: hashes[path] for path in _deps(stage) if path in hashes}
+
+
+def dep_hashes(stage: str, wanted: Collection[str]) -> dict[str, str]:
+    """Return DVC's hashes of some deps of a stage, as they are on disk now, by path.
+
+    DVC hashes only files that changed. The hashes in dvc.lock may be those of an earlier run.
+    Raises SeedlingsError outside a repository of DVC.
+    """
+    from dvc.exceptions import NotDvcRepoError  # slow to import
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            (entry,) = repo.stage.collect(stage)
+            deps = {dep.def_path: dep for dep in entry.deps}
+            return {path: str(deps[path].get_hash().value) for path in wanted}
+    except NotDvcRepoError as error:
+        raise SeedlingsError(
+            f"expected a repository of DVC in {Path.cwd()}, found none; run `dvc init`"
+        ) from error
+
+
+def _deps(stage: str) -> list[str]:
     deps = parse_stages(paths.PIPELINE.read_text(encoding="utf-8"))[stage]["deps"]
-    return {path: hashes[path] for path in deps if path in hashes}
+    return list(deps)

@@ -9,7 +9,10 @@ from seedlings import processor
 from seedlings.config import params, paths, pipeline
 from seedlings.config.params import Section
 from seedlings.config.records import Record
+from seedlings.errors import SeedlingsError
 from seedlings.io.shards import Engine, Here
+
+_SHOWN = 10
 
 Observer = Callable[[Record], AbstractContextManager[None]]
 
@@ -21,34 +24,70 @@ def run(name: str, observe: Observer, engine: Engine | None = None) -> None:
     default this process) if it has an argument of that type. It runs inside the context manager
     `observe(record)`, with the processor's settings that `portable` asks for; a stage that does not
     declare `portable` computes no network and always has them. Raises the exceptions of the
-    function.
+    function, and SeedlingsError if what DVC records of the stage changed while it ran.
     """
     tree = params.read()
     declared = pipeline.declared(name, params.flatten(tree))
+    before = pipeline.recorded(name, declared)
     processor.use(portable=declared.get("portable", True))
     record = Record(name, declared, pipeline.reads(name))
     with observe(record):
         main = importlib.import_module(f"stages.{name}").main
-        engines = {"engine": engine or Here()} if "engine" in get_type_hints(main) else {}
-        main(record, **arguments(main, tree, list(declared)), **engines)
+        kinds = get_type_hints(main)
+        engines = {"engine": engine or Here()} if "engine" in kinds else {}
+        values = {**tree, **_sections(kinds, tree)}
+        record.params = _canonical(name, values)
+        main(record, **_arguments(kinds, values, list(declared)), **engines)
+        _check_unchanged(name, before)
         record.write(paths.record(name))
 
 
-def arguments(
-    main: Callable[..., None], tree: Mapping[str, Any], declared: list[str]
-) -> dict[str, Any]:
-    """Return the keyword arguments of the `main` of a stage.
+def _sections(kinds: Mapping[str, Any], tree: Mapping[str, Any]) -> dict[str, Section]:
+    """Return the sections that a function takes. Raises SeedlingsError for an invalid value."""
+    return {
+        name: params.check(tree[name], kind, name)
+        for name, kind in kinds.items()
+        if isinstance(kind, type) and issubclass(kind, Section)
+    }
 
-    An argument with the type of a section is that section with only the declared keys; any other is
-    a top-level key of params.yaml. Raises SeedlingsError for a value that is not allowed.
-    """
+
+def _arguments(
+    kinds: Mapping[str, Any], values: Mapping[str, Any], declared: list[str]
+) -> dict[str, Any]:
+    """Return the keyword arguments of the `main` of a stage; a section has only declared keys."""
     found: dict[str, Any] = {}
-    for name, kind in get_type_hints(main).items():
-        if name in ("record", "engine", "return"):
-            continue
-        if issubclass(kind, Section):
+    for name in kinds:
+        value = values.get(name)
+        if isinstance(value, Section):
             keys = [key.removeprefix(f"{name}.") for key in declared if key.startswith(f"{name}.")]
-            found[name] = params.restrict(params.check(tree[name], kind, name), keys)
+            found[name] = params.restrict(value, keys)
         elif name in declared:
-            found[name] = tree[name]
+            found[name] = value
     return found
+
+
+def _canonical(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that a stage declares, equal for files that are equal to DVC.
+
+    To DVC, 1 equals 1.0, and the order of keys means nothing.
+    """
+    tree = {
+        key: value.model_dump() if isinstance(value, Section) else value
+        for key, value in sorted(values.items())
+    }
+    return pipeline.declared(name, params.flatten(tree))
+
+
+def _check_unchanged(name: str, before: Mapping[str, Any]) -> None:
+    """Raise SeedlingsError if what DVC records of a stage when it ends changed while it ran."""
+    declared = pipeline.declared(name, params.flatten(params.read()))
+    after = pipeline.recorded(name, declared)
+    changed = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
+    if changed:
+        more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
+        raise SeedlingsError(
+            "expected the parameters, code and data of the stage to stay as they are until it "
+            f"ends, found changed: {', '.join(changed[:_SHOWN])}{more}; DVC would record them with "
+            "the result of the earlier ones. Run `dvc repro` again; `dvc exp run --temp` runs in a "
+            "copy, so that the workspace can be edited meanwhile"
+        )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from seedlings.io import shards, store
+from seedlings.io import parts, shards, store
 from seedlings.io.partial_results import PartialResults
 from seedlings.io.parts import Digests
 from seedlings.io.shards import Engine, Shard, Task
@@ -17,29 +17,40 @@ from seedlings.io.shards import Engine, Shard, Task
 class Plan:
     """What is taken over and what is computed."""
 
-    rows: Digests  # of the new array, with repetitions, in its order
+    rows: Digests  # keys of the new array, with repetitions, in its order
     earlier: store.Array | None
     taken: Digests  # distinct and sorted
     pieces: list[Shard]
 
 
 def plan(
-    task: Task, rows: Digests, labels: Sequence[str], *, size: int, earlier: store.Array | None
+    task: Task,
+    rows: Digests,
+    sources: Sequence[str],
+    labels: Sequence[str],
+    *,
+    size: int,
+    earlier: store.Array | None,
 ) -> Plan:
-    """Return the plan for an array with a row for each digest, and print one line about it.
+    """Return the plan for an array with a row for each key, and print one line about it.
 
-    `labels` are the names of the rows in messages. Rows are taken over from the array `earlier` if
-    its proof is that of the task here. The others are computed in shards of `size` rows, sorted by
-    digest; the items of a shard are the digests and the labels.
+    `rows` are the keys: digests of the content that each row is computed from. `sources` say where
+    the task reads that content, and `labels` name the rows in messages. Rows are taken over from
+    the array `earlier` if its proof is that of the task here. The others are computed in shards of
+    `size` rows, sorted by key; the items of a shard are the keys and the sources.
     """
     unique, first = np.unique(rows, return_index=True)
     if earlier is not None and earlier.proof != task.proof():
-        print(f"{task.name}: no row is taken over, as this processor gives other results")
+        print(
+            f"{task.name}: no row is taken over, as this processor or size of images gives other "
+            "results"
+        )
         earlier = None
     known = np.isin(unique, earlier.rows if earlier else unique[:0])
     names = [digest.decode() for digest in unique[~known].tolist()]
-    shown = [labels[place] for place in first[~known]]
-    pieces = shards.cut(names, list(zip(names, shown, strict=True)), shown, size=size)
+    computed = first[~known].tolist()
+    items = [(name, sources[place]) for name, place in zip(names, computed, strict=True)]
+    pieces = shards.cut(names, items, [labels[place] for place in computed], size=size)
     print(
         f"{task.name}: {known.sum()} of {len(unique)} rows are taken over from the cache, "
         f"{len(names)} are computed",
@@ -57,13 +68,16 @@ def write(
     dtype: DTypeLike,
     engine: Engine,
     key: str,
+    with_contents: bool = False,
 ) -> dict[str, list[NDArray]]:
-    """Write the array of a plan; return the other results of the task for each computed digest.
+    """Write the array of a plan; return the other results of the task for each computed key.
 
     The first array of each result has the rows. A killed run resumes with the shards that are
-    complete, if `key` is unchanged: a digest of everything that the result depends on.
+    complete, if `key` and the proof of the task are unchanged: with the keys of its rows, which
+    name a shard, they are everything that its result depends on. With `with_contents`, the array
+    has the digests of the contents of its rows, which other rows can be computed from.
     """
-    partial = PartialResults(target, key)
+    partial = PartialResults(target, f"{key} {task.proof()}")
     engine.map(task, plan.pieces, partial)
     others: dict[str, list[NDArray]] = {}
     fresh = _Computed(plan.pieces, partial, others)
@@ -72,11 +86,16 @@ def write(
             wanted = writer.parts.unique[part]
             known = np.isin(wanted, plan.taken)
             block = np.empty((len(wanted), *row_shape), dtype)
+            contents = np.empty_like(wanted) if with_contents else None
             if plan.earlier and known.any():
                 block[known] = plan.earlier.take(wanted[known])
+                if contents is not None:
+                    contents[known] = plan.earlier.contents_of(wanted[known])
             if not known.all():
                 block[~known] = fresh.next(int((~known).sum()))
-            writer.append(block)
+                if contents is not None:
+                    contents[~known] = [parts.row_digest(row) for row in block[~known]]
+            writer.append(block, contents)
     partial.remove()
     return others
 

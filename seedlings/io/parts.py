@@ -24,6 +24,11 @@ def digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=HEX_DIGITS // 2).hexdigest()
 
 
+def row_digest(row: NDArray) -> str:
+    """Return the digest of the content of a row: its shape, its type and its values."""
+    return digest(f"{row.shape} {row.dtype.str}\n".encode() + row.tobytes())
+
+
 def digests(names: object) -> Digests:
     """Return hex digests (text or bytes) as an array. Raises ValueError if one is no digest."""
     found = np.asarray(names, dtype=np.bytes_)

@@ -1,7 +1,9 @@
 """Arrays on disk: bcolz, compressed, with one chunk for each part of the rows.
 
-An array is a folder with a bcolz array, and with the digest of each row in `rows.npy`. Functions
-take and return rows in the order of that file; `parts.Parts` has their places in the bcolz array.
+An array is a folder with a bcolz array, and the key of each row in `rows.npy`: a digest of what
+the row is computed from. Functions take and return rows in the order of that file; `parts.Parts`
+has their places in the bcolz array. If other rows are computed from those of the array,
+`contents.npy` has a digest of the content of each row: the key of what is computed from it.
 """
 
 import math
@@ -25,6 +27,7 @@ bcolz.set_nthreads(1)
 
 _COMPRESSION = bcolz.cparams(clevel=5, shuffle=bcolz.SHUFFLE, cname="lz4")
 _ROWS = "rows.npy"
+_CONTENTS = "contents.npy"
 _PROOF = "proof"
 
 
@@ -33,12 +36,18 @@ class Writer:
 
     def __init__(self, array: "bcolz.carray", parts: Parts) -> None:
         self.parts = parts
+        self._contents: list[Digests] = []
         self._array, self._sizes, self._filled = array, iter(parts.sizes.tolist()), 0
         self._part = np.zeros((parts.capacity, *array.shape[1:]), array.dtype)
         self._size = next(self._sizes)
 
-    def append(self, batch: NDArray) -> None:
-        """Append rows (n x row shape, converted to the array's dtype)."""
+    def append(self, batch: NDArray, contents: Digests | None = None) -> None:
+        """Append rows (n x row shape, converted to the array's dtype).
+
+        `contents` are the digests of their contents (see parts.row_digest), for all rows or none.
+        """
+        if contents is not None:
+            self._contents.append(contents)
         while len(batch):
             self._skip_full()
             fitting = batch[: self._size - self._filled]
@@ -52,6 +61,11 @@ class Writer:
             if self._filled < self._size:
                 raise ValueError(f"expected {self._size} rows in a part, found {self._filled}")
             self._flush()
+
+    @property
+    def contents(self) -> Digests | None:
+        """The digests of the contents of all appended rows, if there are any."""
+        return np.concatenate(self._contents) if self._contents else None
 
     def _skip_full(self) -> None:
         while self._filled == self._size:
@@ -90,6 +104,9 @@ def create(
         array.attrs[_PROOF] = proof
         array.flush()
         np.save(scratch / _ROWS, rows)
+        if writer.contents is not None:
+            places = np.searchsorted(parts.unique, rows)
+            np.save(scratch / _CONTENTS, writer.contents[places])
 
 
 class Array:
@@ -123,6 +140,21 @@ class Array:
     def dtype(self) -> np.dtype:
         """Type of its values."""
         return self._array.dtype
+
+    @cached_property
+    def contents(self) -> Digests:
+        """The digest of the content of each row, in the order of `rows`; see Writer.append."""
+        return np.load(self._path / _CONTENTS, allow_pickle=False)
+
+    def contents_of(self, rows: Digests) -> Digests:
+        """Return the digests of the contents of the rows with the given keys, in their order."""
+        unique, contents = self._contents
+        return contents[np.searchsorted(unique, rows)]
+
+    @cached_property
+    def _contents(self) -> tuple[Digests, Digests]:
+        unique, first = np.unique(self.rows, return_index=True)
+        return unique, self.contents[first]
 
     @property
     def proof(self) -> str:

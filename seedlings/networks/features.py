@@ -57,7 +57,7 @@ class Extraction:
 
     def read(self, shard: Shard) -> NDArray[np.uint8]:
         """Return the images of a shard: n x H x W x 3."""
-        return self._array.take(parts.digests([digest for digest, _ in shard.items]))
+        return self._array.take(parts.digests([source for _, source in shard.items]))
 
     def run(self, inputs: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Return the features of at most `batch_size` images: n x h x w x C."""
@@ -99,13 +99,17 @@ def extract(
 ) -> None:
     """Write the feature extractor's output for all images, in order: N x h x w x C, float32.
 
-    `earlier` is a folder with the outputs of an earlier run, from which unchanged rows are taken
-    over; see growth.write for `key`.
+    The key of a row is the digest of the content of its image in the array `images`. `earlier` is a
+    folder with the outputs of an earlier run, from which unchanged rows are taken over; see
+    growth.write for `key`.
     """
-    rows = store.Array(images).rows
+    cut_outs = store.Array(images)
+    sources = [digest.decode() for digest in cut_outs.rows.tolist()]
+    labels = [f"the image {digest} in {paths.SPLIT}" for digest in sources]
     array = store.Array(earlier / paths.FEATURES) if earlier else None
-    labels = [f"the image {digest.decode()} in {paths.SPLIT}" for digest in rows.tolist()]
-    plan = growth.plan(task, rows, labels, size=task.batch_size, earlier=array)
+    plan = growth.plan(
+        task, cut_outs.contents, sources, labels, size=task.batch_size, earlier=array
+    )
     growth.write(
         target, task, plan, row_shape=task.row_shape, dtype=np.float32, engine=engine, key=key
     )

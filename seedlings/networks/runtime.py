@@ -44,6 +44,11 @@ with _without_remarks():
 
     tf.config.list_physical_devices()
 
+# The user's keras.json changes them, and DVC does not see it.
+keras.config.set_floatx("float32")
+keras.config.set_image_data_format("channels_last")
+keras.config.set_epsilon(1e-7)
+
 __all__ = ["keras", "prepare", "tf"]
 
 

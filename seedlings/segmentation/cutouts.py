@@ -72,16 +72,25 @@ def make(
 ) -> NDArray[np.float64]:
     """Write the cut-outs of all rows, in order; return the share (0..1) of foreground of each.
 
-    The array at `target` is N x height x width x 3, RGB uint8. `earlier` is a folder with the
-    outputs of an earlier run, from which unchanged rows are taken over; see growth.write for `key`.
+    The array at `target` is N x height x width x 3, RGB uint8. The key of a row is the digest of
+    its image file; the array also has the digests of the cut-outs, the keys of their features.
+    `earlier` is a folder with the outputs of an earlier run, from which unchanged rows are taken
+    over; see growth.write for `key`.
     """
     task = Cutting(raw.absolute(), params)
     rows, paths_ = parts.digests(table["digest"].tolist()), table["path"].tolist()
     array = store.Array(earlier / paths.IMAGES) if earlier else None
-    plan = growth.plan(task, rows, paths_, size=_SHARD, earlier=array)
+    plan = growth.plan(task, rows, paths_, paths_, size=_SHARD, earlier=array)
     shape = (*params.pixels, 3)
     others = growth.write(
-        target, task, plan, row_shape=shape, dtype=np.uint8, engine=engine, key=key
+        target,
+        task,
+        plan,
+        row_shape=shape,
+        dtype=np.uint8,
+        engine=engine,
+        key=key,
+        with_contents=True,
     )
     shares = {digest: float(share) for digest, (share,) in others.items()}
     if earlier and plan.earlier:

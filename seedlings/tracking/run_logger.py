@@ -117,10 +117,14 @@ class _StageRun:
 def _inputs(record: Record, tree: Mapping[str, Any]) -> dict[str, str]:
     """Return the hashes of the inputs of a stage: outputs of earlier stages, or the data source."""
     if record.stage != pipeline.FIRST_STAGE:
-        return pipeline.input_hashes(record.stage)
+        return pipeline.locked_inputs(record.stage)
     data = tree["data"]
-    source = data["source"] if data["source"] in OWN_SOURCES else data["url"] or data["path"]
-    return {source: data["checksum"] or pipeline.fingerprint(record.stage, record.params)}
+    by_params = hashlib.sha256(json.dumps(record.params, sort_keys=True).encode()).hexdigest()
+    if data["source"] in OWN_SOURCES:
+        return {data["source"]: by_params}
+    if data["url"]:
+        return {data["url"]: data["checksum"] or by_params}
+    return pipeline.dep_hashes(record.stage, [data["path"]])
 
 
 def record_digest(file: Path) -> str:
@@ -133,12 +137,9 @@ def input_digest(tree: Mapping[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode())
     for path in (paths.PIPELINE, *pipeline.code()):
         digest.update(path.as_posix().encode() + b"\0" + path.read_bytes())
-    source = Path(tree["data"]["path"])
-    if tree["data"]["source"] not in OWN_SOURCES and source.exists():
-        for path in sorted(source.rglob("*")) if source.is_dir() else [source]:
-            status = path.lstat()
-            stamp = f"\0{status.st_size}\0{status.st_mtime_ns}"
-            digest.update(os.fsencode(path) + stamp.encode())
+    if tree["data"]["source"] not in OWN_SOURCES:
+        for file, stamp in pipeline.stamps(Path(tree["data"]["path"])).items():
+            digest.update(os.fsencode(file) + f"\0{stamp}".encode())
     return digest.hexdigest()
 
 

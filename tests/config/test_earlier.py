@@ -1,7 +1,9 @@
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
+from dvc.repo import Repo
 from imports import ROOT
 
 from seedlings.config import earlier, paths, pipeline
@@ -13,6 +15,9 @@ from seedlings.errors import SeedlingsError
 def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Record:
     """The stage segment, with a dvc.lock that has its present command, parameters and code."""
     monkeypatch.chdir(tmp_path)
+    Repo.init(no_scm=True)
+    shutil.copyfile(ROOT / ".dvcignore", ".dvcignore")
+    Path("params.yaml").write_text("segment: {method: none}\nportable: true\ntask: binary\n")
     monkeypatch.delenv("SEEDLINGS_REUSE", raising=False)
     stage = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["segment"]
     Path("dvc.yaml").write_text(yaml.safe_dump({"stages": {"segment": stage}}))
@@ -21,13 +26,14 @@ def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Record:
         path = Path(dep) if Path(dep).suffix else Path(dep) / "module.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"# {dep}")
+    hashes = pipeline.dep_hashes("segment", code)
     lock = {
         "cmd": stage["cmd"],
         "params": {"params.yaml": {"segment": {"method": "none"}, "task": "binary"}},
-        "deps": [{"path": dep, "md5": earlier._md5(Path(dep))} for dep in code],
+        "deps": [{"path": dep, "md5": digest} for dep, digest in hashes.items()],
         "outs": [{"path": "data/images", "md5": "0123.dir"}],
     }
-    Path("dvc.lock").write_text(yaml.safe_dump({"stages": {"segment": lock}}))
+    Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {"segment": lock}}))
     return Record("segment", {"segment.method": "none", "task": "binary"})
 
 
@@ -40,7 +46,7 @@ def reason(record: Record, capsys: pytest.CaptureFixture[str]) -> str:
 def test_what_changed_since_dvc_lock_is_named(
     record: Record, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Nothing changed, but this is no repository of DVC.
+    # Nothing changed, but the cache is empty.
     assert "as DVC's cache does not have the last" in reason(record, capsys)
     record.params["segment.method"] = "excess_green"
     assert "as segment.method changed since dvc.lock" in reason(record, capsys)
@@ -70,11 +76,3 @@ def test_another_setting_is_refused(record: Record, monkeypatch: pytest.MonkeyPa
         earlier.outputs(record, [paths.IMAGES]),
     ):
         pass
-
-
-def test_the_hash_of_a_folder_is_that_of_dvc(tmp_path: Path) -> None:
-    # From `dvc add` of a folder with these two files.
-    (tmp_path / "inner").mkdir()
-    (tmp_path / "b.py").write_text("b")
-    (tmp_path / "inner" / "a.py").write_text("a")
-    assert earlier._md5(tmp_path) == "2cf4719f42833b48d51a2860c2d48c52.dir"

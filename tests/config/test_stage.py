@@ -17,6 +17,7 @@ from seedlings.config.records import Record
 from seedlings.data.params import Data, Split
 from seedlings.errors import SeedlingsError
 from seedlings.evaluation.params import Evaluate
+from seedlings.explain.params import Explain
 from seedlings.io.shards import Engine, Here
 from seedlings.segmentation.params import Segment
 
@@ -178,3 +179,57 @@ def test_a_stage_that_asks_for_an_engine_gets_it_and_by_default_this_process(
     assert found == [other]
     run("segment")
     assert isinstance(found[1], Here)
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "text", "changed"),
+    [
+        ("segment", "params.yaml", "segment.background", "segment.background"),
+        ("segment", "seedlings/io/store.py", "# Other code.", "seedlings/io/store.py"),
+        ("segment", "requirements.lock", "keras==4", "requirements.lock"),
+        ("download", "data/incoming/new.png", "png", "data/incoming/new.png"),
+    ],
+)
+def test_what_dvc_records_at_the_end_of_a_stage_may_not_change_while_it_runs(
+    name: str, file: str, text: str, changed: str, define: Define
+) -> None:
+    """DVC would record the new values with the result of the old ones."""
+
+    def main(record: Record) -> None:
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        if file == "params.yaml":
+            tree = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+            tree["segment"]["background"] = "mean"
+            tree["finetune"]["epochs"] = 7  # which this stage does not declare
+            Path(file).write_text(yaml.safe_dump(tree), encoding="utf-8")
+        elif not Path(file).exists():
+            Path(file).write_text(text)
+
+    define(name, main)
+    with pytest.raises(SeedlingsError, match=f"until it ends, found changed: {changed}; DVC would"):
+        stage.run(name, lambda record: nullcontext())
+    assert not Path(f"reports/{name}/record.json").exists()
+    stage.run(name, lambda record: nullcontext())
+    assert Path(f"reports/{name}/record.json").exists()
+
+
+def test_parameters_that_are_equal_to_dvc_give_the_same_record(define: Define) -> None:
+    """To DVC, 1 and 1.0 are equal, and so are two orders of the keys."""
+
+    def main(record: Record, *, explain: Explain, seed: int) -> None:
+        record.details["layers"] = list(explain.filters or {})
+
+    define("explain", main)
+    tree = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    written = []
+    for rate, layers in (
+        (10, ["block1_conv1", "block5_conv1"]),
+        (10.0, ["block5_conv1", "block1_conv1"]),
+    ):
+        tree["explain"] |= {"rate": rate, "filters": {layer: [0] for layer in layers}}
+        tree = dict(reversed(tree.items()))
+        text = yaml.safe_dump(tree, sort_keys=False)
+        Path("params.yaml").write_text(text, encoding="utf-8")
+        run("explain")
+        written.append(Path("reports/explain/record.json").read_bytes())
+    assert written[0] == written[1]

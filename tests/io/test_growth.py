@@ -41,13 +41,20 @@ def rows(rng: np.random.Generator) -> np.ndarray:
 
 
 def build(
-    target: Path, task: Doubling, names: Digests, earlier: Path | None = None
+    target: Path, task: Doubling, names: Digests, earlier: Path | None = None, key: str = "key"
 ) -> dict[str, list[np.ndarray]]:
     array = store.Array(earlier) if earlier else None
     labels = [f"{n}.png" for n in range(len(names))]
-    plan = growth.plan(task, names, labels, size=7, earlier=array)
+    plan = growth.plan(task, names, labels, labels, size=7, earlier=array)
     return growth.write(
-        target, task, plan, row_shape=(6,), dtype=np.float32, engine=Here(), key="key"
+        target,
+        task,
+        plan,
+        row_shape=(6,),
+        dtype=np.float32,
+        engine=Here(),
+        key=key,
+        with_contents=True,
     )
 
 
@@ -90,6 +97,8 @@ def test_the_bytes_are_those_of_a_rebuild_and_only_new_rows_are_computed(
     assert same_files(tmp_path / "grown", tmp_path / "rebuilt")
     found = arrays.read(tmp_path / "grown", 0, len(after))
     assert np.array_equal(found, rows[after] * 2.0)
+    contents = [parts.row_digest(row).encode() for row in rows[after] * np.float32(2.0)]
+    assert store.Array(tmp_path / "grown").contents.tolist() == contents
     for digest, (total,) in others.items():
         assert total == task.rows[digest].sum()
 
@@ -102,7 +111,10 @@ def test_other_results_on_this_processor_take_nothing_over(
     task.seen, task.proofs = 0, "other"
     build(tmp_path / "after", task, names, tmp_path / "before")
     assert task.seen == 200
-    assert "no row is taken over, as this processor gives other results" in capsys.readouterr().out
+    assert (
+        "no row is taken over, as this processor or size of images gives other results"
+        in capsys.readouterr().out
+    )
 
 
 def test_one_line_says_how_many_rows_are_taken_over(
@@ -128,6 +140,20 @@ def test_a_killed_run_resumes_with_the_same_bytes(tmp_path: Path, rows: np.ndarr
     assert task.seen == 100
     build(tmp_path / "rebuilt", task, names)
     assert same_files(tmp_path / "after", tmp_path / "rebuilt")
+
+
+@pytest.mark.parametrize(("key", "proofs"), [("other", "same"), ("key", "other")])
+def test_shards_of_a_killed_run_with_another_key_or_proof_are_computed_again(
+    key: str, proofs: str, tmp_path: Path, rows: np.ndarray
+) -> None:
+    task, names = task_of(rows)
+    task.killed_after = 30
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path / "after", task, names)
+    assert task.seen == 28
+    task.seen, task.killed_after, task.proofs = 0, 10**9, proofs
+    build(tmp_path / "after", task, names, key=key)
+    assert task.seen == 200
 
 
 def test_an_array_without_rows(tmp_path: Path, rows: np.ndarray) -> None:

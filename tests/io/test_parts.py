@@ -3,6 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 
+from seedlings.io import parts as module
 from seedlings.io.parts import Parts, digests
 
 
@@ -57,3 +58,15 @@ def test_parts_of_large_rows_are_limited() -> None:
     assert large.count > small.count
     assert large.capacity * 2**23 <= 256 * 2**20
     assert large.sizes.max() <= large.capacity
+
+
+def test_the_digest_of_a_row_depends_on_its_shape_and_type_too() -> None:
+    black = [
+        np.zeros((2, 3), np.uint8),
+        np.zeros((3, 2), np.uint8),
+        np.zeros(6, np.uint8),
+        np.zeros((2, 3), np.int8),
+        np.ones((2, 3), np.uint8),
+    ]
+    assert len({module.row_digest(row) for row in black}) == len(black)
+    assert module.row_digest(black[0]) == module.row_digest(np.zeros((3, 2), np.uint8).T)

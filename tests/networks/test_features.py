@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import arrays
+from seedlings.io import parts
 from seedlings.io.shards import Here, Shard
 from seedlings.networks import backbones, features, models
 from seedlings.params import check
@@ -85,6 +86,45 @@ def test_a_killed_run_resumes_after_its_last_batch(
     assert computed == [4, 4, 3]
 
 
+def test_a_row_is_taken_over_for_the_same_cut_out_alone_whatever_file_it_comes_from(
+    tmp_path: Path,
+    tree: dict[str, Any],
+    rng: np.random.Generator,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    extractor = backbones.build(check(tree).extract, 32, 32).feature_extractor
+    cut_outs = rng.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    other = cut_outs.copy()
+    other[2, 5, 7, 1] ^= 1  # one pixel of one cut-out
+    files = {name: parts.digests([f"{name}{n}" * 16 for n in range(4)]) for name in "ab"}
+    arrays.write(tmp_path / "images", cut_outs, files["a"])
+    extract(extractor, tmp_path / "images", tmp_path / "last/data/features", key="x")
+
+    def computed(name: str, images: np.ndarray, names: parts.Digests, shown: str) -> None:
+        arrays.write(tmp_path / name / "images", images, names)
+        capsys.readouterr()
+        for target, last in (("grown", tmp_path / "last"), ("rebuilt", None)):
+            features.extract(
+                task_of(extractor, tmp_path / name / "images"),
+                tmp_path / name / "images",
+                tmp_path / name / target,
+                engine=Here(),
+                key="x",
+                earlier=last,
+            )
+            assert shown in capsys.readouterr().out or last is None
+        files = [file for file in (tmp_path / name / "rebuilt").rglob("*") if file.is_file()]
+        assert len(files) > 3
+        for file in files:
+            grown = tmp_path / name / "grown" / file.relative_to(tmp_path / name / "rebuilt")
+            assert file.read_bytes() == grown.read_bytes()
+
+    computed("pixel", other, files["a"], "3 of 4 rows are taken over from the cache, 1 are comp")
+    computed("names", cut_outs, files["b"], "4 of 4 rows are taken over from the cache, 0 are co")
+    twice = cut_outs[[0, 1, 2, 1]]  # two files with one cut-out
+    computed("twice", twice, files["a"], "3 of 3 rows are taken over from the cache, 0 are comp")
+
+
 @pytest.mark.parametrize(
     ("backbone", "cut"),
     [("VGG16", "block5_pool"), ("ResNet50", "conv5_block3_out"), ("MobileNet", "conv_pw_13_relu")],
@@ -113,7 +153,7 @@ def test_a_copy_in_another_process_gives_the_same_features(
     task = task_of(extractor, tmp_path / "images")
     copy = pickle.loads(pickle.dumps(task))
     copy.__dict__["_model"] = models.from_bytes(copy._saved)  # prepare() belongs to a new process
-    shard = Shard("a", tuple((name.decode(), "") for name in names[:3].tolist()), ("",) * 3)
+    shard = Shard("a", tuple(("", name.decode()) for name in names[:3].tolist()), ("",) * 3)
     assert np.array_equal(task.read(shard), images[:3])
     assert copy.run(copy.read(shard))[0].tobytes() == task.run(images[:3])[0].tobytes()
     assert copy.proof() == task.proof()
