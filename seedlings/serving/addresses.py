@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,6 +15,8 @@ from seedlings.io.path_filters import is_leftover
 
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://")
 # A put to object storage is atomic; on other storage a file is renamed when it is complete.
+# What the file systems of fsspec call it.
+_VERSION = ("size", "ETag", "etag", "LastModified", "last_modified", "mtime", "updated", "md5Hash")
 _OBJECT_STORAGE = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "r2"}
 
 
@@ -38,7 +40,15 @@ def contains(folder: str, address: str) -> bool:
 
 
 def files(address: str) -> Iterator[str]:
-    """Yield a file, or all files below a folder, sorted by the parts of their path.
+    """Yield the addresses of `stamped`."""
+    return (file for file, _ in stamped(address))
+
+
+def stamped(address: str) -> Iterator[tuple[str, str]]:
+    """Yield a file, or all files below a folder, sorted by the parts of their path, with stamps.
+
+    A stamp changes if the content of the file does: it has the size and the time of change or what
+    else a storage tells, such as an ETag.
 
     Files of systems and tools are left out. A folder that is a link, or that may not be read, is
     yielded as if it were a file, so that its reading fails with the reason. Raises SeedlingsError
@@ -49,7 +59,7 @@ def files(address: str) -> Iterator[str]:
     elif os.path.isdir(address):  # noqa: PTH112 - Path.is_dir raises PermissionError here
         yield from _local_files(address)
     elif os.path.lexists(address):
-        yield address
+        yield address, _stamp(address)
     else:
         raise SeedlingsError(f"expected a file or a folder at {address}, found nothing")
 
@@ -123,9 +133,18 @@ def opened(address: str) -> tuple[Any, str]:
     return system, system._strip_protocol(address)
 
 
-def _local_files(folder: str) -> Iterator[str]:
+def _stamp(path: str) -> str:
+    """Return size and time of change of a local file, or an empty text for a dangling link."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - speed
+    except OSError:
+        return ""
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _local_files(folder: str) -> Iterator[tuple[str, str]]:
     if not os.access(folder, os.R_OK | os.X_OK):
-        yield folder
+        yield folder, ""
     try:
         with os.scandir(folder) as entries:
             # Names with one flag, as objects of a million files would need gigabytes.
@@ -139,16 +158,17 @@ def _local_files(folder: str) -> Iterator[str]:
         if is_folder:
             yield from _local_files(path)
         else:
-            yield path
+            yield path, _stamp(path)
 
 
-def _remote_files(address: str) -> Iterator[str]:
+def _remote_files(address: str) -> Iterator[tuple[str, str]]:
     try:
         system, path = opened(address)
-        if system.info(path)["type"] == "directory":
+        entry = system.info(path)
+        if entry["type"] == "directory":
             yield from _below(system, path, address)
         else:
-            yield address
+            yield address, _told(entry)
     except FileNotFoundError as error:
         raise SeedlingsError(f"expected a file or a folder at {address}, found nothing") from error
     except SeedlingsError:
@@ -157,19 +177,24 @@ def _remote_files(address: str) -> Iterator[str]:
         raise SeedlingsError(f"cannot read {address}: {_described(error)}") from error
 
 
-def _below(system: Any, path: str, address: str) -> Iterator[str]:
+def _told(entry: Mapping[str, Any]) -> str:
+    """Return what a storage tells of the version of a file, as text."""
+    return " ".join(str(entry[key]) for key in _VERSION if entry.get(key) is not None)
+
+
+def _below(system: Any, path: str, address: str) -> Iterator[tuple[str, str]]:
     listed = sorted(
-        (PurePosixPath(entry["name"]).name, entry["type"] == "directory")
+        (PurePosixPath(entry["name"]).name, entry["type"] == "directory", _told(entry))
         for entry in system.ls(path, detail=True)
         if entry["name"].rstrip("/") != path.rstrip("/")  # the key that marks an empty folder
     )
-    for name, is_folder in listed:
+    for name, is_folder, stamp in listed:
         if is_leftover(PurePosixPath(name)):
             continue
         if is_folder:
             yield from _below(system, f"{path.rstrip('/')}/{name}", f"{address}/{name}")
         else:
-            yield f"{address}/{name}"
+            yield f"{address}/{name}", stamp
 
 
 def _read_local(path: str) -> bytes | OSError:

@@ -153,11 +153,11 @@ def predict(
     processor.use(portable=read_bundle(bundle).portable)  # workers get the settings that are here
     task, sink = Answers(bundle), Parquet(target)
     with tempfile.TemporaryDirectory() as folder:
-        found = (file for path in inputs for file in addresses.files(path))
+        found = (entry for path in inputs for entry in addresses.stamped(path))
         shards = Listing(found, Path(folder) / "files", printable)
         if not shards:
             raise SeedlingsError(f"expected images in {', '.join(paths)}, found none")
-        key = {"model": task.digest(), "list of files": shards.digest}
+        key = {"model": task.digest(), "list or version of files": shards.digest}
         sink.prepare(key, overwrite=overwrite)
         before = sink.complete()
         missing = sum(shard_files for name, shard_files in shards.sizes() if name not in before)

@@ -14,25 +14,32 @@ SIZE = 2048  # files in a shard: 140 MB of decoded images of 150 x 150 pixels
 class Listing(Sequence[Shard]):
     """The shards of a list of files, in order; `path` is a file that contains the list.
 
-    `digest` identifies the list, and `files` is its length.
+    `digest` identifies the list and the versions of the files, and `files` is its length.
     """
 
-    def __init__(self, addresses: Iterable[str], path: Path, shown: Callable[[str], str]) -> None:
-        """Write the list; `shown` is the text of an address in tables and messages."""
+    def __init__(
+        self, stamped: Iterable[tuple[str, str]], path: Path, shown: Callable[[str], str]
+    ) -> None:
+        """Write the list of addresses with stamps, which name the version of each file.
+
+        `shown` is the text of an address in tables and messages.
+        """
         self.files = 0
         self._path, self._shown = path, shown
         self._shards: list[tuple[str, int, int, int]] = []  # name, start, bytes, files
         whole = hashlib.blake2b(digest_size=16)
-        remaining = iter(addresses)
+        remaining = iter(stamped)
         with path.open("wb") as file:
             while part := list(islice(remaining, SIZE)):
-                data = "\0".join(part).encode("utf-8", "surrogateescape")
+                text = "\0".join(address for address, _ in part)
+                data = text.encode("utf-8", "surrogateescape")
                 digest = hashlib.blake2b(data, digest_size=8).hexdigest()
                 name = f"part-{len(self._shards):06d}-{digest}"
                 self._shards.append((name, file.tell(), len(data), len(part)))
                 self.files += len(part)
                 file.write(data)
-                whole.update(name.encode())
+                versions = "\0".join(stamp for _, stamp in part)
+                whole.update(f"{name}\0{versions}\0\0".encode())
         self.digest = whole.hexdigest()
 
     def sizes(self) -> Iterator[tuple[str, int]]:

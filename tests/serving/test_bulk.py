@@ -177,12 +177,26 @@ def test_answers_of_another_model_or_list_are_not_mixed(
     before = contents(output)
     with pytest.raises(SeedlingsError, match="found those of another model; .* --overwrite"):
         predict(model("other"), output, folder)
-    with pytest.raises(SeedlingsError, match="found those of another list of files"):
+    with pytest.raises(SeedlingsError, match="found those of another list or version of files"):
         predict(tmp_path / "model", output, folder / "0")
     assert contents(output) == before
     predict(tmp_path / "other", output, folder / "0", overwrite=True)
     predict(tmp_path / "other", tmp_path / "new", folder / "0")
     assert contents(output) == contents(tmp_path / "new")
+
+
+def test_answers_for_a_file_that_changed_since_are_refused_and_replaced(
+    model: Callable[..., Path], folder: Path, tmp_path: Path
+) -> None:
+    package, output = model(), tmp_path / "answers.parquet"
+    [changed, other, *_] = sorted((folder / "0").glob("*.PNG"), reverse=True)
+    predict(package, output, folder)
+    changed.write_bytes(other.read_bytes())
+    with pytest.raises(SeedlingsError, match="another list or version of files; .* --overwrite"):
+        predict(package, output, folder)
+    predict(package, output, folder, overwrite=True)
+    predict(package, tmp_path / "new", folder)
+    assert pd.read_parquet(output).equals(pd.read_parquet(tmp_path / "new"))
 
 
 def test_other_outputs_are_refused(
@@ -223,7 +237,8 @@ def test_a_pickled_task_works_without_the_bundle_and_in_another_folder(
     monkeypatch.chdir(tmp_path)
     package = model()
     task = bulk.Answers(package)
-    shards = listing.Listing(["images/0/a b.png", "images/notes.txt"], tmp_path / "list", str)
+    files = [("images/0/a b.png", "1"), ("images/notes.txt", "2")]
+    shards = listing.Listing(files, tmp_path / "list", str)
     expected, proof = task.run(task.read(shards[0])), task.proof()
     inputs = pickle.dumps(task.read(shards[0]))
     sent = pickle.dumps((task, shards[0]))
@@ -302,7 +317,7 @@ def test_images_and_answers_may_be_in_object_storage(
     ]
     assert table.drop(columns="path").equals(local.drop(columns="path"))
     assert system.exists("team/out/a.parquet/_SUCCESS")
-    with pytest.raises(SeedlingsError, match="another list of files"):
+    with pytest.raises(SeedlingsError, match="another list or version of files"):
         predict(package, f"{bucket}/out/a.parquet", folder)
     predict(package, f"{bucket}/out/a.parquet", folder, overwrite=True)
     assert pd.read_parquet(f"{bucket}/out/a.parquet").equals(local)
@@ -310,6 +325,11 @@ def test_images_and_answers_may_be_in_object_storage(
         predict(package, tmp_path / "x", f"{bucket}/nothing")
     with pytest.raises(SeedlingsError, match="cannot write s3://none/out"):
         predict(package, "s3://none/out", folder)
+    predict(package, f"{bucket}/out/b.parquet", f"{bucket}/images/1")
+    [first, other, *_] = system.ls("team/images/1")
+    system.copy(other, first)
+    with pytest.raises(SeedlingsError, match="another list or version of files"):
+        predict(package, f"{bucket}/out/b.parquet", f"{bucket}/images/1")
     few, bad = predictions.of_files(Predictor(package), [f"{bucket}/images/0", folder / "1"])
     assert (len(few), len(bad)) == (45, 1)
 
