@@ -12,7 +12,7 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 DEVELOP := .venv/server .venv/demo .venv/cluster .venv/search .venv/test
 
 .DEFAULT_GOAL := help
-.PHONY: help repro summary ui verify serve demo test fast fuzz check format bench lock clean
+.PHONY: help repro summary ui verify serve demo test fast fuzz oracle check format bench lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,10 @@ fast: $(DEVELOP)  ## the tests that start no pipeline and train no network
 
 fuzz: $(DEVELOP)  ## 30,000 random inputs of each kind: images, archives, parameters, annotations
 	FUZZ_EXAMPLES=30000 python -m pytest -n 2 $$(find tests -name test_fuzz.py)
+
+oracle: $(DEVELOP)  ## 100 random sequences of changes: each result is that of a rebuild
+	python tests/oracle.py --sequences 50 --steps 20
+	python tests/oracle.py --sequences 50 --steps 20 --seed 1 --threads 1 --unportable
 
 check: $(DEVELOP)  ## check format, lint and types
 	ruff format --check .

@@ -1,0 +1,37 @@
+"""Random sequences of changes, with the oracle of tests/oracle.py; `make oracle` tries more."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from imports import ROOT
+
+pytestmark = pytest.mark.slow
+
+
+def oracle(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "tests" / "oracle.py"), *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_after_random_changes_the_results_are_those_of_a_rebuild_from_nothing() -> None:
+    done = oracle("--sequences", "4", "--steps", "10")
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"(\d+) sequences, (\d+) steps, (\d+) kills.* all as rebuilt", done.stdout)
+    assert found, done.stdout
+    assert int(found[2]) >= 15
+
+
+def test_the_oracle_finds_features_that_are_keyed_by_the_image_files() -> None:
+    done = oracle("--sequences", "20", "--steps", "12", "--fault", "files")
+    assert done.returncode != 0
+    assert re.search(r"AssertionError: \['data/features/.* differ from a rebuild", done.stderr)
+    assert "change_the_segmentation" in done.stderr
+
+
+def test_the_oracle_finds_an_edit_while_a_stage_runs() -> None:
+    done = oracle("--sequences", "20", "--steps", "12", "--fault", "edits")
+    assert done.returncode != 0
+    assert "differ from a rebuild" in done.stderr
+    assert "one_of_them_while_a_stage_runs" in done.stderr
