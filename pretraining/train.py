@@ -15,31 +15,34 @@ processor.pin()  # before TensorFlow is imported
 
 import images  # noqa: E402
 import network  # noqa: E402
+from seedlings.io.files import replacing  # noqa: E402
+from seedlings.io.partial_results import PartialResults  # noqa: E402
 from seedlings.networks import runtime  # noqa: E402
 from seedlings.networks.runtime import keras  # noqa: E402
 
-OUTPUT, PARTIAL = Path("output"), Path("partial")
+OUTPUT = Path("output")
+_STATE = "epoch"  # its name among the partial results
 History = list[dict[str, float]]
 
 
 def main() -> None:
     """Train with params.yaml."""
-    train(yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")), OUTPUT, PARTIAL)
+    train(yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")), OUTPUT)
 
 
-def train(params: dict[str, Any], output: Path, partial: Path) -> None:
+def train(params: dict[str, Any], output: Path) -> None:
     """Write the weights of the backbone and the losses of each epoch into the folder `output`.
 
-    The state after each epoch is in the folder `partial`, from which a killed run with the same
-    parameters and code resumes; the bytes of the result are the same.
+    The state after each epoch is among the partial results beside it, from which a killed run with
+    the same parameters and code resumes; the bytes of the result are the same.
     """
     runtime.prepare(params["seed"], params["threads"])
     settings, seed = params["train"], params["seed"]
     world = images.world(**params["world"], seed=seed)
     model = _compiled(world, settings)
     sizes = [phase["pixels"] for phase in settings["phases"] for _ in range(phase["epochs"])]
-    key = _key(params)
-    history = _restored(model, partial, key)
+    partial = PartialResults(output, _key(params))
+    history = _restored(model, partial)
     for epoch in range(len(history), len(sizes)):
         share = _share(epoch, len(sizes), decay=settings["decay_epochs"])
         model.optimizer.learning_rate = settings["learning_rate"] * share
@@ -55,14 +58,16 @@ def train(params: dict[str, Any], output: Path, partial: Path) -> None:
         history.append({"epoch": epoch, "size": sizes[epoch]})
         history[-1] |= {name: round(value[-1], 6) for name, value in values.items()}
         print(history[-1], file=sys.stderr, flush=True)
-        _save(model, history, partial, key)
-    output.mkdir(exist_ok=True)
+        _save(model, history, partial)
     backbone = network.folded(model, settings["width"])
-    backbone.save_weights(output / "backbone.weights.h5")
-    with (output / "history.csv").open("w", encoding="utf-8", newline="") as file:
-        rows = csv.DictWriter(file, list(history[0]), lineterminator="\n")
-        rows.writeheader()
-        rows.writerows(history)
+    with replacing(output) as scratch:
+        scratch.mkdir()
+        backbone.save_weights(scratch / "backbone.weights.h5")
+        with (scratch / "history.csv").open("w", encoding="utf-8", newline="") as file:
+            rows = csv.DictWriter(file, list(history[0]), lineterminator="\n")
+            rows.writeheader()
+            rows.writerows(history)
+    partial.remove()
 
 
 def _compiled(world: images.World, settings: dict[str, Any]) -> "keras.Model":
@@ -95,27 +100,25 @@ def _key(params: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps([params, files], sort_keys=True).encode()).hexdigest()
 
 
-def _restored(model: "keras.Model", partial: Path, key: str) -> History:
-    """Load the state that `_save` wrote last under this key, if any; return the history."""
-    path = partial / "state.json"
-    state = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    if state.get("key") != key:
+def _restored(model: "keras.Model", partial: PartialResults) -> History:
+    """Load the state that `_save` wrote last, if any; return the history."""
+    if _STATE not in partial:
         return []
-    history: History = state["history"]
     model.optimizer.build(model.trainable_variables)
-    model.load_weights(partial / f"{len(history)}.weights.h5")
-    return history
+    arrays, history = partial.load(_STATE)
+    for variable, value in zip(_variables(model), arrays, strict=True):
+        variable.assign(value)
+    return list(history)
 
 
-def _save(model: "keras.Model", history: History, partial: Path, key: str) -> None:
-    """Write the weights with the optimizer's state, then the history, which names their file."""
-    partial.mkdir(exist_ok=True)
-    model.save_weights(partial / f"{len(history)}.weights.h5")
-    (partial / "new.json").write_text(
-        json.dumps({"key": key, "history": history}), encoding="utf-8"
-    )
-    (partial / "new.json").replace(partial / "state.json")
-    (partial / f"{len(history) - 1}.weights.h5").unlink(missing_ok=True)
+def _save(model: "keras.Model", history: History, partial: PartialResults) -> None:
+    """Save the weights with the optimizer's state, and the history."""
+    arrays = [keras.ops.convert_to_numpy(variable) for variable in _variables(model)]
+    partial.save(_STATE, arrays, history)
+
+
+def _variables(model: "keras.Model") -> list[Any]:
+    return [*model.variables, *model.optimizer.variables]
 
 
 if __name__ == "__main__":

@@ -9,8 +9,14 @@ from seedlings.io.files import replacing
 
 def main(record: Record, *, data: Data, seed: int) -> None:
     with replacing(paths.RAW) as target:
-        files, skipped = sources.collect(data, target, seed)
+        found = sources.collect(data, target, seed)
     record.add_metrics(
-        {"files": sum(files.values()), "folders": len(files), "skipped": len(skipped)}
+        {
+            "files": sum(found.files.values()),
+            "folders": len(found.files),
+            "skipped": len(found.skipped),
+        }
     )
-    record.details |= {"files": files, "skipped": skipped}
+    record.details |= {"files": found.files, "skipped": found.skipped}
+    if found.checksum:
+        record.details["checksum"] = found.checksum

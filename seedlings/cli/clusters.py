@@ -2,8 +2,12 @@
 
 import importlib.util
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import click
+from filelock import FileLock, Timeout
 
 from seedlings.config import paths
 from seedlings.errors import SeedlingsError
@@ -28,18 +32,32 @@ def cluster(workers: int, host: str, port: int, settings_only: bool) -> None:
     if importlib.util.find_spec("distributed") is None:
         raise SeedlingsError("expected the package `distributed`, found none; `make .venv/cluster`")
     folder = paths.home() / ".dvc" / "tmp" / "cluster"
-    settings = local.write_settings(folder)
-    if settings_only:
-        click.echo(str(settings))
-        return
-    with local.running(folder, workers=workers, host=host, port=port) as running:
-        click.echo(f"export DASK_CONFIG={shlex.quote(str(settings))}")
-        click.echo(f"export DASK_SCHEDULER_ADDRESS={running.address}")
-        click.echo(f"# {workers} workers; stop with Ctrl-C", err=True)
-        try:
-            running.watch()
-        except KeyboardInterrupt:
-            click.echo("# stopped", err=True)
+    with _alone(folder):
+        settings = local.write_settings(folder)
+        if settings_only:
+            click.echo(str(settings))
+            return
+        with local.running(folder, workers=workers, host=host, port=port) as running:
+            click.echo(f"export DASK_CONFIG={shlex.quote(str(settings))}")
+            click.echo(f"export DASK_SCHEDULER_ADDRESS={running.address}")
+            click.echo(f"# {workers} workers; stop with Ctrl-C", err=True)
+            try:
+                running.watch()
+            except KeyboardInterrupt:
+                click.echo("# stopped", err=True)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Raise SeedlingsError if a cluster uses the key in a folder, which another would replace."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / "lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise SeedlingsError(
+            f"expected no cluster that uses the key in {folder}, found one that runs; stop it first"
+        ) from error
 
 
 COMMANDS = (cluster,)

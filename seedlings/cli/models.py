@@ -14,10 +14,10 @@ from seedlings import processor
 from seedlings.cluster import engine
 from seedlings.config import paths
 from seedlings.errors import SeedlingsError
-from seedlings.io.files import remove
 
 _MODEL = "A folder with a model bundle, a run in MLflow, or models:/seedlings@champion."
 _LAST = "  [default: the champion if there is one, else models/packaged]"
+_SERVERS = Path(".dvc/tmp/servers")
 _DEMO = {
     "browser.gatherUsageStats": "false",  # send no usage data
     "client.toolbarMode": "viewer",
@@ -96,17 +96,27 @@ def serve(model: str | None, port: int) -> None:
     The server listens on 127.0.0.1 only; docs/serving.md shows a request and its response.
     """
     from seedlings.packaging import bundle
+    from seedlings.serving import model_folder
     from seedlings.tracking import client
 
-    target = paths.home() / ".dvc" / "tmp" / "served"
-    remove(target)
-    with _package(model or _champion_or_last()) as package:
-        portable = bundle.read(package).portable
-        client.save_model(package, target)
-    command = ["mlflow", "models", "serve", "--model-uri", str(target), "--env-manager", "local"]
-    click.echo(f"{model or 'the model'} on http://127.0.0.1:{port}/invocations (stop with Ctrl-C)")
-    environment = processor.environment(portable=portable)
-    os.execvpe(command[0], [*command, "--port", str(port)], environment)  # noqa: S606 - no shell
+    with model_folder.create(paths.home() / _SERVERS) as folder:
+        target = folder / "model"
+        with _package(model or _champion_or_last()) as package:
+            portable = bundle.read(package).portable
+            client.save_model(package, target)
+        address = f"http://127.0.0.1:{port}/invocations"
+        click.echo(f"{model or 'the model'} on {address} (stop with Ctrl-C)")
+        command = [
+            "mlflow",
+            "models",
+            "serve",
+            "--model-uri",
+            str(target),
+            "--env-manager",
+            "local",
+        ]
+        environment = processor.environment(portable=portable)
+        os.execvpe(command[0], [*command, "--port", str(port)], environment)  # noqa: S606 - no shell
 
 
 @click.command()
@@ -118,21 +128,22 @@ def demo(model: str | None, port: int) -> None:
     The server listens on 127.0.0.1 only.
     """
     from seedlings.packaging import bundle
+    from seedlings.serving import model_folder
 
     if importlib.util.find_spec("streamlit") is None:
         raise SeedlingsError("expected Streamlit, found none; `make demo` installs it")
-    target = paths.home() / ".dvc" / "tmp" / "demo"
-    remove(target)
-    with _package(model or _champion_or_last()) as package:
-        portable = bundle.read(package).portable
-        shutil.copytree(package, target)
     script = Path(__file__).parents[1] / "serving" / "demo_page.py"
     command = ["streamlit", "run", str(script)]
     options = {**_DEMO, "server.port": str(port)}
     command += [f"--{key}={value}" for key, value in options.items()]
-    click.echo(f"{model or 'the model'} on http://127.0.0.1:{port} (stop with Ctrl-C)")
-    environment = processor.environment(portable=portable)
-    os.execvpe(command[0], [*command, "--", str(target)], environment)  # noqa: S606 - no shell
+    with model_folder.create(paths.home() / _SERVERS) as folder:
+        target = folder / "model"
+        with _package(model or _champion_or_last()) as package:
+            portable = bundle.read(package).portable
+            shutil.copytree(package, target)
+        click.echo(f"{model or 'the model'} on http://127.0.0.1:{port} (stop with Ctrl-C)")
+        environment = processor.environment(portable=portable)
+        os.execvpe(command[0], [*command, "--", str(target)], environment)  # noqa: S606 - no shell
 
 
 @click.command()

@@ -21,8 +21,9 @@ def write(path: Path) -> None:
 
     Whoever has the file may run code on every machine of the cluster.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     certificate, key = make()
+    if path.exists():
+        path.chmod(0o600)  # the new file has the permissions of the old one
     with replacing(path) as scratch:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         with os.fdopen(os.open(scratch, flags, 0o600), "w", encoding="utf-8") as file:

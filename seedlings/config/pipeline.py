@@ -92,6 +92,12 @@ def reads(stage: str) -> list[str]:
     return sorted({makers[dep] for dep in entries[stage]["deps"] if dep in makers})
 
 
+def outputs(stage: str) -> list[Path]:
+    """Return the paths of the outputs that a stage declares."""
+    entry = parse_stages(paths.PIPELINE.read_text(encoding="utf-8"))[stage]
+    return [Path(out) for out in entry.get("outs", [])]
+
+
 def sections(stage: str) -> set[str]:
     """Return the sections of params.yaml from which a stage declares parameters."""
     return {name.split(".")[0] for name in _declared(stage)}

@@ -10,6 +10,7 @@ from seedlings.config import params, paths, pipeline
 from seedlings.config.params import Section
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
+from seedlings.io import files
 from seedlings.io.shards import Engine, Here
 
 _SHOWN = 10
@@ -23,13 +24,16 @@ def run(name: str, observe: Observer, engine: Engine | None = None) -> None:
     The function gets only the parameters that dvc.yaml declares for the stage, and the engine (by
     default this process) if it has an argument of that type. It runs inside the context manager
     `observe(record)`, with the processor's settings that `portable` asks for; a stage that does not
-    declare `portable` computes no network and always has them. Raises the exceptions of the
-    function, and SeedlingsError if what DVC records of the stage changed while it ran.
+    declare `portable` computes no network and always has them. An output that a killed run has
+    left under another name is put back first. Raises the exceptions of the function, and
+    SeedlingsError if what DVC records of the stage changed while it ran.
     """
     tree = params.read()
     declared = pipeline.declared(name, params.flatten(tree))
     before = pipeline.recorded(name, declared)
     processor.use(portable=declared.get("portable", True))
+    for path in pipeline.outputs(name):
+        files.recover(path)
     record = Record(name, declared, pipeline.reads(name))
     with observe(record):
         main = importlib.import_module(f"stages.{name}").main

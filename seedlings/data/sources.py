@@ -1,11 +1,13 @@
 """Sources: collects the images of a source, with one folder for each class."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from seedlings import images
+from seedlings.config import last_record
 from seedlings.data import archives, datasets, sample
 from seedlings.data.params import Data
 from seedlings.errors import SeedlingsError
@@ -13,26 +15,39 @@ from seedlings.io import downloads
 from seedlings.io.progress import bar
 
 
-def collect(data: Data, target: Path, seed: int) -> tuple[dict[str, int], list[str]]:
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What `collect` has put into a folder."""
+
+    files: dict[str, int]  # the number of files in each top folder
+    skipped: list[str]
+    checksum: str | None  # of the downloaded file
+
+
+def collect(data: Data, target: Path, seed: int) -> Collected:
     """Collect the images of a source in the new folder `target`.
 
-    Returns the number of files in each top folder, and the skipped files. Raises SeedlingsError if
-    the source is missing, damaged or empty, if it contains an empty folder, and if it contains
-    files that cannot be copied while data.on_bad_image is `refuse`.
+    Raises SeedlingsError if the source is missing, damaged or empty, if it contains an empty
+    folder, if it contains files that cannot be copied while data.on_bad_image is `refuse`, and if
+    the file at data.url is not that of the last run while data.checksum is null.
     """
     skipped: list[str] = []
+    checksum = None
     match data.source:
         case "sample":
             _draw(data, target, seed)
         case "archive":
-            _unpack(data, target)
+            file, checksum = _file(data, "a zip or tar")
+            _unpack(file, data, target)
         case "folder":
             skipped = _copy(data, target)
         case "mnist":
-            datasets.write_mnist(_file(data, "Keras' mnist.npz"), target)
+            file, checksum = _file(data, "Keras' mnist.npz")
+            datasets.write_mnist(file, target)
         case "digits":
             datasets.write_digits(target)
-    return _count(target, needs_folders=data.annotations.file is None), skipped
+    files = _count(target, needs_folders=data.annotations.file is None)
+    return Collected(files, skipped, checksum)
 
 
 def _draw(data: Data, target: Path, seed: int) -> None:
@@ -44,8 +59,7 @@ def _draw(data: Data, target: Path, seed: int) -> None:
         (folder / f"{number:05d}.png").write_bytes(images.encode_png(picture))
 
 
-def _unpack(data: Data, target: Path) -> None:
-    archive = _file(data, "a zip or tar")
+def _unpack(archive: Path, data: Data, target: Path) -> None:
     try:
         archives.unpack(
             archive,
@@ -60,16 +74,33 @@ def _unpack(data: Data, target: Path) -> None:
         raise
 
 
-def _file(data: Data, kind: str) -> Path:
-    """Return the file at data.url or data.path, verified by data.checksum."""
-    file = downloads.retrieve(data.url, data.checksum) if data.url else Path(data.path)
+def _file(data: Data, kind: str) -> tuple[Path, str | None]:
+    """Return the file at data.url or data.path, verified, and the checksum of a download."""
+    if data.url:
+        return _download(data.url, data.checksum)
+    file = Path(data.path)
     if not file.is_file():
         raise SeedlingsError(
             f"expected {kind} at {file} (data.path), found "
             f"{'a folder' if file.is_dir() else 'nothing'}; set data.path or data.url"
         )
     downloads.verify(file, data.checksum)
-    return file
+    return file, None
+
+
+def _download(url: str, checksum: str | None) -> tuple[Path, str]:
+    """Return the file at data.url and its checksum. Without data.checksum, the last run has it."""
+    if checksum:
+        file = downloads.retrieve(url, checksum)
+        return file, f"sha256:{downloads.digest(file)}"
+    record = last_record.read("download")
+    same = record is not None and record.params.get("data.url") == url
+    last = record.details.get("checksum") if record and same else None
+    file, found = downloads.current(url, last)
+    if last is None:
+        size = f"{file.stat().st_size:,} bytes"
+        print(f"{url}: {size}, {found}; set data.checksum to it to refuse any other file")
+    return file, found
 
 
 def _copy(data: Data, target: Path) -> list[str]:

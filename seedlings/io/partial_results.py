@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seedlings.io.files import remove, replacing
+from seedlings.io.files import is_partial, remove, replacing
 
 
 class PartialResults:
@@ -25,6 +25,9 @@ class PartialResults:
             remove(self.folder)
             with replacing(marker) as scratch:
                 scratch.write_text(key, encoding="utf-8")
+        for path in self.folder.iterdir():
+            if is_partial(path.name):
+                remove(path)
 
     def __contains__(self, name: str) -> bool:
         return self._file(name).is_file()
@@ -32,7 +35,8 @@ class PartialResults:
     def save(self, name: str, arrays: Sequence[NDArray], facts: Any = None) -> None:
         """Save arrays, and `facts` as JSON, under a name; replaces an earlier result."""
         numbered: dict[str, Any] = {f"{n:06d}": array for n, array in enumerate(arrays)}
-        with replacing(self._file(name)) as scratch, scratch.open("wb") as file:
+        # A worker that the client has replaced may still write the same result.
+        with replacing(self._file(name), shared=True) as scratch, scratch.open("wb") as file:
             np.savez(file, facts=np.array(json.dumps(facts)), **numbered)
 
     def load(self, name: str) -> tuple[list[NDArray], Any]:

@@ -175,6 +175,7 @@ def _file(params: Extract) -> Path:
     if params.weights == "drawn":
         return drawn_weights.verified()
     if params.weights.startswith(("http://", "https://")):
+        assert params.checksum is not None  # its section requires one
         return downloads.retrieve(params.weights, params.checksum)
     path = Path(params.weights)
     if not path.is_file():

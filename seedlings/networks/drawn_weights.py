@@ -65,7 +65,8 @@ def install(network: "keras.Model", file: Path = FILE) -> None:
     """Write the weights of a network into the package, as `write` does, and their checksum."""
     write(network, file)
     line = f"{downloads.digest(file)}  {file.name}\n"
-    _checksum_file(file).write_text(line, encoding="utf-8")
+    with files.replacing(_checksum_file(file)) as scratch:
+        scratch.write_text(line, encoding="utf-8")
 
 
 def _checksum_file(file: Path) -> Path:

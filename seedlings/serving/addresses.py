@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -78,9 +79,9 @@ def read(addresses: Sequence[str]) -> list[bytes | OSError]:
 
 
 def write(address: str, data: bytes) -> None:
-    """Write a file, atomically."""
+    """Write a file, atomically; several processes may write the same one at the same time."""
     if not is_remote(address):
-        with replacing(Path(address)) as scratch:
+        with replacing(Path(address), shared=True) as scratch:
             scratch.write_bytes(data)
         return
     system, path = opened(address)
@@ -88,7 +89,7 @@ def write(address: str, data: bytes) -> None:
         system.pipe_file(path, data)
         return
     folder, _, name = path.rpartition("/")
-    scratch_path = f"{folder}/.{name}.partial"
+    scratch_path = f"{folder}/.{name}.{secrets.token_hex(4)}.partial"
     system.makedirs(folder, exist_ok=True)
     system.pipe_file(scratch_path, data)
     system.mv(scratch_path, path)

@@ -10,6 +10,7 @@ from pyarrow import dataset
 from pyarrow import parquet as pq
 
 from seedlings.errors import SeedlingsError
+from seedlings.io.files import is_partial
 from seedlings.serving import addresses
 
 # Readers of data sets skip names that begin with an underscore.
@@ -42,6 +43,8 @@ class Parquet:
         without `overwrite`.
         """
         found = addresses.names(self.address)
+        for name in filter(is_partial, found):  # left by a killed process
+            addresses.remove(f"{self.address}/{name}")
         started = _KEY in found
         if not started and any(not name.startswith(".") for name in found):
             raise SeedlingsError(

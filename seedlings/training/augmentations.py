@@ -7,7 +7,6 @@ all geometric changes.
 """
 
 from collections.abc import Collection
-from functools import cache
 
 import cv2
 import numpy as np
@@ -54,6 +53,8 @@ class Augmentation:
 
     def __init__(self, params: Augment, window: tuple[int, int] | None, seed: int) -> None:
         self._params, self._window, self._seed = params, window, seed
+        active = set(self.active)
+        self._steps = [step for step, names in _STEPS.items() if active.intersection(names)]
 
     @property
     def active(self) -> list[str]:
@@ -71,7 +72,7 @@ class Augmentation:
             [
                 rest.one(
                     self._flipped(image, int(row), epoch),
-                    np.random.default_rng([self._seed, epoch, int(row)]),
+                    _generator(self._seed, epoch, int(row)),
                 )
                 for image, row in zip(images, rows, strict=True)
             ]
@@ -79,25 +80,18 @@ class Augmentation:
 
     def one(self, image: Image, rng: np.random.Generator) -> Image:
         """Return the augmented image, same shape and dtype; the given one if nothing is active."""
-        active = set(self.active)
-        steps = [("geometry", _move), ("crop", _crop), ("blur", _blur)]
-        steps += [("contrast", _contrast), ("noise", _noise), ("multiply", _multiply)]
-        steps = [
-            (name, step)
-            for name, step in steps
-            if name in active or (name == "geometry" and active.intersection(_GEOMETRY))
-        ]
+        steps = self._steps
         if self._params.random_order:
             steps = [steps[place] for place in rng.permutation(len(steps))]
         pixels: NDArray = image
-        for name, step in steps:
-            if name not in ("geometry", "crop"):
+        for step in steps:
+            if step not in (_move, _crop):
                 pixels = pixels.astype(np.float32, copy=False)
             pixels = step(pixels, self._params, rng)
         if pixels.dtype != np.uint8:
             np.clip(np.rint(pixels, out=pixels), 0, 255, out=pixels)
             pixels = pixels.astype(np.uint8)
-        if self._window and "random_crop" in active:
+        if self._window and "random_crop" in self.active:
             return _recentre(pixels, self._window, rng)
         return pixels
 
@@ -120,10 +114,15 @@ class Augmentation:
         return Augmentation(self._params.model_copy(update=neutral), self._window, self._seed)
 
 
-@cache
 def _first_flip(seed: int, row: int) -> int:
     # The last 1 makes the seed differ from those of the epochs.
-    return int(np.random.default_rng([seed, row, 0, 1]).integers(4))
+    return int(_generator(seed, row, 0, 1).integers(4))
+
+
+def _generator(*words: int) -> np.random.Generator:
+    """Return the generator of a list of numbers below 2**32."""
+    # NumPy takes an array of this type as it is, and converts the numbers of a list one by one.
+    return np.random.default_rng(np.array(words, np.uint32))
 
 
 def _move(image: NDArray, params: Augment, rng: np.random.Generator) -> NDArray:
@@ -136,7 +135,7 @@ def _move(image: NDArray, params: Augment, rng: np.random.Generator) -> NDArray:
     shift = rng.uniform(-params.shift, params.shift, 2) * (width, height)
     cosine, sine = np.cos(angle), np.sin(angle)
     turn = np.array([[cosine, -sine], [sine, cosine]])
-    matrix = turn @ np.array([[1.0, shear], [0.0, 1.0]]) @ np.diag(zoom * flip)
+    matrix = turn @ np.array([[1.0, shear], [0.0, 1.0]]) * (zoom * flip)
     centre = np.array([width - 1.0, height - 1.0]) / 2.0
     moved = np.column_stack([matrix, centre - matrix @ centre + shift])
     return cv2.warpAffine(
@@ -193,3 +192,14 @@ def _recentre(image: Image, window: tuple[int, int], rng: np.random.Generator) -
         top : top + window[0], left : left + window[1]
     ]
     return centred
+
+
+# In their order, each with the parameters that need it.
+_STEPS = {
+    _move: _GEOMETRY,
+    _crop: ("crop",),
+    _blur: ("blur",),
+    _contrast: ("contrast",),
+    _noise: ("noise",),
+    _multiply: ("multiply",),
+}

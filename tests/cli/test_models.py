@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -82,7 +83,14 @@ def test_a_server_starts_with_the_settings_of_the_processor_of_its_bundle(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: "found")
     started = []
-    monkeypatch.setattr(models.os, "execvpe", lambda *given: started.append(given))
+
+    def start(*given: Any) -> None:
+        started.append(given)
+        [folder] = (tmp_path / ".dvc" / "tmp" / "servers").glob("*/model")
+        assert str(folder) in given[1]
+        assert [*folder.rglob("bundle.json")]
+
+    monkeypatch.setattr(models.os, "execvpe", start)
     done = CliRunner().invoke(cli, [name, "--model", str(model)], catch_exceptions=False)
     assert done.exit_code == 0
     [(_, _, environment)] = started

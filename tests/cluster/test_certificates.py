@@ -17,7 +17,9 @@ def test_the_settings_are_one_file_that_only_its_owner_reads(tmp_path: Path) -> 
     assert tls["ca-file"] == tls["worker"]["cert"] == tls["client"]["cert"]
     assert "PRIVATE KEY" in tls["scheduler"]["key"]
     before = path.read_bytes()
+    path.chmod(0o644)
     certificates.write(path)
+    assert path.stat().st_mode & 0o777 == 0o600
     assert path.read_bytes() != before  # the key is new
 
 

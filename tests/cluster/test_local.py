@@ -20,6 +20,7 @@ import pytest
 import servers
 from click.testing import CliRunner
 from cluster_tasks import Apart, Roots
+from filelock import FileLock
 from imports import ROOT
 
 from seedlings import cli
@@ -153,6 +154,20 @@ def test_the_settings_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(cli.cli, ["cluster", "--settings-only"], catch_exceptions=False)
     assert Path(done.output.strip()) == tmp_path / ".dvc" / "tmp" / "cluster" / "dask.yaml"
+
+
+@pytest.mark.parametrize("options", [[], ["--settings-only"]])
+def test_a_second_cluster_leaves_the_key_of_the_first_alone(
+    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / ".dvc" / "tmp" / "cluster"
+    folder.mkdir(parents=True)
+    (folder / "dask.yaml").write_text("key: first")
+    with FileLock(folder / "lock"):
+        done = CliRunner().invoke(cli.cli, ["cluster", *options])
+    assert "expected no cluster that uses the key in " in str(done.exception)
+    assert (folder / "dask.yaml").read_text() == "key: first"
 
 
 @contextmanager

@@ -122,6 +122,19 @@ def test_a_value_that_is_not_allowed_is_named_with_its_full_key(define: Define) 
         run("segment")
 
 
+def test_an_output_that_a_kill_left_under_another_name_is_put_back_first(define: Define) -> None:
+    left = Path("data/.images.old")
+    left.mkdir(parents=True)
+    (left / "rows.npy").write_bytes(b"rows")
+
+    def main(record: Record) -> None:
+        assert not left.exists()
+        assert Path("data/images/rows.npy").read_bytes() == b"rows"
+
+    define("segment", main)
+    run("segment")
+
+
 def test_the_observer_surrounds_the_stage_and_sees_a_failure(define: Define) -> None:
     seen = []
 

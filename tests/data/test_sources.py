@@ -9,8 +9,11 @@ import pytest
 from imports import ROOT
 
 from seedlings import images
+from seedlings.config import last_record
+from seedlings.config.records import Record
 from seedlings.data import sample, sources
 from seedlings.data.params import Data
+from seedlings.data.sources import Collected
 from seedlings.errors import SeedlingsError
 from seedlings.io import downloads
 from seedlings.params import check
@@ -33,9 +36,9 @@ def test_the_sample_has_its_number_of_every_species(
     tmp_path: Path, data: Callable[..., Data]
 ) -> None:
     small = {"images_per_class": 2, "side": 40}
-    found, skipped = sources.collect(data(source="sample", sample=small), tmp_path / "raw", 9)
-    assert found == {species.name: 2 for species in sample.SPECIES}
-    assert skipped == []
+    found = sources.collect(data(source="sample", sample=small), tmp_path / "raw", 9)
+    files = {species.name: 2 for species in sample.SPECIES}
+    assert found == Collected(files, skipped=[], checksum=None)
     drawn, _ = sample.draw_numbered(9, 1, seed=9, size=40)
     read = images.read(tmp_path / "raw" / "Shepherd’s Purse" / "00001.png")
     assert np.array_equal(read, drawn)
@@ -45,9 +48,8 @@ def test_a_folder_is_copied(
     tmp_path: Path, data: Callable[..., Data], image_folder: Callable[..., Path]
 ) -> None:
     folder = image_folder({"a b": 2, "Shepherd’s Purse": 1})
-    found, skipped = sources.collect(data(source="folder", path=str(folder)), tmp_path / "raw", 0)
-    assert found == {"Shepherd’s Purse": 1, "a b": 2}
-    assert skipped == []
+    found = sources.collect(data(source="folder", path=str(folder)), tmp_path / "raw", 0)
+    assert found == Collected({"Shepherd’s Purse": 1, "a b": 2}, skipped=[], checksum=None)
     copy = tmp_path / "raw" / "a b" / "001.png"
     assert copy.read_bytes() == (folder / "a b" / "001.png").read_bytes()
 
@@ -58,11 +60,70 @@ def test_an_archive_is_unpacked_and_its_checksum_held_against_it(
     path = zipped(image_folder({"a": 2, "b": 1}))
     right = hashlib.sha256(path.read_bytes()).hexdigest()
     good = data(source="archive", path=str(path), checksum=right)
-    assert sources.collect(good, tmp_path / "raw", 0) == ({"a": 2, "b": 1}, [])
+    found = sources.collect(good, tmp_path / "raw", 0)
+    assert found == Collected({"a": 2, "b": 1}, skipped=[], checksum=None)
     bad = data(source="archive", path=str(path), checksum="sha256:" + "0" * 64)
     with pytest.raises(SeedlingsError, match=f"expected the sha256 checksum 0+, found {right}"):
         sources.collect(bad, tmp_path / "other", 0)
     assert not (tmp_path / "other").exists()
+
+
+@pytest.fixture
+def asked(
+    tmp_path: Path, image_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> list[str | None]:
+    """With which checksum of the last run the download of an archive is compared."""
+    archive = zipped(image_folder({"a": 1}))
+    compared: list[str | None] = []
+
+    def current(url: str, last: str | None) -> tuple[Path, str]:
+        compared.append(last)
+        return archive, "sha256:1"
+
+    monkeypatch.setattr(downloads, "current", current)
+    monkeypatch.setattr(downloads, "retrieve", lambda url, checksum: archive)
+    return compared
+
+
+def test_a_download_is_compared_with_that_of_the_last_run_from_the_same_url(
+    tmp_path: Path,
+    data: Callable[..., Data],
+    asked: list[str | None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    last = Record("download", {"data.url": "http://x.invalid/a.zip"}, details={"checksum": "last"})
+    monkeypatch.setattr(last_record, "read", lambda stage: last)
+    one = data(source="archive", url="http://x.invalid/a.zip")
+    assert sources.collect(one, tmp_path / "one", 0).checksum == "sha256:1"
+    assert capsys.readouterr().out == ""
+    other = data(source="archive", url="http://x.invalid/b.zip")
+    sources.collect(other, tmp_path / "other", 0)
+    assert asked == ["last", None]
+
+
+def test_what_is_downloaded_without_a_last_run_is_said_in_one_line(
+    tmp_path: Path,
+    data: Callable[..., Data],
+    asked: list[str | None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(last_record, "read", lambda stage: None)
+    sources.collect(data(source="archive", url="http://x.invalid/a.zip"), tmp_path / "raw", 0)
+    assert asked == [None]
+    [line] = capsys.readouterr().out.splitlines()
+    size = f"{(tmp_path / 'archive.zip').stat().st_size:,} bytes"
+    assert line.startswith(f"http://x.invalid/a.zip: {size}, sha256:1; set data.checksum to it")
+
+
+def test_a_download_with_a_checksum_is_not_compared_and_has_its_checksum_too(
+    tmp_path: Path, data: Callable[..., Data], asked: list[str | None]
+) -> None:
+    expected = hashlib.sha256((tmp_path / "archive.zip").read_bytes()).hexdigest()
+    verified = data(source="archive", url="http://x.invalid/a.zip", checksum="md5:" + "0" * 32)
+    assert sources.collect(verified, tmp_path / "raw", 0).checksum == f"sha256:{expected}"
+    assert asked == []
 
 
 def test_a_bad_download_does_not_stay_in_the_cache(
@@ -70,7 +131,7 @@ def test_a_bad_download_does_not_stay_in_the_cache(
 ) -> None:
     fetched = tmp_path / "fetched.zip"
     fetched.write_bytes(b"half a zip")
-    monkeypatch.setattr(downloads, "retrieve", lambda url, checksum: fetched)
+    monkeypatch.setattr(downloads, "current", lambda url, last: (fetched, "sha256:0"))
     with pytest.raises(SeedlingsError, match="expected a whole zip or tar"):
         sources.collect(data(source="archive", url="http://x.invalid/a.zip"), tmp_path / "raw", 0)
     assert not fetched.exists()
@@ -83,7 +144,7 @@ def test_a_good_download_stays_in_the_cache_where_a_parameter_is_wrong(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fetched = zipped(image_folder({"a": 2, "b": 1}))
-    monkeypatch.setattr(downloads, "retrieve", lambda url, checksum: fetched)
+    monkeypatch.setattr(downloads, "current", lambda url, last: (fetched, "sha256:0"))
     typo = data(source="archive", url="http://x.invalid/a.zip", folder="trian")
     with pytest.raises(SeedlingsError, match="in its folder 'trian'"):
         sources.collect(typo, tmp_path / "raw", 0)
@@ -127,7 +188,7 @@ def test_the_real_archive_gives_120_of_each_species(
     plants: Path, tmp_path: Path, data: Callable[..., Data]
 ) -> None:
     real = data(source="archive", path=str(plants), folder="train")
-    found, _ = sources.collect(real, tmp_path / "raw", 0)
+    found = sources.collect(real, tmp_path / "raw", 0).files
     assert set(found.values()) == {120}
     assert sorted(found) == [species.name for species in sample.SPECIES]
 

@@ -1,15 +1,45 @@
 import hashlib
 import http.server
+import os
 import threading
 from collections.abc import Iterator
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
+from typing import BinaryIO
 
 import pooch
 import pytest
 
 from seedlings.errors import SeedlingsError
 from seedlings.io import downloads
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def requests_of(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The requests that the server has answered, each with its status."""
+    seen: list[str] = []
+
+    def log(handler: Quiet, status: HTTPStatus, size: object = "-") -> None:
+        seen.append(f"{handler.command} {int(status)}")
+
+    monkeypatch.setattr(Quiet, "log_request", log)
+    return seen
+
+
+@pytest.fixture
+def cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the server close the connection after ten bytes of a file."""
+
+    def copy(handler: Quiet, source: BinaryIO, target: BinaryIO) -> None:
+        target.write(source.read(10))
+
+    monkeypatch.setattr(Quiet, "copyfile", copy)
 
 
 @pytest.fixture
@@ -21,12 +51,8 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Pa
     monkeypatch.setattr(pooch, "os_cache", lambda name: cache / name)
     monkeypatch.setattr(downloads, "_RETRIES", 0)
 
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *arguments: object) -> None:
-            pass
-
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=[0.01])
     thread.start()
     yield folder, f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -34,20 +60,29 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Pa
     server.server_close()
 
 
-def test_a_file_is_fetched_once(served: tuple[Path, str]) -> None:
+def sha256(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def put(path: Path, data: bytes, seconds: int) -> None:
+    """Write a file of a server, with a time of its last change that is seconds after another."""
+    path.write_bytes(data)
+    os.utime(path, (10**9 + seconds, 10**9 + seconds))
+
+
+def test_a_file_with_a_checksum_is_downloaded_once(served: tuple[Path, str]) -> None:
     folder, address = served
     (folder / "a b.zip").write_bytes(b"content")
-    first = downloads.retrieve(f"{address}/a%20b.zip", None)
+    first = downloads.retrieve(f"{address}/a%20b.zip", sha256(b"content"))
     (folder / "a b.zip").unlink()
-    assert downloads.retrieve(f"{address}/a%20b.zip", None) == first
+    assert downloads.retrieve(f"{address}/a%20b.zip", sha256(b"content")) == first
     assert first.read_bytes() == b"content"
 
 
 def test_a_checksum_is_held_against_the_file(served: tuple[Path, str]) -> None:
     folder, address = served
     (folder / "a.zip").write_bytes(b"content")
-    right = hashlib.sha256(b"content").hexdigest()
-    assert downloads.retrieve(f"{address}/a.zip", f"sha256:{right}").exists()
+    assert downloads.retrieve(f"{address}/a.zip", sha256(b"content")).exists()
     (folder / "b.zip").write_bytes(b"content")
     with pytest.raises(SeedlingsError, match=r"b\.zip: .*hash"):
         downloads.retrieve(f"{address}/b.zip", "sha256:" + "0" * 64)
@@ -56,9 +91,83 @@ def test_a_checksum_is_held_against_the_file(served: tuple[Path, str]) -> None:
 def test_a_missing_file_and_a_missing_server_are_errors(served: tuple[Path, str]) -> None:
     _, address = served
     with pytest.raises(SeedlingsError, match=r"none\.zip could not be downloaded.*404"):
-        downloads.retrieve(f"{address}/none.zip", None)
+        downloads.retrieve(f"{address}/none.zip", sha256(b""))
+    with pytest.raises(SeedlingsError, match=r"none\.zip could not be downloaded.*404"):
+        downloads.current(f"{address}/none.zip", None)
     with pytest.raises(SeedlingsError, match="could not be downloaded.*give its path"):
-        downloads.retrieve("http://127.0.0.1:9/a.zip", None)
+        downloads.current("http://127.0.0.1:9/a.zip", None)
+
+
+def test_a_file_without_a_checksum_is_the_one_that_the_server_has_now(
+    served: tuple[Path, str], requests_of: list[str]
+) -> None:
+    folder, address = served
+    url = f"{address}/a.zip"
+    put(folder / "a.zip", b"one", 0)
+    path, found = downloads.current(url, None)
+    assert (path.read_bytes(), found) == (b"one", sha256(b"one"))
+    assert downloads.current(url, found) == (path, found)
+    assert requests_of == ["HEAD 200", "GET 200", "HEAD 304"]  # an unchanged one is not sent again
+    put(folder / "a.zip", b"two", 1)
+    assert downloads.current(url, None) == (path, sha256(b"two"))
+    assert path.read_bytes() == b"two"
+
+
+def test_another_file_than_that_of_the_last_run_is_an_error_and_the_old_one_stays(
+    served: tuple[Path, str],
+) -> None:
+    folder, address = served
+    url = f"{address}/a.zip"
+    put(folder / "a.zip", b"one", 0)
+    path, last = downloads.current(url, None)
+    put(folder / "a.zip", b"two", 1)
+    for _ in range(2):
+        message = f"expected the file of the last run, {last}, found {sha256(b'two')}; .*data.check"
+        with pytest.raises(SeedlingsError, match=message):
+            downloads.current(url, last)
+    assert downloads.retrieve(url, last).read_bytes() == b"one"  # both ways out work
+    assert downloads.retrieve(url, sha256(b"two")) == path
+    assert path.read_bytes() == b"two"
+    assert downloads.current(url, sha256(b"two")) == (path, sha256(b"two"))
+
+
+def test_without_an_answer_the_file_in_the_cache_is_used_with_a_message(
+    served: tuple[Path, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, address = served
+    url = f"{address}/a.zip"
+    put(folder / "a.zip", b"one", 0)
+    kept = downloads.current(url, None)
+    assert "cache" not in capsys.readouterr().err
+    (folder / "a.zip").unlink()
+    assert downloads.current(url, None) == kept
+    error = capsys.readouterr().err
+    assert error.startswith(f"{url}: 404 ")
+    assert error.endswith(f"; the file in the cache is used, {sha256(b'one')}\n")
+    with pytest.raises(SeedlingsError, match="expected the file of the last run"):
+        downloads.current(url, sha256(b"other"))
+
+
+def test_a_damaged_file_in_the_cache_is_downloaded_again(served: tuple[Path, str]) -> None:
+    folder, address = served
+    url = f"{address}/a.zip"
+    put(folder / "a.zip", b"one", 0)
+    path, found = downloads.current(url, None)
+    path.write_bytes(b"")  # as after a power cut
+    assert downloads.current(url, found) == (path, found)
+    assert path.read_bytes() == b"one"
+
+
+def test_a_download_that_ends_early_is_an_error_and_leaves_nothing(
+    served: tuple[Path, str], cut: None
+) -> None:
+    folder, address = served
+    put(folder / "a.zip", b"one" * 10, 0)
+    with pytest.raises(SeedlingsError, match="could not be downloaded"):
+        downloads.current(f"{address}/a.zip", None)
+    with pytest.raises(SeedlingsError, match="could not be downloaded"):
+        downloads.retrieve(f"{address}/a.zip", sha256(b"one" * 10))
+    assert [*(folder.parent / "cache" / "seedlings").iterdir()] == []
 
 
 def test_verify_takes_the_usual_forms(tmp_path: Path) -> None:

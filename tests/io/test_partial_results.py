@@ -1,5 +1,7 @@
+import itertools
 from pathlib import Path
 
+import kills
 import numpy as np
 
 from seedlings.io.partial_results import PartialResults
@@ -30,3 +32,53 @@ def test_saving_again_replaces_what_was_saved(tmp_path: Path) -> None:
     partial.save("epoch", [np.array(2), np.array(3)], 2)
     arrays, facts = partial.load("epoch")
     assert ([int(array) for array in arrays], facts) == ([2, 3], 2)
+
+
+def test_a_kill_while_a_result_is_saved_leaves_the_old_or_the_new(tmp_path: Path) -> None:
+    for number in itertools.count(1):
+        target = tmp_path / str(number) / "model"
+        PartialResults(target, "key").save("epoch", [], 1)
+
+        def save(target: Path = target) -> None:
+            PartialResults(target, "key").save("epoch", [], 2)
+
+        done = kills.completes(save, tmp_path, number)
+        partial = PartialResults(target, "key")
+        _, facts = partial.load("epoch")
+        assert facts in (1, 2)
+        names = sorted(path.name for path in partial.folder.iterdir())
+        assert names == ["epoch.npz", "key"]
+        if done:
+            break
+    assert facts == 2
+    assert number > 5
+
+
+def test_a_kill_while_results_of_another_key_are_removed_mixes_none(tmp_path: Path) -> None:
+    for number in itertools.count(1):
+        target = tmp_path / str(number) / "model"
+        before = PartialResults(target, "one")
+        for name in ("a", "b", "c"):
+            before.save(name, [np.array(1)], name)
+        done = kills.completes(
+            lambda target=target: PartialResults(target, "two"), tmp_path, number
+        )
+        left = PartialResults(target, "one")
+        for name in ("a", "b", "c"):
+            assert name not in left or left.load(name)[1] == name
+        after = PartialResults(target, "two")
+        assert not any(name in after for name in ("a", "b", "c"))
+        if done:
+            break
+    assert number > 5
+
+
+def test_the_results_of_a_worker_and_of_its_successor_do_not_mix(tmp_path: Path) -> None:
+    partial = PartialResults(tmp_path / "model", "key")
+    late = partial.folder / ".epoch.npz.0123abcd.partial"  # of a worker that still writes
+    late.write_bytes(b"half")
+    partial.save("epoch", [np.array(2)], 2)
+    assert partial.load("epoch")[1] == 2
+    assert late.exists()
+    PartialResults(tmp_path / "model", "key")
+    assert not late.exists()

@@ -40,7 +40,7 @@ def test_a_killed_run_resumes_and_gives_the_same_bytes(
 ) -> None:
     # The tests of a process share TensorFlow, whose threads are fixed at its first operation.
     monkeypatch.setattr(runtime, "prepare", lambda seed, threads: keras.utils.set_random_seed(seed))
-    train.train(params, tmp_path / "whole", tmp_path / "one")
+    train.train(params, tmp_path / "whole")
 
     def killed(*arguments: Any, epoch: int, **options: Any) -> images.Images:
         if epoch == 1:
@@ -50,20 +50,31 @@ def test_a_killed_run_resumes_and_gives_the_same_bytes(
     real = images.Images
     with monkeypatch.context() as patch:
         patch.setattr(images, "Images", killed)
-        with pytest.raises(KilledError):
-            train.train(params, tmp_path / "resumed", tmp_path / "two")
-    assert not (tmp_path / "resumed").exists()
-    train.train(params, tmp_path / "resumed", tmp_path / "two")
+        for name in ("resumed", "other"):
+            with pytest.raises(KilledError):
+                train.train(params, tmp_path / name)
+            assert not (tmp_path / name).exists()
+    epochs = []
+
+    def counted(*arguments: Any, epoch: int, **options: Any) -> images.Images:
+        epochs.append(epoch)
+        return real(*arguments, epoch=epoch, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "Images", counted)
+        train.train(params, tmp_path / "resumed")
+    assert epochs == [1, 2]
     for name in ("backbone.weights.h5", "history.csv"):
         resumed = (tmp_path / "resumed" / name).read_bytes()
         assert resumed == (tmp_path / "whole" / name).read_bytes()
 
     params["seed"] = 4  # the state of another training is not used
-    train.train(params, tmp_path / "other", tmp_path / "two")
-    train.train(params, tmp_path / "rebuilt", tmp_path / "three")
+    train.train(params, tmp_path / "other")
+    train.train(params, tmp_path / "rebuilt")
     other = (tmp_path / "other" / "history.csv").read_bytes()
     assert other == (tmp_path / "rebuilt" / "history.csv").read_bytes()
     assert other != (tmp_path / "whole" / "history.csv").read_bytes()
+    assert not [*tmp_path.glob(".*")]  # no state is left
 
     backbone = vgg16.build((None, None, 3), 0.0625)
     backbone.load_weights(tmp_path / "whole" / "backbone.weights.h5")

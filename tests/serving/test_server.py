@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,9 @@ def address(tmp_path: Path, params: Params) -> Iterator[str]:
     env = Project(tmp_path).env
     with servers.running(*command, port=port, folder=tmp_path, env=env):
         yield f"http://127.0.0.1:{port}/invocations"
+        [folder] = (tmp_path / ".dvc" / "tmp" / "servers").glob("*/model")
+    while folder.exists():  # it is removed when the server has ended
+        time.sleep(0.01)
 
 
 def encoded(data: bytes) -> str:
