@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import shutil
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import packages_distributions
@@ -10,9 +11,11 @@ from typing import Any, get_type_hints
 
 import pytest
 import yaml
+from dvc.repo import Repo
 from dvc.utils.serialize import dumps_yaml, loads_yaml
 from imports import ROOT, closure, room
 
+from seedlings import params_file
 from seedlings.config import pipeline
 from seedlings.config.params import Section
 from seedlings.params import Params
@@ -152,6 +155,31 @@ def test_numbers_are_what_dvc_reads(
     found = read(text)
     assert found.get("stages", found) == {"a": value} == loads_yaml(text)["stages"]
     assert type(found.get("stages", found)["a"]) is type(value)
+
+
+def test_dvc_depends_on_the_path_of_the_data_as_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copyfile(ROOT / "dvc.yaml", "dvc.yaml")
+    Repo.init(no_scm=True).close()
+    for name in (
+        "été",
+        "a: b #c",
+        "${HOME}",
+        "${data.url}",
+        "$$ {a}",
+        "[1]*?",
+        "o'b",
+        "1e3",
+        " a ",
+    ):
+        for path in (name, f"/mnt/{name}"):
+            text = params_file.edit("data: {}", {"data": {"path": path}})
+            Path("params.yaml").write_text(text, encoding="utf-8")
+            with Repo() as repo:
+                stage = repo.stage.load_one(name="download")
+                assert str(tmp_path / path) in [dep.fs_path for dep in stage.deps]
 
 
 def test_the_key_of_a_stage_covers_its_folders_of_code_and_the_locked_packages(
