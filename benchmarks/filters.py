@@ -44,7 +44,7 @@ def main() -> None:
 
 def maximize(weights: str, *, size: int, steps: int) -> list[MaximizedImage]:
     """Return images for some filters of a quarter of VGG16: the first ones of each layer."""
-    filters = ",".join(f"{layer}:{list(range(_COLUMNS))}" for layer in _LAYERS)
+    filters = ",".join(f"{layer}: {list(range(_COLUMNS))}" for layer in _LAYERS)
     changes = [
         f"extract.weights={weights}",
         f"explain.filters={{{filters}}}",

@@ -1,11 +1,48 @@
-"""The text of params.yaml: new values in a text with comments."""
+"""YAML 1.2, as DVC reads it: the text of params.yaml with its comments, and the files in conf/."""
 
 import io
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import RoundTripRepresenter
+from ruamel.yaml.resolver import VersionedResolver
+
+from seedlings.errors import SeedlingsError
+
+# What the parser raises for an invalid date, number or tag, and for a tree that is too deep.
+_NO_YAML = (YAMLError, ValueError, KeyError, AttributeError, TypeError, RecursionError)
+_YAML_1_1: Any = VersionedResolver(version=(1, 1))
+_TEXT = "tag:yaml.org,2002:str"
+
+
+def parse(text: str) -> Any:
+    """Return a text of YAML as plain values. Raises SeedlingsError if it is not valid."""
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise SeedlingsError(f"not valid YAML: {error.problem}{place}") from error
+    except _NO_YAML as error:
+        raise SeedlingsError(f"not valid YAML: {error}") from error
+
+
+def read(path: Path) -> Any:
+    """Return a file of YAML as plain values. Raises SeedlingsError if it is missing or no YAML."""
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SeedlingsError(
+            f"expected {path} in {Path.cwd()}, found none; run from the project's root"
+        ) from error
+    except (SeedlingsError, UnicodeDecodeError) as error:
+        raise SeedlingsError(f"{path}: {error}") from error
 
 
 def edit(text: str, values: Mapping[str, Any]) -> str:
@@ -14,10 +51,9 @@ def edit(text: str, values: Mapping[str, Any]) -> str:
     `values` is a tree, or a part of one; a key that the text does not have is added.
     """
     yaml = YAML()
-    yaml.width = 4096
+    yaml.width = sys.maxsize
     yaml.preserve_quotes = True
-    yaml.representer.add_representer(type(None), _null)
-    yaml.representer.add_representer(float, _float)
+    yaml.Representer = _Representer
     tree = yaml.load(text)
     _fill(tree, values)
     found = io.StringIO()
@@ -41,16 +77,29 @@ def _same(one: Any, other: Any) -> bool:
     return one == other and all(isinstance(one, t) == isinstance(other, t) for t in (bool, float))
 
 
-def _null(representer: Any, _value: None) -> Any:
-    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
+class _Representer(RoundTripRepresenter):
+    """Writes values that readers of YAML 1.1 and of YAML 1.2 read alike."""
+
+    def null(self, _value: None) -> Any:
+        return self.represent_scalar("tag:yaml.org,2002:null", "null")
+
+    def number(self, value: float) -> Any:
+        """Write 1e-07 as 1.0e-07, which YAML 1.1 also reads as a number."""
+        text = repr(value)
+        if "e" in text and "." not in text:
+            text = text.replace("e", ".0e")
+        return self.represent_scalar("tag:yaml.org,2002:float", text)
+
+    def text(self, value: str) -> Any:
+        """Write in quotes what YAML 1.1 has other values for: on, 1_000, 1:30, a next line."""
+        tag = _YAML_1_1.resolve(ScalarNode, value, (True, False))
+        plain = tag == _TEXT and value.isprintable()
+        return self.represent_scalar(_TEXT, value, style=None if plain else '"')
 
 
-def _float(representer: Any, value: float) -> Any:
-    """Write 1e-07 as 1.0e-07, which YAML 1.1 also reads as a number."""
-    text = repr(value)
-    if "e" in text and "." not in text:
-        text = text.replace("e", ".0e")
-    return representer.represent_scalar("tag:yaml.org,2002:float", text)
+_Representer.add_representer(type(None), _Representer.null)
+_Representer.add_representer(float, _Representer.number)
+_Representer.add_representer(str, _Representer.text)
 
 
 def _flow(value: list[Any]) -> CommentedSeq:

@@ -78,7 +78,7 @@ LIBRARIES = (
     "imagehash bcolz h5py matplotlib.figure matplotlib.backends.backend_agg tensorflow keras "
     "mlflow mlflow.pyfunc mlflow.models mlflow.artifacts mlflow.types.schema "
     "mlflow.store.tracking.sqlalchemy_store mlflow.store.artifact.local_artifact_repo "
-    "pydantic click hydra omegaconf jinja2 pooch requests yaml tqdm filelock dvc.cli "
+    "pydantic click jinja2 pooch requests yaml tqdm filelock dvc.cli "
     "dvc.cli.parser dvc.api dvc.repo dvc.repo.experiments dvc.repo.experiments.queue.celery "
     "dvc.repo.experiments.executor.local dvc.repo.plots dvc.repo.metrics dvc.commands.repro "
     "dvc_data.index "

@@ -4,11 +4,14 @@ FUZZ_EXAMPLES says how many of each; `make fuzz` takes 30,000.
 """
 
 import copy
+import functools
 import io
 import os
+import shlex
 import shutil
 import tarfile
 import tempfile
+import unicodedata
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,12 +21,14 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from dvc.utils.serialize import loads_yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from imports import ROOT
 from PIL import Image as PillowImage
 
-from seedlings import images, params
+from seedlings import images, params, params_file
+from seedlings.cli import presets
 from seedlings.config import params as sections
 from seedlings.config import pipeline
 from seedlings.data import annotations, archives
@@ -199,6 +204,55 @@ def test_any_text_is_yaml_or_refused(empty: Callable[[], Path], text: str) -> No
     path.write_text(text, encoding="utf-8")
     with pytest.raises(SeedlingsError, match="YAML|params.yaml: "):
         params.check(pipeline.read_yaml(path))
+
+
+PIECES = [
+    ":",
+    "'",
+    '"',
+    "\\",
+    "#",
+    ": ",
+    " ",
+    "\n",
+    "\x85",
+    "\u2028",
+    "1",
+    "_",
+    "e",
+    ".",
+    "on",
+    "- ",
+    "{",
+]
+TEXTS = st.text(st.characters(codec="utf-8")) | st.lists(st.sampled_from(PIECES)).map("".join)
+
+
+@many
+@given(TEXTS)
+def test_every_reader_finds_any_text_that_was_written(value: str) -> None:
+    tree = {"path": value, "filters": {value: [1]}}
+    text = params_file.edit("path: data  # a folder\nfilters: null\n", tree)
+    for read in (yaml.safe_load, pipeline.parse, params_file.parse, loads_yaml):
+        assert read(text) == tree
+
+
+@pytest.fixture
+def parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = functools.cache(params_file.read)
+    monkeypatch.setattr(params_file, "read", lambda path: copy.deepcopy(read(path)))
+
+
+@many
+@given(TEXTS)
+def test_a_value_is_composed_as_it_is_typed_or_refused(parsed_once: None, value: str) -> None:
+    try:
+        composed = presets.compose(["folder", f"data.path={value}", f"report.title={value}"])
+    except SeedlingsError:
+        assert any(unicodedata.category(character) == "Cc" for character in value)
+        return
+    assert (composed["data"]["path"], composed["report"]["title"]) == (value, value)
+    assert presets.compose(shlex.split(composed["composed_from"])) == composed
 
 
 CELLS = st.text(max_size=6) | NAMES | st.sampled_from(["a.png", "0.5", "nan", '"', ",", "\0"])

@@ -73,6 +73,12 @@ def change(tree: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
             },
             r"finetune\.convnet: expected batch_normalization .* with residual blocks",
         ),
+        ("data.path", "", r"data\.path: expected a file or folder on this machine, .* found ''"),
+        (
+            "data.path",
+            "https://a.org/b.zip",
+            r"data\.path: expected a file or folder on this machine",
+        ),
         ("data.url", "ftp://a/b", r"data\.url: "),
         ("data.checksum", "abc", r"data\.checksum: "),
         ("finetune", None, r"finetune: expected a section of parameters, found None"),

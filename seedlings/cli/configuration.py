@@ -1,5 +1,6 @@
 """The command `preset`."""
 
+import shlex
 import sys
 
 import click
@@ -27,7 +28,7 @@ def preset(arguments: tuple[str, ...], keep: bool | None) -> None:
         keep = _ask(edited)
     kept = {key: here for key, (here, _) in edited.items()} if keep else {}
     differences = presets.write(arguments, kept)
-    click.echo(f"{paths.PARAMS} is composed from: {' '.join(arguments)}")
+    click.echo(f"{paths.PARAMS} is composed from: {shlex.join(arguments)}")
     for key, value in kept.items():
         click.echo(f"  kept      {key}: {value}")
     for key, (before, after) in differences.items():
@@ -35,9 +36,7 @@ def preset(arguments: tuple[str, ...], keep: bool | None) -> None:
 
 
 def _show() -> None:
-    from seedlings.config import params
-
-    click.echo(f"{paths.PARAMS} is composed from: {params.read().get(presets.ORIGIN)}")
+    click.echo(f"{paths.PARAMS} is composed from: {presets.origin()}")
     click.echo(f"presets: {', '.join(presets.names())}")
     for key, (here, composed) in presets.edits().items():
         click.echo(f"  edited    {key}: {here} (composed: {composed})")

@@ -5,8 +5,9 @@ The model class of a section is in the package of its stage; `seedlings.params` 
 
 import difflib
 import re
-from collections.abc import Collection, Mapping
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from collections.abc import Collection, Mapping, Sequence
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -85,6 +86,60 @@ def preset(tree: Mapping[str, Any]) -> str:
     return next(iter(str(tree.get("composed_from", "")).split()), "params")
 
 
+def value_types(key: str, model: type[Section]) -> list[Any]:
+    """Return the types that the value of a full key may have, without their constraints.
+
+    The type of a section is its class; a choice of texts is of type str. Raises SeedlingsError,
+    with the most similar key, if `model` has no such key.
+    """
+    found: list[Any] = [model]
+    above = ""
+    for name in key.split("."):
+        section = section_of(found)
+        if section is None:
+            whole = above.rstrip(".")
+            raise SeedlingsError(f"{key}: no such parameter; set the whole value of {whole}")
+        found = field_types(section, name)
+        if not found:
+            hint = _hint(name, list(section.model_fields), above)
+            raise SeedlingsError(f"{above}{name}: no such parameter{hint}")
+        above += f"{name}."
+    return found
+
+
+def field_types(section: type[Section], name: str) -> list[Any]:
+    """Return the types of one key of a section as `value_types` does; none for an unknown key."""
+    field = section.model_fields.get(name)
+    return [] if field is None else _members(field.annotation)
+
+
+def section_of(types: Collection[Any]) -> type[Section] | None:
+    """Return the class of a section among the types of a key, or None for a parameter."""
+    return next((t for t in types if isinstance(t, type) and issubclass(t, Section)), None)
+
+
+def _members(annotation: Any) -> list[Any]:
+    """Return the types in a union, without constraints, and those of the values of a choice."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _members(inner[0])
+    if origin is Literal:
+        return [type(value) for value in inner]
+    if origin in (Union, UnionType):
+        return [member for one in inner for member in _members(one)]
+    return [annotation]
+
+
+def did_you_mean(name: str, names: Sequence[str], prefix: str = "") -> str:
+    """Return the end of a message about an unknown name: the most similar one, or "" if none is."""
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {prefix}{close[0]}?" if close else ""
+
+
+def _hint(name: str, names: Sequence[str], prefix: str = "") -> str:
+    return did_you_mean(name, names, prefix) or f"; there are {', '.join(names)}"
+
+
 def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a tree by their full keys, such as `finetune.head.dropout`."""
 
@@ -150,6 +205,4 @@ def _suggest(location: list[str], model: type[BaseModel]) -> str:
         section = section.model_fields[name].annotation
         if get_origin(section) is not dict:
             section = next((t for t in get_args(section) if t is not type(None)), section)
-    names = list(section.model_fields)
-    close = difflib.get_close_matches(location[-1], names, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(names)}"
+    return _hint(location[-1], list(section.model_fields))

@@ -20,22 +20,34 @@ _NO_YAML = (yaml.YAMLError, ValueError, KeyError, AttributeError, TypeError, Rec
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader that reads 1e-3 as a number and `on` as text, like YAML 1.2, which DVC uses."""
+    """A safe loader of YAML 1.2, which DVC uses: 1e-3 is a number, `on` and 1:30 are texts."""
 
 
 _FastLoader: Any = type("_FastLoader", (getattr(yaml, "CSafeLoader", yaml.SafeLoader),), {})
-_BOOL = "tag:yaml.org,2002:bool"
+_SCALARS = {  # as the library of DVC reads them, ruamel.yaml
+    "bool": r"true|True|TRUE|false|False|FALSE",
+    "int": r"[-+]?(0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*)",
+    "float": r"[-+]?([0-9][0-9_]*(\.[0-9_]*)?|\.[0-9_]+)([eE][-+]?[0-9]+)?"
+    r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+}
+_FIRST = list("tTfF-+.0123456789")
+
+
+def _integer(loader: Any, node: Any) -> int:
+    text = loader.construct_scalar(node).replace("_", "")
+    return int(text, 0 if text.lstrip("-+")[:2] in ("0b", "0o", "0x") else 10)
+
+
 for _loader in (_Loader, _FastLoader):
     _loader.yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOL]
+        first: [(tag, p) for tag, p in resolvers if tag.rpartition(":")[2] not in _SCALARS]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
-    _loader.add_implicit_resolver(_BOOL, re.compile("^(?:true|false)$", re.I), list("tTfF"))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
-    list("-+.0123456789"),
-)
+    for _name, _pattern in _SCALARS.items():
+        _loader.add_implicit_resolver(
+            f"tag:yaml.org,2002:{_name}", re.compile(f"^(?:{_pattern})$"), _FIRST
+        )
+    _loader.add_constructor("tag:yaml.org,2002:int", _integer)
 CODE = ("stages/", "seedlings/", "requirements.lock")
 
 

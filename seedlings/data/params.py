@@ -3,9 +3,15 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from seedlings.config.params import Checksum, Count, PositiveShare, Section
+
+
+def _on_this_machine(path: str) -> str:
+    if not path or "://" in path:
+        raise ValueError("a file or folder on this machine, also if data.url has an address")
+    return path
 
 
 class Sample(Section):
@@ -45,7 +51,7 @@ class Annotations(Section):
 
 class Data(Section):
     source: Literal["sample", "archive", "folder", "mnist", "digits"]
-    path: str
+    path: Annotated[str, AfterValidator(_on_this_machine)]
     url: Annotated[str, Field(pattern=r"^https?://.+/.+")] | None
     checksum: Checksum | None
     folder: str | None

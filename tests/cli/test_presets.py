@@ -3,16 +3,21 @@
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from dvc.utils.serialize import loads_yaml
 from imports import ROOT
 
 from seedlings import cli, params
 from seedlings.cli import presets
 from seedlings.config import params as config
+from seedlings.config import pipeline
 from seedlings.errors import SeedlingsError
+
+SELECTED = "groups: {data: folder, model: vgg16, augment: none, train: head}"
 
 
 @pytest.fixture
@@ -145,17 +150,217 @@ def test_what_cannot_be_composed_any_more_is_told_and_can_be_dropped(project: Pa
     assert params.load().composed_from == "digits"
 
 
+def test_an_edit_of_the_filters_is_one_value_that_can_be_kept(project: Path) -> None:
+    edit(project, "  filters: null  ", "  filters: {block1_conv1: [3]}  ")
+    assert presets.edits() == {"explain.filters": ({"block1_conv1": [3]}, None)}
+    preset("plants", "--keep")
+    assert params.load().explain.filters == {"block1_conv1": [3]}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", r"expected the arguments of `seedlings preset` in composed_from, found None"),
+        ("seed: [", r"is not valid YAML"),
+        ("seed: 1", r"in composed_from, found None"),
+        ('composed_from: "sample \'report"', "composed_from: sample 'report: No closing quotation"),
+        ("composed_from: ''", "expected a preset"),
+    ],
+)
+def test_a_file_that_is_not_composed_is_told_and_can_be_dropped(
+    text: str, reason: str, project: Path
+) -> None:
+    (project / "params.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(SeedlingsError, match=rf"(?s)cannot be compared .*{reason}.*use --drop"):
+        preset("digits")
+    preset("digits", "--drop")
+    assert params.load().composed_from == "digits"
+
+
+def test_an_edit_with_an_unknown_key_cannot_be_kept(project: Path) -> None:
+    edit(project, "  path: data/incoming ", "  pth: data/incoming ")
+    with pytest.raises(
+        SeedlingsError, match=r"params\.yaml: data\.pth: .* did you mean data\.path"
+    ):
+        preset("digits", "--keep")
+
+
 def test_an_unknown_preset_and_a_bad_change_are_errors_and_change_nothing(project: Path) -> None:
     before = (project / "params.yaml").read_bytes()
     for arguments, message in (
         (["flowers"], r"expected a preset \(.*plants.*\), found 'flowers'"),
-        (["sample", "finetune.epohcs=3"], r"conf: sample finetune\.epohcs=3: .*"),
+        (["sampel"], r"found 'sampel'; did you mean sample\?$"),
+        (
+            ["sample", "finetune.epochs"],
+            r"expected GROUP=FILE or KEY=VALUE, found 'finetune\.epochs'",
+        ),
+        (["sample", "=3"], r"expected GROUP=FILE or KEY=VALUE, found '=3'"),
+        (
+            ["sample", "finetune.epohcs=3"],
+            r"^finetune\.epohcs: .* did you mean finetune\.epochs\?$",
+        ),
+        (["sample", "+data.path=x"], r"^\+data: no such parameter; did you mean data\?$"),
+        (
+            ["sample", "data.wings=3"],
+            r"^data\.wings: no such parameter; there are source, path, url",
+        ),
+        (
+            ["sample", "data.path.x=3"],
+            r"^data\.path\.x: no such .* set the whole value of data\.path",
+        ),
+        (
+            ["sample", "data=flder"],
+            r"^data: expected .*conf/data \(cats.*'flder'; did you mean folder",
+        ),
+        (
+            ["sample", "augment=none", "augment=../base"],
+            r"^augment: expected .*, found '\.\./base'$",
+        ),
+        (
+            ["sample", "segment=none"],
+            r"^segment: expected keys with values \(method, .*found 'none'",
+        ),
+        (["sample", "segment={pxels: 3}"], r"^segment\.pxels: .* did you mean segment\.pixels\?$"),
+        (
+            ["sample", "segment.pixels=[96"],
+            r"^segment\.pixels: found '\[96', which is not valid YAML",
+        ),
         (["sample", "finetune.epochs=-3"], r"finetune\.epochs: expected greater than or equal"),
-        (["sample", "augment=none", "augment=nothing"], r"conf: .*augment"),
+        (["sample", "seed="], r"seed: expected a valid integer, found None"),
+        (["sample", "composed_from=x"], r"^composed_from: .* `seedlings preset` writes this one"),
+        (
+            ["sample", "data.path=a\nb"],
+            r"^data\.path: expected .* control characters, found 'a\\nb'",
+        ),
+        (["sample", "data.path=a\x85b"], r"^data\.path: expected .* control characters"),
+        (["sample", "data.path=\udce9t"], r"^data\.path: expected text in UTF-8, found b'\\xe9t'"),
     ):
         with pytest.raises(SeedlingsError, match=message):
             presets.write(arguments)
     assert (project / "params.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("folder", "data.path", "/mnt/été"),
+        ("folder", "data.path", "/mnt/图片"),
+        ("folder", "data.path", "/mnt/images (1)"),
+        ("folder", "data.path", "/mnt/cats,dogs"),
+        ("folder", "data.path", "/mnt/size=64"),
+        ("folder", "data.path", "/mnt/R&D"),
+        ("folder", "data.path", "/mnt/#1"),
+        ("folder", "data.path", "/mnt/o'brien"),
+        ("folder", "data.path", "/mnt/${HOME}"),
+        ("folder", "data.path", "/mnt/${data.url}/{a}"),
+        ("folder", "data.path", "/mnt/a: b #c"),
+        ("folder", "data.path", '"/mnt/in quotes"'),
+        ("folder", "data.path", "C:\\images\\new"),
+        ("folder", "data.path", " /mnt/ends with a blank "),
+        ("folder", "data.path", "/mnt/*?[a-z]|<>!%@`~^"),
+        ("folder", "data.path", "/mnt/😀 e\u0301\u2028"),
+        ("folder", "data.folder", "2024"),
+        ("folder", "data.folder", "2024-01-01"),
+        ("folder", "data.folder", "1_000"),
+        ("folder", "data.folder", "1e3"),
+        ("folder", "data.folder", "0x1F"),
+        ("folder", "data.folder", "true"),
+        ("folder", "data.folder", "Null"),
+        ("folder", "data.folder", ""),
+        ("folder", "data.url", "https://example.org/a.zip?dl=1"),
+        ("folder", "data.url", "https://example.org/a%20b.zip?a=1&b=[2]#c"),
+        ("folder", "extract.backbone", "on"),
+        ("multilabel", "data.annotations.separator", ","),
+        ("multilabel", "data.annotations.separator", ";"),
+        ("multilabel", "data.annotations.separator", " "),
+        ("multilabel", "data.annotations.separator", "|"),
+        ("multilabel", "data.annotations.separator", "="),
+        ("multilabel", "data.annotations.separator", "null"),
+        ("multilabel", "data.annotations.label", "espèce"),
+        ("multilabel", "data.annotations.label", "1:30"),
+        ("multilabel", "data.annotations.label", "007"),
+        ("folder", "report.title", "Ernte – Möhren"),
+        ("folder", "report.title", "[a, b]: {c} # d"),
+        ("folder", "report.title", "~"),
+        ("folder", "report.title", "=" * 300),
+    ],
+)
+def test_a_text_is_written_as_it_is_typed(name: str, key: str, value: str, project: Path) -> None:
+    presets.write([name, f"{key}={value}"])
+    text = (project / "params.yaml").read_text(encoding="utf-8")
+    for read in (yaml.safe_load, pipeline.parse, loads_yaml):
+        assert config.flatten(read(text))[key] == value
+    assert config.flatten(params.load().model_dump())[key] == value
+    assert presets.edits() == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "value"),
+    [
+        ("data.folder=null", None),
+        ("data.annotations.label=3", 3),
+        ("data.annotations.label=-1", -1),
+        ("finetune.early_stopping=null", None),
+        ("finetune.early_stopping=~", None),
+        ("finetune.head.batch_normalization=True", True),
+        ("finetune.optimizer.learning_rate=1e-3", 0.001),
+        ("segment.pixels=[96,128]", [96, 128]),
+        ("segment.pixels=[ 96, 128 ]  # small", [96, 128]),
+        ("finetune.progressive.sizes=[[64, 64], [80, 80]]", [[64, 64], [80, 80]]),
+        ("explain.filters={block1_conv1: [0]}", {"block1_conv1": [0]}),
+        ("package.views=2", 2),
+    ],
+)
+def test_other_values_are_read_as_yaml(change: str, value: Any, project: Path) -> None:
+    composed = presets.compose(["plants", change])
+    for name in change.partition("=")[0].split("."):
+        composed = composed[name]
+    assert composed == value
+    assert type(composed) is type(value)
+
+
+def test_later_values_replace_earlier_ones_and_sections_keep_their_other_keys(
+    project: Path,
+) -> None:
+    composed = presets.compose(
+        [
+            "plants",
+            "finetune.epochs=7",
+            "finetune.head.dropout=0.1",
+            "finetune.head={dropout: 0.2, pooling: max}",
+            "finetune.head.dropout=0.4",
+            "train=rmsprop",
+        ]
+    )
+    finetune = composed["finetune"]
+    assert finetune["batch_size"] == 128  # of the file
+    assert finetune["epochs"] == 7  # a key replaces the value of a file, also before it
+    assert finetune["head"] == {
+        "pooling": "max",
+        "batch_normalization": False,  # of the preset
+        "momentum": 0.9,
+        "dropout": 0.4,
+        "dense": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", r"^conf/preset/mine\.yaml: expected `groups` with one file of each group \(data,"),
+        ("defaults: [{override /data: folder}]", "expected `groups` .*, found None"),
+        ("groups: {data: folder}", "expected `groups` .*, found {'data': 'folder'}"),
+        (f"{SELECTED}\ndata: {{pth: a}}", r"mine\.yaml: data\.pth: .* did you mean data\.path"),
+        (f"{SELECTED}\ndata: folder", r"mine\.yaml: data: expected keys with values \(source,"),
+        (f"{SELECTED}\nseed: 1\nseed: 2", r"mine\.yaml: .*duplicate key .* \(line 3, column 1\)"),
+        (SELECTED.replace("head", "haed"), r"mine\.yaml: groups\.train: .* did you mean head\?"),
+        ("a text", r"mine\.yaml: expected keys with values, found 'a text'"),
+    ],
+)
+def test_a_wrong_preset_is_named_with_its_key(text: str, message: str, project: Path) -> None:
+    (project / "conf" / "preset" / "mine.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(SeedlingsError, match=message):
+        presets.write(["mine"])
 
 
 def test_numbers_and_nothing_are_written_as_every_reader_takes_them(project: Path) -> None:

@@ -12,9 +12,10 @@ from typing import Any, get_type_hints
 import pytest
 import yaml
 from dvc.repo import Repo
-from dvc.utils.serialize import dumps_yaml
+from dvc.utils.serialize import dumps_yaml, loads_yaml
 from imports import ROOT, closure, room
 
+from seedlings import params_file
 from seedlings.config import pipeline
 from seedlings.config.params import Section
 from seedlings.params import Params
@@ -125,6 +126,60 @@ def test_words_and_booleans_are_read_as_in_yaml_1_2_which_dvc_writes(
     assert "on: test" in text  # without quotes, which would be a boolean in YAML 1.1
     found = read(text)
     assert found in (values, {"stages": values})
+
+
+@pytest.mark.parametrize("read", [pipeline.parse, pipeline.parse_stages])
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("1:30", "1:30"),  # 90 in YAML 1.1
+        ("1:30.5", "1:30.5"),
+        ("017", 17),  # 15 in YAML 1.1
+        ("0o17", 15),
+        ("0x1F", 31),
+        ("-0b11", -3),
+        ("1_000", 1000),
+        ("1e3", 1000.0),
+        ("-1E-3", -0.001),
+        ("1.", 1.0),
+        (".5", 0.5),
+        ("1e", "1e"),
+        ("tRUE", "tRUE"),
+        ("TRUE", True),
+    ],
+)
+def test_numbers_are_what_dvc_reads(
+    read: Callable[[str], Any], written: str, value: float | str
+) -> None:
+    text = f"stages: {{a: {written}}}"
+    found = read(text)
+    assert found.get("stages", found) == {"a": value} == loads_yaml(text)["stages"]
+    assert type(found.get("stages", found)["a"]) is type(value)
+
+
+def test_dvc_depends_on_the_path_of_the_data_as_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copyfile(ROOT / "dvc.yaml", "dvc.yaml")
+    Repo.init(no_scm=True).close()
+    for name in (
+        "été",
+        "a: b #c",
+        "${HOME}",
+        "${data.url}",
+        "$$ {a}",
+        "[1]*?",
+        "o'b",
+        "1e3",
+        " a ",
+    ):
+        for path in (name, f"/mnt/{name}"):
+            text = params_file.edit("data: {}", {"data": {"path": path}})
+            Path("params.yaml").write_text(text, encoding="utf-8")
+            with Repo() as repo:
+                stage = repo.stage.load_one(name="download")
+                assert str(tmp_path / path) in [dep.fs_path for dep in stage.deps]
 
 
 @pytest.fixture

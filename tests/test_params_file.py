@@ -1,0 +1,93 @@
+"""The text of params.yaml: every reader finds the values that were written."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dvc.utils.serialize import dumps_yaml, parse_yaml, parse_yaml_for_update
+
+from seedlings import params_file
+from seedlings.config import pipeline
+from seedlings.errors import SeedlingsError
+
+TEXT = "data:\n  path: data/incoming  # the file or folder\n  url: null\n"
+READERS: dict[str, Callable[[str], Any]] = {
+    "YAML 1.1": yaml.safe_load,
+    "a stage": pipeline.parse,
+    "a preset": params_file.parse,
+    "DVC": lambda text: parse_yaml(text, "params.yaml"),
+    "DVC, to write it": lambda text: parse_yaml_for_update(text, "params.yaml"),
+}
+NUMBERS = "1_000 0x1F 1e3 1E-3 1.0 .5 1. 017 0o17 0b1 1:30 1:30.5 2024 +1 -1 0 .inf -.Inf .nan"
+WORDS = "null Null ~ true TRUE on off yes No y N = << 2024-01-01 1e e1 0x _1 1__ NaN"
+MARKS = "' \" \\ a\\ # #1 & &a * ! ? - : , ; [ ] { } | > ` @ @a % %x --- ... 'a' \"a\" [a]"
+PHRASES = (
+    *("", " ", " a", "a ", "a: b", "a #b", "a:", ": a", "- a", "? a", "--- a", "a\\nb", "it's: #1"),
+    *(
+        "été",
+        "图片",
+        "e\u0301",
+        "😀",
+        "a\xa0b",
+        "a\u2028b",
+        "a\u2029",
+        "\ufeffa",
+        "a\u200fb",
+        "\ufffe",
+    ),
+    *("\t", "a\tb", "\n", "a\n", "\na", "a\nb\n", "\r", "a\x85b", "\x00", "\x7f", "\U0010ffff"),
+    *("/mnt/${HOME}", "{{a}}", "a b " * 2000),
+)
+
+
+@pytest.mark.parametrize(
+    "value", [*NUMBERS.split(), *WORDS.split(), *MARKS.split(), "{a: b}", *PHRASES], ids=ascii
+)
+def test_every_reader_finds_the_text_that_was_written(value: str) -> None:
+    expected = {"data": {"path": value, "url": value}, "added": {value: 1}}
+    text = params_file.edit(TEXT, expected)
+    for reader, read in READERS.items():
+        assert read(text) == expected, reader
+    assert "# the file or folder" in text
+
+
+def test_a_text_is_written_without_quotes_where_every_reader_takes_it_for_text() -> None:
+    for value in ("digits", "/mnt/my images (1)", "/mnt/été", "https://example.org/a.zip?dl=1"):
+        assert f"  path: {value}" in params_file.edit(TEXT, {"data": {"path": value}})
+
+
+def test_what_dvc_writes_in_this_process_remains_its_own() -> None:
+    params_file.edit(TEXT, {"data": {"path": "on"}})
+    assert dumps_yaml({"a": "on", "b": None}) == "a: on\nb:\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1", r"^not valid YAML: expected ',' or '\]', but got .* \(line 1, column 3\)$"),
+        ("a: 1\na: 2", r"duplicate key \"a\".* \(line 2, column 1\)$"),
+        ("*a", "undefined alias 'a'"),
+        ("2024-99-99", "month must be in 1..12"),
+        ("!!python/object:a", "could not determine a constructor"),
+        ("=", "could not determine a constructor"),
+        ("\0", "unacceptable character"),
+        ("[" * 3000, "recursion"),
+    ],
+)
+def test_what_is_not_yaml_is_refused(text: str, message: str) -> None:
+    with pytest.raises(SeedlingsError, match=message):
+        params_file.parse(text)
+
+
+def test_a_file_that_is_missing_or_not_yaml_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "base.yaml"
+    with pytest.raises(SeedlingsError, match=r"expected .*base\.yaml in .*, found none"):
+        params_file.read(path)
+    path.write_text("a: [", encoding="utf-8")
+    with pytest.raises(SeedlingsError, match=r"base\.yaml: not valid YAML"):
+        params_file.read(path)
+    path.write_bytes(b"a: \xe9")
+    with pytest.raises(SeedlingsError, match=r"base\.yaml: .*can't decode byte 0xe9"):
+        params_file.read(path)
