@@ -45,7 +45,15 @@ class Task(ABC):
 
     @abstractmethod
     def strata(self, labels: pd.Series) -> NDArray[np.str_]:
-        """Return the stratum of each label; each split draws the same share of every stratum."""
+        """Return the stratum of each label, by which tables and figures group the images.
+
+        The split draws all groups of images alike, so a stratum has its share of a split only on
+        average; see data.splits for the classes and tags that each split has.
+        """
+
+    def tags(self, label: str) -> list[str]:
+        """Return the tags in a label; none for a task without tags."""
+        return []
 
     def directions(self, names: Sequence[str]) -> list[Direction]:
         """Return the possible predictions: a name, the number of the output, and a sign.
@@ -182,7 +190,11 @@ class Multilabel(Task):
 
     def outputs(self, labels: pd.Series) -> list[str]:
         """Return the tags, sorted."""
-        return sorted({tag for label in labels for tag in label.split()})
+        return sorted({tag for label in labels for tag in self.tags(label)})
+
+    def tags(self, label: str) -> list[str]:
+        """Return the tags, which are separated by spaces."""
+        return label.split()
 
     def targets(self, labels: pd.Series) -> NDArray[np.float32]:
         """Return 1 for each tag of an image, else 0."""
@@ -193,7 +205,7 @@ class Multilabel(Task):
         return targets
 
     def strata(self, labels: pd.Series) -> NDArray[np.str_]:
-        """Return the rarest tag of each image, so that every split gets rare tags if possible."""
+        """Return the rarest tag of each image."""
         frequency = pd.Series([tag for label in labels for tag in label.split()]).value_counts()
         return np.array([min(label.split(), key=lambda t: (frequency[t], t)) for label in labels])
 

@@ -48,6 +48,7 @@ def write(path: Path, params: Report) -> None:
         "note": summaries.note(split),
         **_without_crossing(metrics, split),
         "counts": found["split"].details["counts"],
+        "without_images": found["split"].details.get("absent", []),
         "weights": found["finetune"].metrics,
         "details": _details(),
         "pairs": _pairs(),

@@ -53,8 +53,9 @@ def test_the_page_names_the_split_that_is_evaluated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    details = {"counts": {"a": {"train": 1}}, "absent": ["b: no image in test"]}
     results = {
-        "split": Record("split", details={"counts": {"a": {"train": 1}}}),
+        "split": Record("split", details=details),
         "finetune": Record("finetune", metrics={"weights": 2.0, "trainable_weights": 1.0}),
         "evaluate": Record("evaluate", params=params, metrics=METRICS | CROSSING),
     }
@@ -66,6 +67,7 @@ def test_the_page_names_the_split_that_is_evaluated(
     page.write(Path("index.html"), Report(title="A page"))
     text = Path("index.html").read_text(encoding="utf-8")
     assert re.findall(r"<(?:p|h3)>(On .*|Without .*|8 .*)</(?:p|h3)>", text) == sentences
+    assert "<ul><li>b: no image in test</li></ul>" in text
     assert text.count('<span class="quiet">no interval</span>') == 2  # of both models
     assert re.findall(r"<tr><td>(.)</td><td>(.*?)</td></tr>\n", text)[-2:] == [
         ("a", "0.500"),
