@@ -167,8 +167,13 @@ class Binary(Multiclass):
         return [(first, 0, -1.0), (second, 0, 1.0)]
 
     def columns(self, outputs: NDArray[Any]) -> NDArray[Any]:
-        """Return the probabilities of both classes."""
-        return np.hstack([1.0 - outputs, outputs])
+        """Return the probabilities of both classes.
+
+        An output that is rounded to 1.0 is nearer to it than the number below, so the other class
+        may have up to half of the difference, and not 0.
+        """
+        rest = np.maximum(1.0 - outputs, np.finfo(outputs.dtype).epsneg / 2)
+        return np.hstack([rest, outputs])
 
     def units(self, labels: pd.Series) -> int:
         """Return 1. Raises SeedlingsError if there are not two classes."""

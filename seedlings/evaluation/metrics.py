@@ -14,6 +14,8 @@ from seedlings.evaluation import intervals
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.floating]
 
+_SMALLEST = float(np.finfo(np.float32).tiny)
+
 
 def summarize(
     labels: Labels,
@@ -31,20 +33,27 @@ def summarize(
     weighted_f1, log_loss (nats) and calibration_error.
     """
     predicted = probabilities.argmax(axis=1)
-    every = np.arange(probabilities.shape[1])
     correct = predicted == labels
-    wide = probabilities.astype(np.float64)
     f1 = {"labels": np.unique(labels), "zero_division": 0.0}
     return {
         "accuracy": float(correct.mean()),
         **_ends("accuracy", intervals.share(correct, groups, confidence=confidence)),
         "macro_f1": float(metrics.f1_score(labels, predicted, average="macro", **f1)),
         "weighted_f1": float(metrics.f1_score(labels, predicted, average="weighted", **f1)),
-        "log_loss": float(
-            metrics.log_loss(labels, wide / wide.sum(axis=1, keepdims=True), labels=every)
-        ),
+        "log_loss": log_loss(labels, probabilities),
         "calibration_error": calibration_error(labels, probabilities, bins=bins),
     }
+
+
+def log_loss(labels: Labels, probabilities: Probabilities) -> float:
+    """Return the mean of -log(the probability of the true class), in nats.
+
+    A probability of 0 counts as the smallest normal float32, as the outputs of models are float32;
+    scikit-learn would take all below 2.2e-16 for that.
+    """
+    wide = probabilities.astype(np.float64)
+    own = wide[np.arange(len(labels)), labels] / wide.sum(axis=1)
+    return float(-np.log(np.maximum(own, _SMALLEST)).mean())
 
 
 def _ends(metric: str, interval: intervals.Interval | None) -> dict[str, float]:

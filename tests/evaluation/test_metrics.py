@@ -24,6 +24,17 @@ def test_accuracy_and_log_loss_by_hand() -> None:
     assert found["log_loss"] == pytest.approx(-(3 * np.log(0.5) + np.log(0.25)) / 4)
 
 
+def test_the_log_loss_is_scikit_learns_and_has_no_early_limit(rng: np.random.Generator) -> None:
+    probabilities = rng.dirichlet(np.ones(4), 50)
+    labels = rng.integers(0, 4, 50)
+    expected = reference.log_loss(labels, probabilities, labels=np.arange(4))
+    rounded = probabilities.astype(np.float32)
+    assert metrics.log_loss(labels, rounded) == pytest.approx(expected, rel=1e-6)
+    surely_wrong = np.array([[1.0, 1e-30], [1.0, 0.0]], np.float32)
+    for row, loss in zip(surely_wrong, (30 * np.log(10), 126 * np.log(2)), strict=True):
+        assert metrics.log_loss(np.array([1]), row[None]) == pytest.approx(loss)
+
+
 def test_f1_by_hand() -> None:
     # Class 0: precision 1/2, recall 1, F1 2/3. Class 1: 1. Class 2: recall 1/2, F1 2/3.
     found = summary(np.array([0, 1, 2, 2]), probabilities_of([0, 1, 2, 0]))
