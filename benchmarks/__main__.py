@@ -27,6 +27,7 @@ NAMES = (
     "few_images",
     "samplers",
     "search",
+    "coverage",
     "portability",
 )
 

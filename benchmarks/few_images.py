@@ -41,7 +41,7 @@ _SCRATCH = [
     "finetune.augment.alternating_flips=false",
     *("finetune.optimizer.name=adamw", "finetune.optimizer.learning_rate=0.002"),
 ]
-_QUICK = ["finetune.batch_size=8", "evaluate.bootstrap_samples=200"]
+_QUICK = ["finetune.batch_size=8"]
 
 
 def main() -> None:

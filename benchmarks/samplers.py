@@ -31,7 +31,7 @@ from seedlings.search.space import Space
 from seedlings.search.trials import Trial
 
 _SAMPLERS = ("tpe", "random")
-_QUICK = ["finetune.epochs=2", "extract.batch_size=8", "evaluate.bootstrap_samples=200"]
+_QUICK = ["finetune.epochs=2", "extract.batch_size=8"]
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ _TRAINED: dict[str, list[str]] = {
     "head": [],
     "block 5": ["extract.cut=block4_pool", "finetune.unfreeze.epochs=10"],
 }
-_QUICK = ["finetune.epochs=2", "extract.batch_size=8", "evaluate.bootstrap_samples=200"]
+_QUICK = ["finetune.epochs=2", "extract.batch_size=8"]
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Trials: networks trained and tested on the same images, by the functions of the stages."""
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from benchmarks.measure import PLANTS
 from seedlings import processor
 from seedlings.config.records import Record
 from seedlings.data import duplicates, image_folder, sources, splits
-from seedlings.evaluation import metrics, model_outputs
+from seedlings.evaluation import intervals, model_outputs
 from seedlings.io import split_table, store
 from seedlings.io.shards import Here
 from seedlings.networks import architectures, backbones, features, runtime
@@ -45,7 +46,7 @@ SMALL = [
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The accuracy on the test images with its bootstrap interval, and what it took."""
+    """The accuracy on the test images with its interval, and what it took."""
 
     accuracy: float
     low: float
@@ -173,12 +174,10 @@ def _train(
         training = time.perf_counter() - start
         chosen = fit.score(model, validation)[task.metric]
     outputs = model_outputs.predict(model, array, table, task, split="test")
-    labels = task.targets(table["label"])[split_table.rows(table, "test")]
-    correct = outputs.argmax(axis=1) == labels
-    low, high = metrics.bootstrap_interval(
-        correct,
-        confidence=settings.evaluate.confidence,
-        samples=settings.evaluate.bootstrap_samples,
-        rng=np.random.default_rng(settings.seed),
+    rows = split_table.rows(table, "test")
+    correct = outputs.argmax(axis=1) == task.targets(table["label"])[rows]
+    found = intervals.share(
+        correct, table["group"].to_numpy()[rows], confidence=settings.evaluate.confidence
     )
+    low, high = found or (math.nan, math.nan)  # a single group has no interval
     return Result(float(correct.mean()), low, high, chosen, extraction, training)

@@ -45,7 +45,15 @@ class Task(ABC):
 
     @abstractmethod
     def strata(self, labels: pd.Series) -> NDArray[np.str_]:
-        """Return the stratum of each label; each split draws the same share of every stratum."""
+        """Return the stratum of each label, by which tables and figures group the images.
+
+        The split draws all groups of images alike, so a stratum has its share of a split only on
+        average; see data.splits for the classes and tags that each split has.
+        """
+
+    def tags(self, label: str) -> list[str]:
+        """Return the tags in a label; none for a task without tags."""
+        return []
 
     def directions(self, names: Sequence[str]) -> list[Direction]:
         """Return the possible predictions: a name, the number of the output, and a sign.
@@ -159,8 +167,13 @@ class Binary(Multiclass):
         return [(first, 0, -1.0), (second, 0, 1.0)]
 
     def columns(self, outputs: NDArray[Any]) -> NDArray[Any]:
-        """Return the probabilities of both classes."""
-        return np.hstack([1.0 - outputs, outputs])
+        """Return the probabilities of both classes.
+
+        An output that is rounded to 1.0 is nearer to it than the number below, so the other class
+        may have up to half of the difference, and not 0.
+        """
+        rest = np.maximum(1.0 - outputs, np.finfo(outputs.dtype).epsneg / 2)
+        return np.hstack([rest, outputs])
 
     def units(self, labels: pd.Series) -> int:
         """Return 1. Raises SeedlingsError if there are not two classes."""
@@ -182,7 +195,11 @@ class Multilabel(Task):
 
     def outputs(self, labels: pd.Series) -> list[str]:
         """Return the tags, sorted."""
-        return sorted({tag for label in labels for tag in label.split()})
+        return sorted({tag for label in labels for tag in self.tags(label)})
+
+    def tags(self, label: str) -> list[str]:
+        """Return the tags, which are separated by spaces."""
+        return label.split()
 
     def targets(self, labels: pd.Series) -> NDArray[np.float32]:
         """Return 1 for each tag of an image, else 0."""
@@ -193,7 +210,7 @@ class Multilabel(Task):
         return targets
 
     def strata(self, labels: pd.Series) -> NDArray[np.str_]:
-        """Return the rarest tag of each image, so that every split gets rare tags if possible."""
+        """Return the rarest tag of each image."""
         frequency = pd.Series([tag for label in labels for tag in label.split()]).value_counts()
         return np.array([min(label.split(), key=lambda t: (frequency[t], t)) for label in labels])
 

@@ -31,3 +31,5 @@ def main(record: Record, *, data: Data, split: Split, seed: int, task: str) -> N
     record.add_metrics({"crossing_groups": len(crossing)})
     record.details["crossing_groups"] = crossing
     record.details["counts"] = splits.counts(table, kind)
+    record.details["absent"] = splits.absent(table, kind)
+    splits.warn(record.details["absent"])

@@ -13,7 +13,16 @@ import pytest
 from imports import ROOT
 from project import STAGES
 
-from benchmarks import __main__, all_stages, few_images, networks, portability, quality, trials
+from benchmarks import (
+    __main__,
+    all_stages,
+    coverage,
+    few_images,
+    networks,
+    portability,
+    quality,
+    trials,
+)
 from seedlings import images
 from seedlings.config import stage
 from seedlings.networks.runtime import keras
@@ -88,6 +97,28 @@ def test_the_network_from_scratch_is_the_slim_one_with_normalisation() -> None:
     assert all(layer.trainable for layer in layers.layers)
     kinds = [type(layer) for layer in layers.layers]
     assert kinds.count(keras.layers.Conv2D) == kinds.count(keras.layers.BatchNormalization) == 13
+
+
+@pytest.mark.parametrize("setting", [coverage.shares(0.8, 0.2), coverage.common_errors(0.3)])
+def test_groups_cover_more_and_reject_less_than_images(setting: coverage.Setting) -> None:
+    metric, *_, before, _, now, _, test_before, test_now = coverage.line(
+        setting, 12, "20-180", 40
+    ).split()
+    shares = [float(text.removesuffix("%")) for text in (before, now, test_before, test_now)]
+    assert metric == setting.metric
+    assert shares[0] < 60 < 80 < shares[1]
+    assert shares[2] > 40 > 20 > shares[3]
+    assert coverage.line(setting, 12, "1", 2).endswith(" same")
+
+
+@pytest.mark.parametrize(
+    "setting", [*coverage.SETTINGS, *coverage.ERRORS, *coverage.EXTREME], ids=lambda s: s.title
+)
+def test_the_truth_of_a_simulation_is_its_mean(setting: coverage.Setting) -> None:
+    rng = np.random.default_rng(1)
+    values = setting.draw(np.arange(100_000), rng)
+    error = values.std() / np.sqrt(len(values))
+    assert values.mean() == pytest.approx(setting.truth, abs=4 * error)
 
 
 def test_curves_are_drawn(tmp_path: Path) -> None:

@@ -68,10 +68,18 @@ def test_every_task_has_its_directions() -> None:
 
 
 def test_a_single_sigmoid_is_the_probability_of_the_second_class() -> None:
-    assert TASKS["binary"].columns(np.array([[0.25], [1.0]])).tolist() == [[0.75, 0.25], [0, 1]]
+    assert TASKS["binary"].columns(np.array([[0.25], [0.0]])).tolist() == [[0.75, 0.25], [1, 0]]
     given = np.array([[0.25], [1.0]])
     for name in ("multiclass", "multilabel", "regression"):
         assert TASKS[name].columns(given) is given
+
+
+def test_a_sigmoid_that_is_rounded_to_one_leaves_what_was_rounded_away() -> None:
+    logits = np.array([16.0, 17.0, 18.0, 30.0])
+    outputs = (1.0 / (1.0 + np.exp(-logits))).astype(np.float32)[:, None]
+    assert outputs[2:].tolist() == [[1.0], [1.0]]
+    rest = -np.log(TASKS["binary"].columns(outputs)[:, 0])
+    assert rest == pytest.approx([16.0, 17.0, 25 * np.log(2), 25 * np.log(2)], abs=0.4)
 
 
 def test_the_confidence_is_the_greatest_probability_and_of_a_number_itself() -> None:

@@ -24,9 +24,9 @@ def summary() -> None:
         raise SeedlingsError(f"expected {path}, found none; run `make repro` or `dvc pull`")
     record = records.read(path)
     split = summaries.split(record.params)
-    _show(record.metrics, f"{split} images")
+    _show(record.metrics, split)
     if rest := summaries.without_crossing(record.metrics):
-        _show(rest, f"{split} images without duplicates in {summaries.other_splits(split)}")
+        _show(rest, split, f" without duplicates in {summaries.other_splits(split)}")
     if note := summaries.note(split):
         click.echo(f"\n{note}")
     if paths.PAGE.exists():
@@ -37,20 +37,21 @@ def summary() -> None:
     click.echo("\nMLflow:  make ui")
 
 
-def _show(metrics: Mapping[str, float], images: str) -> None:
-    click.echo(f"\nOn {metrics['images']:.0f} {images}:\n")
+def _show(metrics: Mapping[str, float], split: str, which: str = "") -> None:
+    click.echo(f"\nOn {summaries.count(metrics, split)}{which}:\n")
     for line in _side_by_side(metrics):
         click.echo(f"  {line}")
     click.echo(f"\n  {summaries.comparison(metrics)}")
+    if absent := summaries.absent(metrics):
+        click.echo(f"\n  {absent}")
 
 
 def _side_by_side(metrics: Mapping[str, float]) -> Iterable[str]:
     """Yield the lines of a table with a column for each model and a row for each metric."""
     yield f"{'':<20}" + "".join(f"{name:>12}" for name in summaries.models(metrics))
     for line in summaries.lines(metrics):
-        cells = ["" if value is None else f"{value:.4f}" for value in line.values]
         title = "  " * line.is_end + line.title
-        yield f"{title:<20}" + "".join(f"{cell:>12}" for cell in cells)
+        yield f"{title:<20}" + "".join(f"{cell:>12}" for cell in line.cells)
 
 
 def pictures() -> list[str]:
@@ -105,8 +106,9 @@ def _changes(first: str, found: "Changes") -> Iterable[str]:
     if found.scores:
         for line in _columns({"on those in both": [first, found.name], **found.scores}):
             yield f"  {line}"
+    groups = "" if found.groups == found.common else f" in {found.groups} groups"
     yield (
-        f"Of these {found.common}, {first} → {found.name}: {len(found.better)} better, "
+        f"Of these {found.common}{groups}, {first} → {found.name}: {len(found.better)} better, "
         f"{len(found.worse)} worse; p = {found.p_value:.2g}"
     )
     for how, changed in (("better", found.better), ("worse", found.worse)):

@@ -1,6 +1,7 @@
 """The split: assigns each image to training, validation or test, from its content."""
 
 import hashlib
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -9,12 +10,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from seedlings.config import paths
 from seedlings.data.params import Split
 from seedlings.errors import SeedlingsError
 from seedlings.io import split_table
 from seedlings.io.split_table import SPLITS
 from seedlings.tasks import Task
 
+_SHOWN = 10
 _EVERYTHING = "all images"  # the class of every image where the task has no classes
 
 
@@ -86,6 +89,7 @@ def _draw(
     return assign(
         labels if task.has_classes else np.full(len(table), _EVERYTHING),
         table["group"].to_numpy(),
+        tags=[task.tags(label) for label in table["label"]],
         draws=draws(table["unit"].to_numpy(dtype=np.uint64), seed),
         parts=parts,
     )
@@ -97,13 +101,16 @@ def assign(
     *,
     draws: NDArray[np.float64],
     parts: Mapping[str, Interval],
+    tags: Sequence[Sequence[str]] = (),
 ) -> NDArray[np.str_]:
     """Return the split of each image: `train`, or one of `parts` by the draw of its group.
 
     The draw of a group is the largest draw of its images. In the order of the draws, a split takes
-    the groups in its interval; beyond the interval, only the first group of a class that it does
-    not have yet. A group is left for the next split if it exceeds `most`, or if too few images of
-    one of its classes would be left for the following splits and one training image.
+    the groups in its interval; beyond the interval, only the first group of a class or tag that it
+    does not have yet. A group is left for the next split if it exceeds `most`, or if too few images
+    of one of its classes, or groups of one of its tags, would be left for the following splits and
+    for training. `tags` are those of each image. A tag of too few groups for all splits changes
+    nothing.
 
     Raises SeedlingsError that lists all labels that are too small, or that have no image in a
     split.
@@ -113,6 +120,9 @@ def assign(
     _check_sizes(classes, left, parts)
     members = _members(groups)
     contents = [Counter(codes[rows].tolist()) for rows in members]
+    if tags:
+        counted = _add_tags(contents, members, tags, first=len(left), least=len(parts) + 1)
+        left = np.concatenate([left, counted])
     highest = np.array([draws[rows].max() for rows in members])
     split = np.full(len(labels), "train", dtype="<U10")
     free = np.ones(len(members), bool)
@@ -129,6 +139,27 @@ def assign(
     return split
 
 
+def _add_tags(
+    contents: Sequence[Counter[int]],
+    members: Sequence[NDArray[np.int64]],
+    tags: Sequence[Sequence[str]],
+    *,
+    first: int,
+    least: int,
+) -> NDArray[np.int64]:
+    """Add the tags of at least `least` groups to the contents, and return their numbers of groups.
+
+    A tag counts once in a group. `first` is the code of the first tag.
+    """
+    of_group = [{tag for row in rows for tag in tags[row]} for rows in members]
+    groups = Counter(tag for found in of_group for tag in found)
+    counted = sorted(tag for tag, count in groups.items() if count >= least)
+    codes = {tag: first + number for number, tag in enumerate(counted)}
+    for content, found in zip(contents, of_group, strict=True):
+        content.update(codes[tag] for tag in found if tag in codes)
+    return np.array([groups[tag] for tag in counted], np.int64)
+
+
 def _taken(
     offers: Sequence[tuple[Mapping[int, int], bool]],
     left: NDArray[np.int64],
@@ -138,8 +169,8 @@ def _taken(
 ) -> Iterator[int]:
     """Yield the numbers of the groups that a split takes; subtract their images from `left`.
 
-    An offer has the number of images of each class in a group, and whether its draw is in the
-    interval of the split.
+    An offer has the number of images of each class in a group (1 of each tag), and whether its draw
+    is in the interval of the split.
     """
     taken: Counter[int] = Counter()
     for number, (content, inside) in enumerate(offers):
@@ -152,6 +183,29 @@ def _taken(
                 left[code] -= count
                 taken[code] += count
             yield number
+
+
+def absent(table: pd.DataFrame, task: Task) -> list[str]:
+    """Return the classes, tags or ranges of values without an image in a split, as text."""
+    strata = task.strata(table["label"])
+    places: dict[str, set[str]] = {}
+    for label, stratum, split in zip(table["label"], strata, table["split"], strict=True):
+        for name in task.tags(label) or [stratum]:
+            places.setdefault(name, set()).add(split)
+    return [
+        f"{name}: no image in {', '.join(without)}"
+        for name, found in sorted(places.items())
+        if (without := [split for split in SPLITS if split not in found])
+    ]
+
+
+def warn(found: Sequence[str]) -> None:
+    """Print the first lines of `absent`."""
+    for line in found[:_SHOWN]:
+        print(f"split: {line}", file=sys.stderr)
+    if len(found) > _SHOWN:
+        more = len(found) - _SHOWN
+        print(f"split: {more} more are in {paths.record('split')}", file=sys.stderr)
 
 
 def counts(table: pd.DataFrame, task: Task) -> dict[str, dict[str, int]]:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seedlings.evaluation import metrics
+from seedlings.evaluation import metrics, paired_tests
 from seedlings.evaluation.evaluators import Evaluator, Outputs, Results
 from seedlings.plots import charts
 
@@ -78,10 +78,17 @@ class ClassEvaluator(Evaluator):
         return np.array(self.names)[probabilities.argmax(axis=1)]
 
     def _summary(self, outputs: Outputs) -> dict[str, float]:
-        bins = self._params.calibration_bins
         return metrics.summarize(
-            self.truth, self._task.columns(outputs), bins=bins, **self._interval()
+            self.truth,
+            self._task.columns(outputs),
+            self.groups,
+            bins=self._params.calibration_bins,
+            confidence=self._params.confidence,
         )
+
+    @property
+    def _absent(self) -> int:
+        return len(self.names) - len(np.unique(self.truth))
 
     def _trivial(self) -> dict[str, float]:
         return {"majority/accuracy": metrics.majority_accuracy(self.seen, self.truth)}
@@ -91,7 +98,7 @@ class ClassEvaluator(Evaluator):
             self._task.columns(outputs).argmax(axis=1) == self.truth
             for outputs in (baseline, finetuned)
         )
-        test = metrics.mcnemar(first, second)
+        test = paired_tests.mcnemar(first, second, self.groups)
         return {
             "mcnemar/only_baseline_right": float(test.only_first),
             "mcnemar/only_finetuned_right": float(test.only_second),

@@ -32,17 +32,21 @@ class Evaluator(ABC):
         self.seen = targets[split_table.rows(table, "train")]
         self.truth = targets[split_table.rows(table, params.on)]
         self.rows = table.iloc[split_table.rows(table, params.on)]
+        self.groups = self.rows["group"].to_numpy()
 
     def score(self, results: Results) -> dict[str, float]:
         """Return the metrics of the models and a trivial model as `name/metric`, and of their test.
 
-        The main metric is the first one, because MLflow compares runs by the first metric.
+        The main metric is the first one, because MLflow compares runs by the first metric. `images`
+        and `groups` are the numbers of evaluated images and of their groups, `absent_labels` is
+        that of the classes or tags without an evaluated image, if there are any.
         """
         numbers: dict[str, float] = {}
         for name in ("finetuned", "baseline"):
             numbers |= {f"{name}/{key}": v for key, v in self._summary(results[name]).items()}
         numbers |= self._compare(results["baseline"], results["finetuned"]) | self._trivial()
-        return numbers | {"images": float(len(self.rows))}
+        numbers |= {"images": float(len(self.rows)), "groups": float(len(set(self.groups)))}
+        return numbers | ({"absent_labels": float(self._absent)} if self._absent else {})
 
     @abstractmethod
     def predictions(self, results: Results) -> pd.DataFrame:
@@ -94,6 +98,11 @@ class Evaluator(ABC):
         ranked.sort(key=lambda entry: entry[0])
         return [(row, caption) for _, row, caption in ranked[:most]]
 
+    @property
+    def _absent(self) -> int:
+        """Number of classes or tags without an evaluated image."""
+        return 0
+
     @abstractmethod
     def _summary(self, outputs: Outputs) -> dict[str, float]: ...
 
@@ -120,7 +129,7 @@ class Evaluator(ABC):
         )
         return [report / "roc_pr_curves.png"]
 
-    def _interval(self) -> dict[str, Any]:
+    def _bootstrap(self) -> dict[str, Any]:
         return {
             "confidence": self._params.confidence,
             "samples": self._params.bootstrap_samples,

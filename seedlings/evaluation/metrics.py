@@ -1,4 +1,4 @@
-"""Metrics of models, their confidence intervals, and tests of the difference of two models."""
+"""Metrics of models on evaluated images."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,84 +7,66 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 from sklearn import metrics
+
+from seedlings.evaluation import intervals
 
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.floating]
 
-_DRAWN_AT_ONCE = 10_000_000  # values; limits the memory of a bootstrap
+_SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 def summarize(
     labels: Labels,
     probabilities: Probabilities,
+    groups: NDArray[np.int64],
     *,
     bins: int,
     confidence: float,
-    samples: int,
-    rng: np.random.Generator,
 ) -> dict[str, float]:
     """Return the metrics of N predictions of classes.
 
-    `labels` are N class numbers, `probabilities` N x classes with rows that sum to 1. The metrics
-    are accuracy with its bootstrap interval (accuracy_low, accuracy_high), macro_f1, weighted_f1,
-    log_loss (nats) and calibration_error.
+    `labels` are N class numbers, `probabilities` N x classes with rows that sum to 1, `groups` the
+    numbers of the groups of the images. The metrics are accuracy with its interval (accuracy_low,
+    accuracy_high; absent for a single group), macro_f1 over the classes with true images,
+    weighted_f1, log_loss (nats) and calibration_error.
     """
     predicted = probabilities.argmax(axis=1)
-    every = np.arange(probabilities.shape[1])
-    low, high = bootstrap_interval(
-        predicted == labels, confidence=confidence, samples=samples, rng=rng
-    )
-    wide = probabilities.astype(np.float64)
-    f1 = {"labels": every, "zero_division": 0.0}
+    correct = predicted == labels
+    f1 = {"labels": np.unique(labels), "zero_division": 0.0}
     return {
-        "accuracy": float((predicted == labels).mean()),
-        "accuracy_low": low,
-        "accuracy_high": high,
+        "accuracy": float(correct.mean()),
+        **_ends("accuracy", intervals.share(correct, groups, confidence=confidence)),
         "macro_f1": float(metrics.f1_score(labels, predicted, average="macro", **f1)),
         "weighted_f1": float(metrics.f1_score(labels, predicted, average="weighted", **f1)),
-        "log_loss": float(
-            metrics.log_loss(labels, wide / wide.sum(axis=1, keepdims=True), labels=every)
-        ),
+        "log_loss": log_loss(labels, probabilities),
         "calibration_error": calibration_error(labels, probabilities, bins=bins),
     }
 
 
-def bootstrap_interval(
-    correct: NDArray[np.bool_], *, confidence: float, samples: int, rng: np.random.Generator
-) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of the share of True values (Efron 1979).
+def log_loss(labels: Labels, probabilities: Probabilities) -> float:
+    """Return the mean of -log(the probability of the true class), in nats.
 
-    The number of ones in a resample of N zeros and ones has a binomial distribution.
+    A probability of 0 counts as the smallest normal float32, as the outputs of models are float32;
+    scikit-learn would take all below 2.2e-16 for that.
     """
-    shares = rng.binomial(len(correct), correct.mean(), samples) / len(correct)
-    tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(shares, [tail, 1.0 - tail])
-    return float(low), float(high)
+    wide = probabilities.astype(np.float64)
+    own = wide[np.arange(len(labels)), labels] / wide.sum(axis=1)
+    return float(-np.log(np.maximum(own, _SMALLEST)).mean())
 
 
-def bootstrap_mean(
-    values: NDArray[np.floating], *, confidence: float, samples: int, rng: np.random.Generator
-) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of a mean (Efron 1979)."""
-    if len(values) == 1:  # scipy.stats.bootstrap needs at least two
-        return float(values[0]), float(values[0])
-    found = stats.bootstrap(
-        (values,),
-        np.mean,
-        n_resamples=samples,
-        batch=max(1, _DRAWN_AT_ONCE // len(values)),
-        confidence_level=confidence,
-        method="percentile",
-        rng=rng,
-    ).confidence_interval
-    return float(found.low), float(found.high)
+def _ends(metric: str, interval: intervals.Interval | None) -> dict[str, float]:
+    """Return the limits of the interval of a metric; empty if there is no interval."""
+    if interval is None:
+        return {}
+    return {f"{metric}_low": interval[0], f"{metric}_high": interval[1]}
 
 
 def summarize_tags(
     truth: NDArray[np.bool_],
     given: NDArray[np.bool_],
+    groups: NDArray[np.int64],
     *,
     confidence: float,
     samples: int,
@@ -92,17 +74,21 @@ def summarize_tags(
 ) -> dict[str, float]:
     """Return the metrics of predicted tags; `truth` and `given` are N x tags, True for a tag.
 
-    The metrics are f2, the mean F2 of the images, with its bootstrap interval (f2_low, f2_high);
-    macro_f1 over the tags; micro_f1; and exact_match, the share of images with all tags correct.
+    The metrics are f2, the mean F2 of the images, with its interval (f2_low, f2_high; absent for a
+    single group); macro_f1 over the tags with true images; micro_f1; and exact_match, the share of
+    images with all tags correct. `groups` are the numbers of the groups of the images.
     """
     per_image = f2_per_image(truth, given)
-    low, high = bootstrap_mean(per_image, confidence=confidence, samples=samples, rng=rng)
+    interval = intervals.mean(
+        per_image, groups, confidence=confidence, samples=samples, rng=rng, largest=1.0
+    )
+    present = np.flatnonzero(truth.any(axis=0))
+    pair, f1 = (_indicators(truth), _indicators(given)), {"zero_division": 0.0}
     return {
         "f2": float(per_image.mean()),
-        "f2_low": low,
-        "f2_high": high,
-        "macro_f1": float(metrics.f1_score(truth, given, average="macro", zero_division=0.0)),
-        "micro_f1": float(metrics.f1_score(truth, given, average="micro", zero_division=0.0)),
+        **_ends("f2", interval),
+        "macro_f1": float(metrics.f1_score(*pair, average="macro", labels=present, **f1)),
+        "micro_f1": float(metrics.f1_score(*pair, average="micro", **f1)),
         "exact_match": float((truth == given).all(axis=1).mean()),
     }
 
@@ -118,42 +104,57 @@ def f2_per_image(truth: NDArray[np.bool_], given: NDArray[np.bool_]) -> NDArray[
 
 
 def per_tag(truth: NDArray[np.bool_], given: NDArray[np.bool_], tags: list[str]) -> pd.DataFrame:
-    """Return precision, recall, F1, F2 and the number of images of each tag."""
-    table = _per_label(truth, given, tags)
-    f2 = metrics.fbeta_score(truth, given, beta=2, average=None, zero_division=0.0)
-    table.insert(4, "f2", f2)
+    """Return precision, recall, F1, F2 and the number of images of each tag.
+
+    The scores of a tag without true images are NaN.
+    """
+    pair, every = (_indicators(truth), _indicators(given)), np.arange(len(tags))
+    table = _per_label(*pair, tags)
+    f2 = metrics.fbeta_score(*pair, beta=2, labels=every, average=None, zero_division=0.0)
+    table.insert(4, "f2", np.where(table["images"] > 0, f2, np.nan))
     return table
+
+
+def _indicators(tags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return a matrix with a further column of False.
+
+    scikit-learn takes a single column for the labels of two classes.
+    """
+    return np.hstack([tags, np.zeros((len(tags), 1), bool)])
 
 
 def summarize_numbers(
     truth: NDArray[np.floating],
     predicted: NDArray[np.floating],
+    groups: NDArray[np.int64],
     *,
     confidence: float,
     samples: int,
     rng: np.random.Generator,
 ) -> dict[str, float]:
-    """Return `errors` of N predicted numbers, and the bootstrap interval of the mae."""
+    """Return `errors` of N predicted numbers, and the interval of the mae.
+
+    The limits mae_low and mae_high are absent if there is no interval: for few groups, or equal
+    errors. `groups` are the numbers of the groups of the images.
+    """
     wrong = np.abs(predicted.astype(np.float64) - truth)
-    low, high = bootstrap_mean(wrong, confidence=confidence, samples=samples, rng=rng)
+    interval = intervals.mean(wrong, groups, confidence=confidence, samples=samples, rng=rng)
     found = errors(truth, predicted)
-    return {"mae": found.pop("mae"), "mae_low": low, "mae_high": high} | found
+    return {"mae": found.pop("mae"), **_ends("mae", interval), **found}
 
 
 def errors(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -> dict[str, float]:
-    """Return mean absolute error (mae), root mean squared error (rmse), and R2 (r2)."""
-    return {
+    """Return mean absolute error (mae), root mean squared error (rmse), and R2 (r2).
+
+    R2 is absent for a single number, for which it is not defined.
+    """
+    found = {
         "mae": float(metrics.mean_absolute_error(truth, predicted)),
         "rmse": float(metrics.root_mean_squared_error(truth, predicted)),
-        "r2": float(metrics.r2_score(truth, predicted)),
     }
-
-
-def wilcoxon(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
-    """Return the two-sided p value of the signed-rank test (Wilcoxon 1945); 1.0 for equal pairs."""
-    if np.array_equal(first, second):
-        return 1.0
-    return float(stats.wilcoxon(first, second).pvalue)
+    if len(truth) > 1:
+        found["r2"] = float(metrics.r2_score(truth, predicted))
+    return found
 
 
 def calibration_error(labels: Labels, probabilities: Probabilities, *, bins: int) -> float:
@@ -193,7 +194,10 @@ def _bins(probabilities: NDArray[np.floating], bins: int) -> NDArray[np.int64]:
 
 
 def per_class(labels: Labels, probabilities: Probabilities, classes: list[str]) -> pd.DataFrame:
-    """Return precision, recall, F1 and the number of images of each class."""
+    """Return precision, recall, F1 and the number of images of each class.
+
+    The scores of a class without true images are NaN.
+    """
     return _per_label(labels, probabilities.argmax(axis=1), classes)
 
 
@@ -202,41 +206,17 @@ def _per_label(truth: NDArray, predicted: NDArray, names: list[str]) -> pd.DataF
     numbers = metrics.precision_recall_fscore_support(
         truth, predicted, labels=np.arange(len(names)), zero_division=0.0
     )
-    columns = dict(zip(["precision", "recall", "f1", "images"], numbers, strict=True))
-    return pd.DataFrame({"label": names, **columns})
+    scores = ["precision", "recall", "f1"]
+    columns = dict(zip([*scores, "images"], numbers, strict=True))
+    table = pd.DataFrame({"label": names, **columns})
+    table.loc[table["images"] == 0, scores] = np.nan
+    return table
 
 
 def confusion(labels: Labels, probabilities: Probabilities) -> NDArray[np.int64]:
     """Return the confusion matrix: rows are true classes, columns are predicted classes."""
     every = np.arange(probabilities.shape[1])
     return metrics.confusion_matrix(labels, probabilities.argmax(axis=1), labels=every)
-
-
-@dataclass(frozen=True, slots=True)
-class McNemar:
-    """The result of McNemar's test of two classifiers on the same images."""
-
-    only_first: int  # number of images that only the first classifier predicts correctly
-    only_second: int
-    p_value: float  # two-sided, exact
-
-
-def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNemar:
-    """Return the exact test (McNemar 1947) of two classifiers, given their correct predictions."""
-    only_first = int((first & ~second).sum())
-    only_second = int((~first & second).sum())
-    differing = only_first + only_second
-    p_value = stats.binomtest(only_first, differing).pvalue if differing else 1.0
-    return McNemar(only_first, only_second, float(p_value))
-
-
-def paired_p_value(
-    before: NDArray[np.floating], after: NDArray[np.floating], *, test: str
-) -> float:
-    """Return the p value of paired scores by a task's `paired_test`: "mcnemar" or "wilcoxon"."""
-    if test == "mcnemar":
-        return mcnemar(before > 0, after > 0).p_value
-    return wilcoxon(before, after)
 
 
 def majority_accuracy(training: Labels, labels: Labels) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seedlings.evaluation import metrics
+from seedlings.evaluation import metrics, paired_tests
 from seedlings.evaluation.evaluators import Evaluator, Outputs, Results
 from seedlings.plots import charts
 
@@ -71,7 +71,9 @@ class NumberEvaluator(Evaluator):
         return np.array([f"{n}: {low:.3g} to {high:.3g}" for n, (low, high) in spans])
 
     def _summary(self, outputs: Outputs) -> dict[str, float]:
-        return metrics.summarize_numbers(self.truth[:, 0], outputs[:, 0], **self._interval())
+        return metrics.summarize_numbers(
+            self.truth[:, 0], outputs[:, 0], self.groups, **self._bootstrap()
+        )
 
     def _trivial(self) -> dict[str, float]:
         constant = np.full(len(self.truth), self.seen.mean())
@@ -82,4 +84,4 @@ class NumberEvaluator(Evaluator):
 
     def _compare(self, baseline: Outputs, finetuned: Outputs) -> dict[str, float]:
         first, second = (np.abs(o - self.truth)[:, 0] for o in (baseline, finetuned))
-        return {"wilcoxon/p_value": metrics.wilcoxon(first, second)}
+        return {"wilcoxon/p_value": paired_tests.wilcoxon(first, second, self.groups)}

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seedlings.evaluation import metrics
+from seedlings.evaluation import metrics, paired_tests
 from seedlings.evaluation.evaluators import Evaluator, Outputs, Results
 from seedlings.plots import charts
 
@@ -69,7 +69,13 @@ class TagEvaluator(Evaluator):
         return outputs >= self._params.tag_threshold
 
     def _summary(self, outputs: Outputs) -> dict[str, float]:
-        return metrics.summarize_tags(self.truth > 0, self._given(outputs), **self._interval())
+        return metrics.summarize_tags(
+            self.truth > 0, self._given(outputs), self.groups, **self._bootstrap()
+        )
+
+    @property
+    def _absent(self) -> int:
+        return int((~(self.truth > 0).any(axis=0)).sum())
 
     def _trivial(self) -> dict[str, float]:
         frequent = self.seen.mean(axis=0) >= self._params.tag_threshold
@@ -80,4 +86,4 @@ class TagEvaluator(Evaluator):
         first, second = (
             metrics.f2_per_image(self.truth > 0, self._given(o)) for o in (baseline, finetuned)
         )
-        return {"wilcoxon/p_value": metrics.wilcoxon(first, second)}
+        return {"wilcoxon/p_value": paired_tests.wilcoxon(first, second, self.groups)}

@@ -68,8 +68,9 @@ def reliability(
 ) -> None:
     """Draw the reliability diagram of each model, side by side, as PNG.
 
-    `models` maps a name to the mean confidence (0..1), the accuracy (0..1) and the count of each
-    bin. The area of a point is proportional to the count of its bin.
+    `models` maps a name to the mean probability (0..1), the share of correct predictions or of true
+    tags (0..1) and the count of each bin. The area of a point is proportional to the count of its
+    bin.
     """
     figure = Figure(figsize=(4.2 * len(models), 4.2), layout="constrained")
     axes = figure.subplots(1, len(models), squeeze=False, sharex=True, sharey=True)[0]
@@ -79,10 +80,10 @@ def reliability(
         axis.scatter(
             confidence, accuracy, 400.0 * count / count.sum(), color="tab:green", alpha=0.6
         )
-        axis.set_xlabel("confidence")
+        axis.set_xlabel("predicted probability")
         axis.set_title(name)
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("accuracy")
+    axes[0].set_ylabel("observed share")
     _save(figure, path)
 
 

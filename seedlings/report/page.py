@@ -23,6 +23,7 @@ STAGES = (
     "explain",
 )
 _PAIRS = 8
+_SCORES = ("precision", "recall", "f1", "f2")
 _MEGABYTES = 4.0  # of images, so that the page can be sent by e-mail
 
 
@@ -38,12 +39,16 @@ def write(path: Path, params: Report) -> None:
         "metrics": metrics,
         "models": summaries.models(metrics),
         "lines": summaries.lines(metrics),
+        "intervals": summaries.intervals(metrics),
+        "count": summaries.count(metrics, split),
+        "absent": summaries.absent(metrics),
         "comparison": summaries.comparison(metrics),
         "split": split,
         "other_splits": summaries.other_splits(split),
         "note": summaries.note(split),
-        **_without_crossing(metrics),
+        **_without_crossing(metrics, split),
         "counts": found["split"].details["counts"],
+        "without_images": found["split"].details.get("absent", []),
         "weights": found["finetune"].metrics,
         "details": _details(),
         "pairs": _pairs(),
@@ -59,21 +64,29 @@ def write(path: Path, params: Report) -> None:
     html.write(html.TEMPLATES / "report.html", values, path)
 
 
-def _without_crossing(metrics: Mapping[str, float]) -> dict[str, Any]:
+def _without_crossing(metrics: Mapping[str, float], split: str) -> dict[str, Any]:
     """Return the template values without crossing duplicates; empty if no duplicates cross."""
     rest = summaries.without_crossing(metrics)
+    if not rest:
+        return {"without_crossing": rest}
     return {
         "without_crossing": rest,
         "lines_without_crossing": summaries.lines(rest),
-        "comparison_without_crossing": summaries.comparison(rest) if rest else "",
+        "comparison_without_crossing": summaries.comparison(rest),
+        "count_without_crossing": summaries.count(rest, split),
+        "absent_without_crossing": summaries.absent(rest),
     }
 
 
 def _details() -> pd.DataFrame:
-    """Return the fine-tuned model's metrics by class, tag or range, from worst to best."""
+    """Return the fine-tuned model's metrics by class, tag or range, from worst to best.
+
+    A label without true images has no scores, and is last.
+    """
     table = pd.read_csv(
         paths.report("evaluate") / "finetuned_classes.csv",
         dtype={"label": str, "range": str},
+        na_values={name: [""] for name in _SCORES},
         keep_default_na=False,
     )
     by = next(name for name in ("f2", "f1", "mae") if name in table)

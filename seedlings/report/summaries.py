@@ -4,19 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_MODELS = ("majority", "mean", "baseline", "finetuned")
+_TRIVIAL = ("majority", "mean")  # without an interval
+_MODELS = (*_TRIVIAL, "baseline", "finetuned")
 _CAPITALS = ("f1", "f2", "r2", "mae", "rmse")
 _ENDS = {"low": "from", "high": "to"}
+NO_INTERVAL = "no interval"
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One metric of all models; the value of a model without this metric is None."""
+    """One metric of all models, as text; the cell of a model without this metric is empty."""
 
     metric: str
     title: str
     is_end: bool  # whether it is a bound of the interval of the metric above
-    values: tuple[float | None, ...]
+    cells: tuple[str, ...]
 
 
 def models(metrics: Mapping[str, float]) -> list[str]:
@@ -25,18 +27,76 @@ def models(metrics: Mapping[str, float]) -> list[str]:
 
 
 def lines(metrics: Mapping[str, float]) -> list[Line]:
-    """Return a line for each metric of the fine-tuned model, with a value for each of `models`."""
+    """Return a line for each metric of the fine-tuned model, with a cell for each of `models`.
+
+    The two lines below the main metric, which is the first, have the limits of its interval.
+    """
     columns = models(metrics)
     names = dict.fromkeys(key.partition("/")[2] for key in metrics if key.startswith("finetuned/"))
+    main, *others = [name for name in names if not _is_end(name)]
     return [
-        Line(
-            name,
-            title(name),
-            name.rpartition("_")[2] in _ENDS,
-            tuple(metrics.get(f"{model}/{name}") for model in columns),
-        )
-        for name in names
+        Line(name, title(name), _is_end(name), tuple(_cell(metrics, m, name) for m in columns))
+        for name in (main, f"{main}_low", f"{main}_high", *others)
     ]
+
+
+def intervals(metrics: Mapping[str, float]) -> dict[str, str]:
+    """Return the interval of the main metric of each of `models`; empty for a trivial one."""
+    main = lines(metrics)[0].metric
+    return {
+        model: "" if model in _TRIVIAL else interval(metrics, f"{model}/{main}", ".3g")
+        for model in models(metrics)
+    }
+
+
+def _is_end(metric: str) -> bool:
+    return metric.rpartition("_")[2] in _ENDS
+
+
+def _cell(metrics: Mapping[str, float], model: str, metric: str) -> str:
+    value = metrics.get(f"{model}/{metric}")
+    if value is not None:
+        return f"{value:.4f}"
+    return NO_INTERVAL if metric.endswith("_low") and model not in _TRIVIAL else ""
+
+
+def interval(metrics: Mapping[str, float], name: str, digits: str = ".4f") -> str:
+    """Return the interval of `name/metric` as text: "0.8 to 0.9", or "no interval"."""
+    low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
+    if low is None or high is None:
+        return NO_INTERVAL
+    return f"{low:{digits}} to {high:{digits}}"
+
+
+def text(metrics: Mapping[str, float], name: str, *, has_interval: bool) -> str:
+    """Return `name/metric` as text, with its interval if it can have one; empty if it is absent."""
+    if name not in metrics:
+        return ""
+    value = f"{metrics[name]:.4f}"
+    return f"{value} ({interval(metrics, name)})" if has_interval else value
+
+
+def count(metrics: Mapping[str, float], split: str) -> str:
+    """Return the number of evaluated images as text: "185 test images in 180 groups"."""
+    images, groups = metrics["images"], metrics.get("groups", metrics["images"])
+    text = f"{images:.0f} {split} images"
+    return text if groups == images else f"{text} in {groups:.0f} {_plural('group', groups)}"
+
+
+def absent(metrics: Mapping[str, float]) -> str:
+    """Return how many classes or tags macro F1 leaves out, as a sentence; empty if none."""
+    number = metrics.get("absent_labels", 0.0)
+    if not number:
+        return ""
+    verb = "has" if number == 1 else "have"
+    return (
+        f"{number:.0f} {_plural('label', number)} without a true image {verb} no scores; macro F1 "
+        "is the mean over the others."
+    )
+
+
+def _plural(noun: str, number: float) -> str:
+    return noun if number == 1 else f"{noun}s"
 
 
 def split(params: Mapping[str, Any]) -> str:
@@ -79,10 +139,15 @@ def title(metric: str) -> str:
 
 def comparison(metrics: Mapping[str, float]) -> str:
     """Return the result of the paired test of the fine-tuned model and the baseline, as text."""
+    images, groups = metrics.get("images"), metrics.get("groups")
+    of_groups = "" if groups in (None, images) else f" of {groups:.0f} {_plural('group', groups)}"
     if "mcnemar/p_value" not in metrics:
-        return f"Wilcoxon signed-rank test of the two models: p = {metrics['wilcoxon/p_value']:.2g}"
+        p_value = metrics["wilcoxon/p_value"]
+        of_means = of_groups and f", means{of_groups}"
+        return f"Wilcoxon signed-rank test of the two models{of_means}: p = {p_value:.2g}"
+    name = f"Sign-flip test{of_groups}" if of_groups else "McNemar's test"
     return (
-        f"McNemar's test: {metrics['mcnemar/only_finetuned_right']:.0f} images only the "
+        f"{name}: {metrics['mcnemar/only_finetuned_right']:.0f} images only the "
         f"fine-tuned model got right, {metrics['mcnemar/only_baseline_right']:.0f} only the "
         f"baseline; p = {metrics['mcnemar/p_value']:.2g}"
     )

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from seedlings.config import earlier, paths, records
 from seedlings.errors import SeedlingsError
 from seedlings.evaluation.by_task import EVALUATORS
+from seedlings.io import split_table
+from seedlings.report import summaries
 from seedlings.search.space import Space
 from seedlings.tracking import comparisons, revisions
 from seedlings.tracking.revisions import Revision
@@ -20,7 +24,7 @@ _FILES = ("record.json", "predictions.csv")
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The value of a metric and its interval; the bounds are None for a metric without one."""
+    """The value of a metric and its interval; the bounds are None if there is no interval."""
 
     value: float
     low: float | None = None
@@ -28,7 +32,7 @@ class Score:
 
     def __str__(self) -> str:
         if self.low is None or self.high is None:
-            return f"{self.value:.4f}"
+            return f"{self.value:.4f} ({summaries.NO_INTERVAL})"
         return f"{self.value:.4f} ({self.low:.4f} to {self.high:.4f})"
 
 
@@ -73,6 +77,17 @@ def read(names: Iterable[str]) -> dict[str, Evaluation]:
         except SeedlingsError:
             continue
     return found
+
+
+def groups(evaluation: Evaluation) -> NDArray[np.int64]:
+    """Return the number of the group of each evaluated image, from the experiment's split table.
+
+    Raises SeedlingsError if neither DVC's cache nor a remote has the table.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        revisions.at(evaluation.name).get([paths.SPLIT], Path(folder))
+        table = split_table.read(Path(folder) / paths.SPLIT)
+    return table.set_index("path")["group"].loc[evaluation.predictions.index].to_numpy()
 
 
 def _read(name: str, cache: Path | None) -> Evaluation:

@@ -220,12 +220,12 @@ def _gain(start: Evaluation, others: Sequence[Evaluation], tried: int, space: Sp
             )
     scores = np.array([other.predictions["score"].to_numpy() for other in others])
     own = start.predictions["score"].to_numpy()
-    rng = np.random.default_rng(space.seed)
+    rng, groups = np.random.default_rng(space.seed), evaluations.groups(start)
     return Gain(
         measure=start.measure,
         by=float((scores[0] - own).mean()),
         is_share=TASKS[start.task].has_probabilities,
-        p_value=significance.corrected_p_value(scores, own, 0, tried=tried, rng=rng),
+        p_value=significance.corrected_p_value(scores, own, groups, 0, tried=tried, rng=rng),
     )
 
 

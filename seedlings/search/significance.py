@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedlings.errors import SeedlingsError
+from seedlings.evaluation.paired_tests import group_sums
 
 _BLOCK = 4_000_000  # signs and statistics in memory at once
 _TOLERANCE = 1e-9  # sums in another order differ by less
@@ -14,6 +15,7 @@ _TOLERANCE = 1e-9  # sums in another order differ by less
 def corrected_p_value(
     scores: NDArray[np.floating],
     start: NDArray[np.floating],
+    groups: NDArray[np.int64],
     chosen: int,
     *,
     tried: int,
@@ -23,24 +25,26 @@ def corrected_p_value(
     """Return the p value of the mean gain of the chosen trial, corrected for the choice.
 
     `scores` are those of the finished trials on the same images (trials x images), `start` those of
-    the start (images); higher is better. `chosen` is the row of the best trial, and `tried` the
+    the start (images); higher is better. `groups` are the numbers of the groups of the images.
+    `chosen` is the row of the best trial, and `tried` the
     number of all trials.
 
     This is the single-step maxT permutation test (Westfall and Young 1993, section 2.3) against
-    the null hypothesis that the scores of a trial and of the start can be exchanged for each image.
-    The statistic of a trial is the sum of its gains over the images, divided by the root of the sum
+    the null hypothesis that the scores of a trial and of the start can be exchanged for each group.
+    The statistic of a trial is the sum of its gains over the groups, divided by the root of the sum
     of their squares, so that a trial that differs from the start on many images does not hide the
-    gain of another one. A draw has one random sign for each image, the same for all trials, so that
-    their correlation remains; the maximum statistic over all trials is compared with that of the
-    chosen one. The p value is (1 + draws with at least that statistic) / (1 + draws); it is near 1
-    if the chosen trial is worse than the start.
+    gain of another one; the gain of a group is the sum over its images. A draw has one random sign
+    for each group, the same for all trials, so that their correlation remains; the maximum
+    statistic over all trials is compared with that of the chosen one. The p value is (1 + draws
+    with at least that statistic) / (1 + draws); it is near 1 if the chosen trial is worse than the
+    start.
 
     Pruned and failed trials have no scores and are absent from the maximum; to allow for them, the
     p value is multiplied by `tried` / finished trials (at most 1.0). Raises SeedlingsError if the
     shapes do not fit.
     """
     _check(scores, start, chosen, tried)
-    gains = scores.astype(np.float64) - start
+    gains = group_sums(scores.astype(np.float64) - start, groups)
     norms = np.sqrt((gains**2).sum(axis=1, keepdims=True))
     gains = np.divide(gains, norms, out=np.zeros_like(gains), where=norms > 0.0)
     least = gains[chosen].sum() - _TOLERANCE

@@ -15,7 +15,7 @@ class Trial:
     """One trial of a search.
 
     `value` is the objective on the validation images, `low` and `high` the bounds of its interval
-    (None for an objective without one), and `curve` the values after each epoch that the pruner
+    (None if there is none), and `curve` the values after each epoch that the pruner
     compares. `experiment` is the commit of the DVC experiment of a finished trial.
     """
 

@@ -1,7 +1,7 @@
 """Comparisons of revisions of the pipeline: parameters, metrics and single evaluated images."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ import pandas as pd
 from seedlings import images, moves
 from seedlings.config import paths, records
 from seedlings.errors import SeedlingsError
-from seedlings.evaluation import metrics
+from seedlings.evaluation import paired_tests
 from seedlings.evaluation.by_task import EVALUATORS
 from seedlings.io import split_table
 from seedlings.moves import Move
@@ -78,7 +78,10 @@ class Changes:
     same_images: bool  # whether both have the same data, evaluated images and labels
     better: list[Change]
     worse: list[Change]
+    groups: int  # number of groups of the images that both evaluate
+    gain: float  # of the mean score on these images; above 0 if the other is better
     p_value: float
+    is_better: bool  # whether the mean score and the statistic of the test favour the other
     moves: list[Move]  # of all images that both have
 
     @property
@@ -132,10 +135,12 @@ def differing(sides: Sequence[Side]) -> dict[str, list[Any]]:
 def side_by_side(sides: Sequence[Side]) -> dict[str, list[str]]:
     """Return the metrics of both models that differ: the value and interval on each side."""
     rows: dict[str, list[str]] = {}
+    shown = [line for line in summaries.lines(sides[0].metrics) if not line.is_end]
     for model in ("finetuned", "baseline"):
-        for line in summaries.lines(sides[0].metrics):
-            texts = [_with_interval(one.metrics, f"{model}/{line.metric}") for one in sides]
-            if not line.is_end and any(text != texts[0] for text in texts):
+        for line in shown:
+            key, is_main = f"{model}/{line.metric}", line is shown[0]
+            texts = [summaries.text(one.metrics, key, has_interval=is_main) for one in sides]
+            if any(text != texts[0] for text in texts):
                 rows[f"{model} {line.title}"] = texts
     return rows
 
@@ -144,8 +149,8 @@ def changes(first: Side, other: Side) -> Changes:
     """Return the images that the other fine-tuned model predicts better or worse.
 
     They are the images that both sides evaluate, even under another path; the result has the paths
-    of the first. They are sorted by the change of their score, largest first.
-    The p value is that of McNemar's test for classes, else of Wilcoxon's signed-rank test. Raises
+    of the first. They are sorted by the change of their score, largest first. The test is that of
+    the task, on groups: images of one group on either side count as one observation. Raises
     SeedlingsError if the tasks are different.
     """
     task = first.params["task"]
@@ -155,9 +160,13 @@ def changes(first: Side, other: Side) -> Changes:
             f"{other.params['task']} ({other.name})"
         )
     before, after = _common(first, other)
-    gain = (after["score"] - before["score"]).to_numpy()
+    scores = before["score"].to_numpy(), after["score"].to_numpy()
+    gain = scores[1] - scores[0]
     order = np.argsort(-np.abs(gain), kind="stable")
     found = [(gain[row], _change(before.iloc[row], after.iloc[row])) for row in order if gain[row]]
+    mean_gain = float(gain.mean()) if len(gain) else 0.0
+    groups = _groups(first, other).loc[before.index].to_numpy()
+    test = paired_tests.compare(*scores, groups, test=TASKS[task].paired_test)
     totals = len(first.predictions), len(other.predictions)
     return Changes(
         name=other.name,
@@ -170,11 +179,10 @@ def changes(first: Side, other: Side) -> Changes:
         and first.images == other.images,
         better=[change for by, change in found if by > 0],
         worse=[change for by, change in found if by < 0],
-        p_value=metrics.paired_p_value(
-            before["score"].to_numpy(), after["score"].to_numpy(), test=TASKS[task].paired_test
-        )
-        if len(before)
-        else 1.0,
+        groups=len(np.unique(groups)),
+        gain=mean_gain,
+        p_value=test.p_value,
+        is_better=mean_gain > 0 and test.is_second_better,
         moves=_moves(first, other),
     )
 
@@ -186,6 +194,15 @@ def _common(first: Side, other: Side) -> tuple[pd.DataFrame, pd.DataFrame]:
     after = after.rename(index=known)
     both = first.predictions.index[first.predictions.index.isin(after.index)]
     return first.predictions.loc[both], after.loc[both]
+
+
+def _groups(first: Side, other: Side) -> pd.Series:
+    """Return the group, on either side, of the images that both have, by the first one's paths."""
+    known = moves.match(first.table, other.table)
+    ours, theirs = (side.table.set_index("path")["group"] for side in (first, other))
+    theirs = theirs[theirs.index.isin(known)].rename(index=known)
+    joined = paired_tests.join(ours.loc[theirs.index].to_numpy(), theirs.to_numpy())
+    return pd.Series(joined, index=theirs.index)
 
 
 def _scores(task: str, before: pd.DataFrame, after: pd.DataFrame) -> dict[str, list[str]]:
@@ -280,11 +297,3 @@ def _revision_of_run(run_id: str) -> Revision | None:
 
 def _named(name: str) -> Revision:
     return all_revisions.current() if name == WORKSPACE else all_revisions.at(name)
-
-
-def _with_interval(numbers: Mapping[str, float], key: str) -> str:
-    value, low = numbers.get(key), numbers.get(f"{key}_low")
-    if value is None:
-        return ""
-    ends = "" if low is None else f" ({low:.4f} to {numbers[f'{key}_high']:.4f})"
-    return f"{value:.4f}{ends}"

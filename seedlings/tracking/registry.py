@@ -22,9 +22,10 @@ class Promotion:
 def promote(name: str, confidence: float, *, force: bool = False) -> Promotion:
     """Promote the model of a revision if it is better than the champion on the same test images.
 
-    `name` is as in comparisons.side. The test is McNemar's for classes, else Wilcoxon's signed-rank
-    test, at the level `confidence`. Raises SeedlingsError if the model is not better, unless
-    `force` is set, and always if the revision is not evaluated on test images.
+    `name` is as in comparisons.side. The test is that of comparisons.changes, at the level
+    `confidence`; the mean score of the images must be higher, too. Raises SeedlingsError if the
+    model is not better, unless `force` is set, and always if the revision is not evaluated on test
+    images.
     """
     challenger = comparisons.side(name)
     _check_split(challenger)
@@ -79,9 +80,10 @@ def _reason(
     found = comparisons.changes(present, challenger)
     if not found.same_images:
         return _Reason(False, f"the test images or labels of version {version} are different")
+    groups = "" if found.groups == found.common else f" in {found.groups} groups"
     text = (
-        f"of {found.common} test images {len(found.better)} are answered better and "
-        f"{len(found.worse)} worse than by version {version} (p = {found.p_value:.2g})"
+        f"of {found.common} test images{groups} {len(found.better)} are answered better and "
+        f"{len(found.worse)} worse than by version {version}, and the mean score of an image "
+        f"changes by {found.gain:+.4g} (p = {found.p_value:.2g})"
     )
-    better = len(found.better) > len(found.worse) and found.p_value < 1.0 - confidence
-    return _Reason(better, text)
+    return _Reason(found.is_better and found.p_value < 1.0 - confidence, text)

@@ -10,7 +10,8 @@ from seedlings.networks.runtime import keras
 from seedlings.tasks import Task
 from seedlings.training.batches import Batches
 
-_SMALLEST = 1e-12
+_SMALLEST = float(np.finfo(np.float32).tiny)  # the outputs of models are float32
+_SMALLEST_REST = 1e-12  # of 1 - a sigmoid; the score of a rounded one is unknown
 _LOG_RANGE = (-1.0, 3.0)  # a temperature between 0.37 and 20
 
 
@@ -65,7 +66,7 @@ def _softmax_loss(wide: NDArray[np.float64], targets: NDArray, heat: float) -> f
 
 
 def _sigmoid_loss(wide: NDArray[np.float64], targets: NDArray, heat: float) -> float:
-    scores = (np.log(wide) - np.log(np.maximum(1.0 - wide, _SMALLEST))) / heat
+    scores = (np.log(wide) - np.log(np.maximum(1.0 - wide, _SMALLEST_REST))) / heat
     signs = 2.0 * targets.reshape(len(wide), 1, -1) - 1.0
     right = -np.logaddexp(0.0, -signs * scores)
     return -float(_log_mean(right, axis=1).mean())

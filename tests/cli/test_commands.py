@@ -28,6 +28,9 @@ def test_the_summary_has_both_models_side_by_side_and_the_pictures(
     output = CliRunner().invoke(cli.cli, ["summary"], catch_exceptions=False).output
     [accuracy] = [line.split() for line in output.splitlines() if line.startswith("  accuracy")]
     assert accuracy == ["accuracy", "0.0833", "0.1406", "0.4323"]
+    assert [line.split() for line in output.splitlines() if line.startswith("    from")] == [
+        ["from", "no", "interval", "no", "interval"]
+    ]
     assert "67 images only the fine-tuned model got right, 11 only the baseline" in output
     assert "p = 6.1e-11" in output
     assert "reports/evaluate/confusion.png" in output

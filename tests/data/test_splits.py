@@ -196,6 +196,100 @@ def test_numbers_and_tags_are_split_by_their_draws_alone(
     assert chosen.tolist() == expected.tolist()
 
 
+def with_tags(
+    tags: list[str], draws: list[float], groups: list[int] | None = None, share: float = 0.2
+) -> str:
+    """The splits of images with tags, as `assign` above; the validation has half the test."""
+    split = splits.assign(
+        np.full(len(tags), "all"),
+        np.arange(len(tags)) if groups is None else np.array(groups),
+        draws=np.array(draws),
+        parts={
+            "test": splits.Interval(0.0, share),
+            "validation": splits.Interval(share, share / 2),
+        },
+        tags=[text.split() for text in tags],
+    )
+    return "".join({"test": "t", "validation": "v", "train": "."}[name] for name in split)
+
+
+MIDDLES = [(n + 0.5) / 10 for n in range(10)]
+
+
+def test_each_split_has_an_image_of_each_tag() -> None:
+    assert with_tags(["x"] * 10, MIDDLES) == "ttv......."
+    # The next image with y in the order of the draws is for the test, the one after for validation.
+    tags = ["x"] * 5 + ["x y"] + ["x"] + ["y"] * 3
+    assert with_tags(tags, MIDDLES) == "ttv..t.v.."
+
+
+def test_the_test_leaves_a_group_of_each_tag_for_validation_and_training() -> None:
+    tags = ["y", "x y", "y", *["x"] * 7]  # the draws would put all images of y into the test
+    assert with_tags([""] * 10, MIDDLES, share=0.3) == "tttv......"
+    # Of y, the test has the first, so that validation and training have the others. Of x, both have
+    # the first image beyond, or at the begin of, their interval.
+    assert with_tags(tags, MIDDLES, share=0.3) == "tv.tv....."
+
+
+def test_a_tag_of_too_few_groups_changes_nothing() -> None:
+    assert with_tags(["x y", "x y", *["x"] * 8], MIDDLES) == "ttv......."
+    groups = [0, 1, 2, 3, 4, 5, 6, 6, 6, 7]  # three images of y in one group
+    assert with_tags([*["x"] * 6, *["x y"] * 3, "x"], MIDDLES, groups) == "ttv......."
+
+
+def test_the_draws_stay_where_they_have_an_image_of_each_tag(rng: np.random.Generator) -> None:
+    same = filled = 0
+    for _ in range(300):
+        count = 80
+        chances = rng.uniform(0.05, 0.9, 4)
+        marks = rng.random((count, 4)) < chances
+        tags = [" ".join(np.array(list("wxyz"))[row]) or "v" for row in marks]
+        groups = np.unique(rng.integers(0, 60, count), return_inverse=True)[1].tolist()
+        draws = rng.random(count).tolist()
+        by_draws, found = with_tags([""] * count, draws, groups), with_tags(tags, draws, groups)
+        names = sorted({tag for text in tags for tag in text.split()})
+        has = {
+            which: [{s for s, text in zip(which, tags, strict=True) if t in text} for t in names]
+            for which in (by_draws, found)
+        }
+        groups_of = [
+            len({g for g, text in zip(groups, tags, strict=True) if t in text}) for t in names
+        ]
+        counted = [number >= 3 for number in groups_of]
+        if all(
+            len(s) == 3 for s, is_counted in zip(has[by_draws], counted, strict=True) if is_counted
+        ):
+            assert found == by_draws
+            same += 1
+        missing = [s for s, is_counted in zip(has[found], counted, strict=True) if is_counted]
+        filled += all(len(s) == 3 for s in missing)
+    assert 20 < same < 280
+    assert filled >= 295  # tags that share few groups can exclude each other
+
+
+@pytest.mark.parametrize(
+    ("task", "labels", "expected"),
+    [
+        (
+            "multilabel",
+            ["x y", "x", "x z", "z"],
+            ["y: no image in validation, test", "z: no image in train, validation"],
+        ),
+        ("multiclass", ["x", "x", "x", "z"], ["z: no image in train, validation"]),
+        (
+            "regression",
+            ["0", "0", "0", "1"],
+            ["9: 1 to 1: no image in train, validation"],
+        ),
+    ],
+)
+def test_what_a_split_has_no_image_of_is_named(
+    task: str, labels: list[str], expected: list[str]
+) -> None:
+    table = pd.DataFrame({"label": labels, "split": ["train", "validation", "test", "test"]})
+    assert splits.absent(table, TASKS[task]) == expected
+
+
 def test_an_image_that_is_alone_in_its_split_is_taken_for_tags_too(tree: dict[str, Any]) -> None:
     tree["split"]["rule"] = "share"
     table = given([("x", "", n) for n in range(3)])

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from scipy.stats import binom
 from sklearn import metrics as reference
 
 from seedlings.evaluation import metrics
@@ -14,12 +13,7 @@ def probabilities_of(predicted: list[int], confidence: float = 0.7, classes: int
 
 def summary(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     return metrics.summarize(
-        labels,
-        probabilities,
-        bins=10,
-        confidence=0.95,
-        samples=4000,
-        rng=np.random.default_rng(0),
+        labels, probabilities, np.arange(len(labels)), bins=10, confidence=0.95
     )
 
 
@@ -30,6 +24,17 @@ def test_accuracy_and_log_loss_by_hand() -> None:
     assert found["log_loss"] == pytest.approx(-(3 * np.log(0.5) + np.log(0.25)) / 4)
 
 
+def test_the_log_loss_is_scikit_learns_and_has_no_early_limit(rng: np.random.Generator) -> None:
+    probabilities = rng.dirichlet(np.ones(4), 50)
+    labels = rng.integers(0, 4, 50)
+    expected = reference.log_loss(labels, probabilities, labels=np.arange(4))
+    rounded = probabilities.astype(np.float32)
+    assert metrics.log_loss(labels, rounded) == pytest.approx(expected, rel=1e-6)
+    surely_wrong = np.array([[1.0, 1e-30], [1.0, 0.0]], np.float32)
+    for row, loss in zip(surely_wrong, (30 * np.log(10), 126 * np.log(2)), strict=True):
+        assert metrics.log_loss(np.array([1]), row[None]) == pytest.approx(loss)
+
+
 def test_f1_by_hand() -> None:
     # Class 0: precision 1/2, recall 1, F1 2/3. Class 1: 1. Class 2: recall 1/2, F1 2/3.
     found = summary(np.array([0, 1, 2, 2]), probabilities_of([0, 1, 2, 0]))
@@ -37,9 +42,22 @@ def test_f1_by_hand() -> None:
     assert found["weighted_f1"] == pytest.approx((2 / 3 + 1 + 2 * 2 / 3) / 4)
 
 
-def test_a_class_without_test_images_counts_in_macro_f1() -> None:
-    found = summary(np.array([0, 1]), probabilities_of([0, 1]))
-    assert found["macro_f1"] == pytest.approx(2 / 3)
+def test_macro_f1_leaves_out_a_class_without_test_images() -> None:
+    labels = np.array([0, 1, 1])
+    assert summary(labels, probabilities_of([0, 1, 1]))["macro_f1"] == 1.0
+    # Class 1 has one image that is taken for class 2: F1 2/3. Class 2 has no image.
+    assert summary(labels, probabilities_of([0, 1, 2]))["macro_f1"] == pytest.approx(5 / 6)
+
+
+def test_the_interval_of_the_accuracy_is_that_of_groups() -> None:
+    labels, probabilities = np.zeros(8, np.int64), probabilities_of([0, 0, 0, 0, 0, 0, 1, 1])
+    alone = summary(labels, probabilities)
+    groups = np.arange(8) // 2
+    found = metrics.summarize(labels, probabilities, groups, bins=10, confidence=0.95)
+    assert found["accuracy_low"] < alone["accuracy_low"] < 0.75
+    assert 0.75 < alone["accuracy_high"] < found["accuracy_high"]
+    one = metrics.summarize(labels, probabilities, 0 * groups, bins=10, confidence=0.95)
+    assert {*alone} - {*one} == {"accuracy_low", "accuracy_high"}
 
 
 def test_the_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
@@ -62,49 +80,6 @@ def test_the_calibration_error_weighs_bins_by_their_images(rng: np.random.Genera
     assert metrics.calibration_error(labels, probabilities, bins=10) == pytest.approx(expected)
 
 
-def test_the_bootstrap_interval_is_that_of_drawing_with_replacement() -> None:
-    correct = np.array([True] * 70 + [False] * 30)
-    low, high = metrics.bootstrap_interval(
-        correct, confidence=0.9, samples=20_000, rng=np.random.default_rng(0)
-    )
-    assert low == pytest.approx(binom.ppf(0.05, 100, 0.7) / 100, abs=0.011)
-    assert high == pytest.approx(binom.ppf(0.95, 100, 0.7) / 100, abs=0.011)
-    resampled = np.random.default_rng(1).choice(correct, (20_000, 100)).mean(axis=1)
-    assert low == pytest.approx(np.quantile(resampled, 0.05), abs=0.011)
-
-
-def test_the_bootstrap_of_a_mean_is_that_of_drawing_with_replacement() -> None:
-    values = np.random.default_rng(2).gamma(2.0, size=50)
-    low, high = metrics.bootstrap_mean(
-        values, confidence=0.9, samples=20_000, rng=np.random.default_rng(0)
-    )
-    resampled = np.random.default_rng(1).choice(values, (20_000, 50)).mean(axis=1)
-    assert low == pytest.approx(np.quantile(resampled, 0.05), abs=0.01)
-    assert high == pytest.approx(np.quantile(resampled, 0.95), abs=0.01)
-    assert (low, high) == metrics.bootstrap_mean(
-        values, confidence=0.9, samples=20_000, rng=np.random.default_rng(0)
-    )
-
-
-def test_the_bootstrap_of_a_single_value_is_the_value(rng: np.random.Generator) -> None:
-    single = np.array([0.3])
-    interval = metrics.bootstrap_mean(single, confidence=0.9, samples=100, rng=rng)
-    assert interval == (0.3, 0.3)
-
-
-def test_mcnemar_by_hand() -> None:
-    first = np.array([True] * 5 + [False] * 1 + [True] * 3)
-    second = np.array([False] * 5 + [True] * 1 + [True] * 3)
-    test = metrics.mcnemar(first, second)
-    assert (test.only_first, test.only_second) == (5, 1)
-    assert test.p_value == pytest.approx(2 * (1 + 6) / 2**6)
-
-
-def test_mcnemar_of_equal_models_has_a_p_value_of_one() -> None:
-    same = np.array([True, False])
-    assert metrics.mcnemar(same, same).p_value == 1.0
-
-
 def test_per_class_equals_scikit_learn(rng: np.random.Generator) -> None:
     labels = rng.integers(0, 3, 60)
     predicted = rng.integers(0, 3, 60)
@@ -114,6 +89,13 @@ def test_per_class_equals_scikit_learn(rng: np.random.Generator) -> None:
     assert table["f1"].to_numpy() == pytest.approx(
         reference.f1_score(labels, predicted, average=None)
     )
+
+
+def test_a_class_without_test_images_has_no_scores() -> None:
+    table = metrics.per_class(np.array([0, 0]), probabilities_of([0, 1]), ["a", "b", "c"])
+    assert table["images"].tolist() == [2, 0, 0]
+    assert table["recall"][0] == 0.5
+    assert table.loc[1:, ["precision", "recall", "f1"]].isna().to_numpy().all()
 
 
 def test_confusion_counts_the_true_class_in_rows() -> None:
@@ -142,20 +124,53 @@ def test_reliability_and_the_calibration_error_agree(rng: np.random.Generator) -
     assert gaps == pytest.approx(metrics.calibration_error(labels, probabilities, bins=7))
 
 
+OPTIONS = {"confidence": 0.9, "samples": 999}
+
+
 def test_the_interval_of_an_error_follows_the_error(rng: np.random.Generator) -> None:
-    truth = rng.normal(size=30)
-    numbers = metrics.summarize_numbers(truth, truth + 0.1, confidence=0.9, samples=100, rng=rng)
+    truth, groups = rng.normal(size=30), np.arange(30)
+    numbers = metrics.summarize_numbers(truth, rng.normal(size=30), groups, rng=rng, **OPTIONS)
     assert list(numbers) == ["mae", "mae_low", "mae_high", "rmse", "r2"]
+    assert numbers["mae_low"] < numbers["mae"] < numbers["mae_high"]
+    same = metrics.summarize_numbers(truth, truth, groups, rng=rng, **OPTIONS)
+    assert same == {"mae": 0.0, "rmse": 0.0, "r2": 1.0}
 
 
-def test_the_paired_test_is_mcnemars_or_wilcoxons(rng: np.random.Generator) -> None:
-    before = np.array([1.0] * 5 + [0.0] * 1 + [1.0] * 3)
-    after = np.array([0.0] * 5 + [1.0] * 1 + [1.0] * 3)
-    assert metrics.paired_p_value(before, after, test="mcnemar") == pytest.approx(2 * 7 / 2**6)
-    gains = rng.permutation(np.arange(1.0, 7.0))
-    found = metrics.paired_p_value(-gains, np.zeros(6), test="wilcoxon")
-    assert found == pytest.approx(2 / 2**6)  # of all signs only one is as far out, either way
-    assert metrics.paired_p_value(gains, gains, test="wilcoxon") == 1.0
+def test_a_single_number_has_no_r2(rng: np.random.Generator) -> None:
+    single = np.ones(1)
+    found = metrics.summarize_numbers(single, 2 * single, np.zeros(1), rng=rng, **OPTIONS)
+    assert found == {"mae": 1.0, "rmse": 1.0}
+
+
+def test_tags_without_true_images_are_left_out_of_macro_f1(rng: np.random.Generator) -> None:
+    truth = np.array([[True, False, False], [True, True, False]])
+    found = metrics.summarize_tags(truth, truth, np.arange(2), rng=rng, **OPTIONS)
+    assert (found["macro_f1"], found["micro_f1"], found["f2"]) == (1.0, 1.0, 1.0)
+    assert 0.0 < found["f2_low"] < found["f2_high"] == 1.0  # also if all tags are correct
+    given = truth | [False, False, True]
+    found = metrics.summarize_tags(truth, given, np.arange(2), rng=rng, **OPTIONS)
+    assert (found["macro_f1"], found["micro_f1"]) == (1.0, pytest.approx(6 / 8))
+    table = metrics.per_tag(truth, given, ["a", "b", "c"])
+    assert table["images"].tolist() == [2, 1, 0]
+    assert table["f2"].tolist()[:2] == [1.0, 1.0]
+    assert table.loc[2, ["precision", "recall", "f1", "f2"]].isna().all()
+
+
+def test_a_single_tag_has_its_own_f1_by_hand(rng: np.random.Generator) -> None:
+    """Of two images with the tag, one has it predicted: F1 2/3, F2 5/9."""
+    truth = np.array([[True], [True], [False], [False]])
+    given = np.array([[True], [False], [False], [False]])
+    found = metrics.summarize_tags(truth, given, np.arange(4), rng=rng, **OPTIONS)
+    assert (found["macro_f1"], found["micro_f1"]) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
+    [row] = metrics.per_tag(truth, given, ["a"]).to_dict("records")
+    assert row == {
+        "label": "a",
+        "precision": 1.0,
+        "recall": 0.5,
+        "f1": pytest.approx(2 / 3),
+        "f2": pytest.approx(5 / 9),
+        "images": 2,
+    }
 
 
 def test_metrics_nest_by_model() -> None:

@@ -89,7 +89,8 @@ def test_the_commands_of_dvc_work(project: Project) -> None:
     [metrics] = shown[""]["data"].values()
     path = project.root / "reports" / "evaluate" / "metrics.json"
     assert metrics["data"] == json.loads(path.read_text(encoding="utf-8"))
-    assert set(metrics["data"]) == {"images", "baseline", "finetuned", "majority", "mcnemar"}
+    expected = {"images", "groups", "baseline", "finetuned", "majority", "mcnemar"}
+    assert set(metrics["data"]) == expected
     assert "finetune" in project.run("dvc", "dag")
     project.run("dvc", "plots", "show")
     page = (project.root / "dvc_plots" / "index.html").read_text(encoding="utf-8")

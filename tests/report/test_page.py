@@ -53,16 +53,23 @@ def test_the_page_names_the_split_that_is_evaluated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    details = {"counts": {"a": {"train": 1}}, "absent": ["b: no image in test"]}
     results = {
-        "split": Record("split", details={"counts": {"a": {"train": 1}}}),
+        "split": Record("split", details=details),
         "finetune": Record("finetune", metrics={"weights": 2.0, "trainable_weights": 1.0}),
         "evaluate": Record("evaluate", params=params, metrics=METRICS | CROSSING),
     }
     for stage in page.STAGES:
         results.get(stage, Record(stage)).write(paths.record(stage))
     report = paths.report("evaluate")
-    (report / "finetuned_classes.csv").write_text("label,f1\na,0.5\n", encoding="utf-8")
+    (report / "finetuned_classes.csv").write_text("label,f1\nb,\na,0.5\n", encoding="utf-8")
     (report / "confusion.csv").write_text("label,finetuned\na,a\n", encoding="utf-8")
     page.write(Path("index.html"), Report(title="A page"))
     text = Path("index.html").read_text(encoding="utf-8")
     assert re.findall(r"<(?:p|h3)>(On .*|Without .*|8 .*)</(?:p|h3)>", text) == sentences
+    assert "<ul><li>b: no image in test</li></ul>" in text
+    assert text.count('<span class="quiet">no interval</span>') == 2  # of both models
+    assert re.findall(r"<tr><td>(.)</td><td>(.*?)</td></tr>\n", text)[-2:] == [
+        ("a", "0.500"),
+        ("b", ""),
+    ]

@@ -4,19 +4,51 @@ METRICS = {
     "images": 10.0,
     "finetuned/accuracy": 0.75,
     "finetuned/accuracy_low": 0.5,
+    "finetuned/accuracy_high": 0.9,
     "finetuned/macro_f1": 0.7,
     "baseline/accuracy": 0.25,
     "majority/accuracy": 0.1,
 }
 
 
-def test_the_simplest_model_comes_first_and_a_missing_number_is_none() -> None:
+def test_the_simplest_model_comes_first_and_a_missing_number_is_empty() -> None:
     assert summaries.models(METRICS) == ["majority", "baseline", "finetuned"]
     found = {line.metric: line for line in summaries.lines(METRICS)}
-    assert found["accuracy"].values == (0.1, 0.25, 0.75)
-    assert found["macro_f1"].values == (None, None, 0.7)
+    assert [*found] == ["accuracy", "accuracy_low", "accuracy_high", "macro_f1"]
+    assert found["accuracy"].cells == ("0.1000", "0.2500", "0.7500")
+    assert found["macro_f1"].cells == ("", "", "0.7000")
     assert (found["macro_f1"].title, found["macro_f1"].is_end) == ("macro F1", False)
     assert (found["accuracy_low"].title, found["accuracy_low"].is_end) == ("from", True)
+
+
+def test_a_model_without_an_interval_is_shown_with_none() -> None:
+    found = {line.metric: line for line in summaries.lines(METRICS)}
+    assert found["accuracy_low"].cells == ("", "no interval", "0.5000")
+    assert found["accuracy_high"].cells == ("", "", "0.9000")
+    without = {key: value for key, value in METRICS.items() if "_low" not in key}
+    found = {line.metric: line for line in summaries.lines(without)}
+    assert found["accuracy_low"].cells == ("", "no interval", "no interval")
+    assert summaries.intervals(METRICS) == {
+        "majority": "",
+        "baseline": "no interval",
+        "finetuned": "0.5 to 0.9",
+    }
+
+
+def test_groups_are_told_if_there_are_fewer_than_images() -> None:
+    assert summaries.count(METRICS, "test") == "10 test images"
+    assert summaries.count(METRICS | {"groups": 10.0}, "test") == "10 test images"
+    assert summaries.count(METRICS | {"groups": 7.0}, "test") == "10 test images in 7 groups"
+    assert summaries.count(METRICS | {"groups": 1.0}, "test") == "10 test images in 1 group"
+
+
+def test_labels_without_images_are_told() -> None:
+    assert summaries.absent(METRICS) == ""
+    assert summaries.absent(METRICS | {"absent_labels": 1.0}) == (
+        "1 label without a true image has no scores; macro F1 is the mean over the others."
+    )
+    two = summaries.absent(METRICS | {"absent_labels": 2.0})
+    assert two.startswith("2 labels without a true image have no scores;")
 
 
 def test_the_split_is_that_of_the_parameters_and_test_without_the_key() -> None:
@@ -32,3 +64,14 @@ def test_the_comparison_is_that_of_the_task() -> None:
         counts | {"mcnemar/p_value": 0.0654}
     )
     assert summaries.comparison({"wilcoxon/p_value": 0.01}).endswith("p = 0.01")
+    groups = {"images": 20.0, "groups": 12.0}
+    assert summaries.comparison(counts | groups | {"mcnemar/p_value": 0.1}) == (
+        "Sign-flip test of 12 groups: 9 images only the fine-tuned model got right, 2 only the "
+        "baseline; p = 0.1"
+    )
+    assert summaries.comparison(groups | {"wilcoxon/p_value": 0.01}) == (
+        "Wilcoxon signed-rank test of the two models, means of 12 groups: p = 0.01"
+    )
+    assert summaries.comparison(
+        groups | counts | {"groups": 20.0, "mcnemar/p_value": 1}
+    ).startswith("McNemar's test: 9 images")

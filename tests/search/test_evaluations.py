@@ -12,6 +12,7 @@ from seedlings.search.evaluations import Evaluation, Score
 from seedlings.tracking.revisions import Revision
 
 PIPELINE = """stages:
+  split: {cmd: python split.py, outs: [data/split.csv]}
   evaluate: {cmd: python make.py, params: [finetune, task], outs: [reports/evaluate]}
 """
 # The model is right about the images up to the tenth of the learning rate: 2 of 4 at 0.2.
@@ -27,6 +28,12 @@ record = {"stage": "evaluate", "metrics": metrics}
 rows = [f"{n}.png,a,{'a' if n < right else 'b'},b" for n in range(4)]
 (folder / "predictions.csv").write_text("\\n".join(["path,label,finetuned,baseline", *rows]))
 """
+SPLIT = """import pathlib
+path = pathlib.Path("data/split.csv")
+path.parent.mkdir()
+rows = [f"{name}.png,a,test,{group},x" for name, group in zip("x3210", (9, 4, 4, 7, 7))]
+path.write_text("\\n".join(["path,label,split,group,digest", *rows]))
+"""
 NAMES = ["head-start", "head-0001"]
 
 
@@ -34,7 +41,7 @@ NAMES = ["head-start", "head-0001"]
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A pipeline whose experiments are the start and one trial."""
     project = Project(tmp_path)
-    for name, text in (("dvc.yaml", PIPELINE), ("make.py", SCRIPT)):
+    for name, text in (("dvc.yaml", PIPELINE), ("make.py", SCRIPT), ("split.py", SPLIT)):
         (tmp_path / name).write_text(text, encoding="utf-8")
     project.run("git", "init", "--quiet", "--initial-branch", "main")
     project.run("dvc", "init", "--quiet")
@@ -63,6 +70,7 @@ def test_experiments_are_read_from_the_cache_without_its_file_system(
     shutil.rmtree(tmp_path / ".dvc" / "cache")
     monkeypatch.setattr(Revision, "get", get, raising=False)
     check(evaluations.read(NAMES))
+    assert [*evaluations.groups(evaluations.read(NAMES)["head-start"])] == [7, 7, 4, 4]
     shutil.rmtree(tmp_path / "remote")
     shutil.rmtree(tmp_path / ".dvc" / "cache", ignore_errors=True)
     assert evaluations.read(NAMES) == {}
@@ -80,4 +88,4 @@ def check(found: dict[str, Evaluation]) -> None:
     assert trial.score(space) == Score(0.75, 0.0, 1.0)
     assert str(trial.score(space)) == "0.7500 (0.0000 to 1.0000)"
     loss = {"objective": "validation/log_loss", "direction": "minimize"}
-    assert str(trial.score(made({RATE: {"range": [0.1, 0.3]}}, **loss))) == "0.5000"
+    assert str(trial.score(made({RATE: {"range": [0.1, 0.3]}}, **loss))) == "0.5000 (no interval)"

@@ -51,6 +51,7 @@ def stored(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setattr(
             evaluations, "read", lambda names: {n: known[n] for n in names if n in known}
         )
+        monkeypatch.setattr(evaluations, "groups", lambda start: np.arange(len(start.predictions)))
 
     return store
 
@@ -86,6 +87,17 @@ def test_the_result_of_a_search_with_a_real_gain(stored: Callable[..., None]) ->
         "restore the trial:                   dvc exp apply head-0002",
         "the same, evaluated on test images:  dvc exp apply head-best",
     ]
+
+
+def test_images_of_a_group_have_one_sign(
+    stored: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(evaluation("head-start", 20), evaluation("head-0002", 32))
+    monkeypatch.setattr(evaluations, "groups", lambda start: np.arange(40) // 4)
+    found = results.read("head", made(RATES), TRIALS[1:2])
+    assert found.gain is not None
+    assert found.gain.by == pytest.approx(12 / 40)
+    assert found.gain.p_value == pytest.approx(1 / 2**3, abs=0.015)  # 12 images in three groups
 
 
 def test_a_result_within_chance_and_without_a_test_score(stored: Callable[..., None]) -> None:
@@ -154,7 +166,7 @@ def test_a_lower_loss_is_better_and_the_test_names_its_metric(stored: Callable[.
     found = results.read("head", loss, TRIALS)
     assert (found.best, found.start) == (TRIALS[0], Score(0.5))
     text = "\n".join(results.lines(found))
-    assert "head-start  0.5000" in text
+    assert "head-start  0.5000 (no interval)" in text
     assert "+10.0 points of accuracy" in text
     assert (
         "The test compares the accuracy on single images, which is not the objective (log loss)."
@@ -200,7 +212,7 @@ def test_the_table_has_ten_trials_and_the_active_parameters() -> None:
         (True, False),
         (False, True),
     }
-    assert rows[-1][:2] == ["head-start", "0.8000"]
+    assert rows[-1][:2] == ["head-start", "0.8000 (no interval)"]
     assert rows[-1][2] == TREE["finetune"]["optimizer"]["name"] == start[OPTIMIZER]
     text = [*results.lines(found)]
     assert text[0] == "The best 10 of 20 finished trials, by accuracy on validation images:"

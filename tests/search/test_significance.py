@@ -10,6 +10,8 @@ from seedlings.errors import SeedlingsError
 from seedlings.search import significance
 from seedlings.search.significance import corrected_p_value
 
+ALONE = np.arange(200)  # groups of one image
+
 
 def exact(scores: NDArray[np.float64], start: NDArray[np.float64], chosen: int) -> float:
     """The share of all sign vectors whose maximum reaches the statistic of the chosen trial."""
@@ -33,23 +35,27 @@ def test_draws_agree_with_all_sign_vectors(
     if values == "correct":
         scores, start = (scores > 0).astype(float), (start > 0.3).astype(float)
     chosen = int(scores.mean(axis=1).argmax())
-    found = corrected_p_value(scores, start, chosen, tried=trials, rng=rng, samples=40_000)
+    found = corrected_p_value(
+        scores, start, ALONE[:8], chosen, tried=trials, rng=rng, samples=40_000
+    )
     assert found == pytest.approx(exact(scores, start, chosen), abs=0.01)  # four standard errors
 
 
 def test_the_smallest_p_value_by_hand(rng: np.random.Generator) -> None:
     start = np.zeros(6)
-    p_value = corrected_p_value(np.ones((1, 6)), start, 0, tried=1, rng=rng, samples=40_000)
+    p_value = corrected_p_value(
+        np.ones((1, 6)), start, ALONE[:6], 0, tried=1, rng=rng, samples=40_000
+    )
     assert p_value == pytest.approx(1 / 2**6, abs=0.003)
-    assert corrected_p_value(-np.ones((1, 6)), start, 0, tried=1, rng=rng) == 1.0
-    assert corrected_p_value(np.zeros((3, 6)), start, 0, tried=3, rng=rng) == 1.0
+    assert corrected_p_value(-np.ones((1, 6)), start, ALONE[:6], 0, tried=1, rng=rng) == 1.0
+    assert corrected_p_value(np.zeros((3, 6)), start, ALONE[:6], 0, tried=3, rng=rng) == 1.0
 
 
 def test_equal_sums_of_floats_are_equal(rng: np.random.Generator) -> None:
     gains = np.array([[0.1, 0.2, 0.3, -0.6]])  # the sum is not 0 in floating point
     for order in itertools.permutations(range(4)):
         found = corrected_p_value(
-            gains[:, order], np.zeros(4), 0, tried=1, rng=np.random.default_rng(1)
+            gains[:, order], np.zeros(4), ALONE[:4], 0, tried=1, rng=np.random.default_rng(1)
         )
         assert found == pytest.approx(9 / 16, abs=0.02)  # by hand: 7 sums above 0, 2 equal
 
@@ -62,33 +68,62 @@ def test_the_best_of_pure_chance_is_rarely_significant() -> None:
         scores, start = (rng.random((30, 80)) < easy).astype(float), (rng.random(80) < easy) * 1.0
         best = int(scores.mean(axis=1).argmax())
         options = {"rng": rng, "samples": 300}
-        corrected.append(corrected_p_value(scores, start, best, tried=30, **options))
+        corrected.append(corrected_p_value(scores, start, ALONE[:80], best, tried=30, **options))
         one = scores[best : best + 1]
-        uncorrected.append(corrected_p_value(one, start, 0, tried=1, **options))
+        uncorrected.append(corrected_p_value(one, start, ALONE[:80], 0, tried=1, **options))
     error = np.sqrt(0.05 * 0.95 / 400)  # the standard error of a share of 400
     assert np.mean(np.array(corrected) <= 0.05) == pytest.approx(0.05, abs=3 * error)
     assert np.mean(np.array(uncorrected) <= 0.05) > 0.25
     assert np.mean(np.array(corrected) <= 0.5) == pytest.approx(0.5, abs=0.1)
 
 
+def test_the_signs_are_those_of_groups(rng: np.random.Generator) -> None:
+    groups = np.array([3, 3, 1, 1, 1, 0, 2, 2])
+    scores, start = rng.normal(size=(3, 8)), rng.normal(size=8)
+    sums = np.stack([(scores - start)[:, groups == n].sum(axis=1) for n in range(4)], axis=1)
+    found = corrected_p_value(scores, start, groups, 1, tried=3, rng=rng, samples=40_000)
+    assert found == pytest.approx(exact(sums, np.zeros(4), 1), abs=0.01)
+    copies = np.repeat(np.arange(6), 20)  # six observations
+    p_value = corrected_p_value(np.ones((1, 120)), np.zeros(120), copies, 0, tried=1, rng=rng)
+    assert p_value == pytest.approx(1 / 2**6, abs=0.006)
+
+
+def test_the_best_of_equal_models_is_rarely_significant_in_groups() -> None:
+    rng = np.random.default_rng(3)
+    groups = np.repeat(np.arange(12), 20)
+    found: dict[str, list[float]] = {"groups": [], "images": []}
+    for _ in range(300):
+        chances = rng.beta(3.2, 0.8, (11, 12))[:, groups]
+        scores = (rng.random(chances.shape) < chances).astype(float)
+        best = int(scores[1:].mean(axis=1).argmax())
+        for name, own in (("groups", groups), ("images", np.arange(240))):
+            p_value = corrected_p_value(
+                scores[1:], scores[0], own, best, tried=10, rng=rng, samples=300
+            )
+            found[name].append(p_value)
+    rates = {name: np.mean(np.array(values) <= 0.05) for name, values in found.items()}
+    assert rates["groups"] == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 300))
+    assert rates["images"] > 0.4
+
+
 def test_a_large_gain_is_significant_also_among_many(rng: np.random.Generator) -> None:
     start = (rng.random(200) < 0.7).astype(float)
     scores = (rng.random((40, 200)) < 0.7).astype(float)
     scores[17] = rng.random(200) < 0.95
-    assert corrected_p_value(scores, start, 17, tried=40, rng=rng) < 0.001
+    assert corrected_p_value(scores, start, ALONE, 17, tried=40, rng=rng) < 0.001
 
 
 def test_a_bad_trial_hides_no_gain(rng: np.random.Generator) -> None:
     start = (np.arange(200) < 170).astype(float)
     scores = np.stack([np.arange(200) < 185, rng.random(200) < 0.1]).astype(float)
-    found = corrected_p_value(scores, start, 0, tried=2, rng=rng)
+    found = corrected_p_value(scores, start, ALONE, 0, tried=2, rng=rng)
     assert found == pytest.approx(2 / 10_001, rel=1.0)  # 15 images better, none worse
 
 
 def test_trials_without_scores_count_too(rng: np.random.Generator) -> None:
     scores, start = np.eye(5, 20) + np.eye(5, 20, 5), np.zeros(20)  # 2 of 20, on other images
     found = [
-        corrected_p_value(scores, start, 0, tried=tried, rng=np.random.default_rng(1))
+        corrected_p_value(scores, start, ALONE[:20], 0, tried=tried, rng=np.random.default_rng(1))
         for tried in (5, 6, 50)
     ]
     assert found[0] == pytest.approx(1 - 0.75**5, abs=0.02)  # by hand
@@ -100,9 +135,9 @@ def test_the_result_is_the_same_in_blocks(
 ) -> None:
     scores, start = rng.random((4, 30)), rng.random(30)
     options = {"tried": 4, "samples": 2_000}
-    whole = corrected_p_value(scores, start, 1, rng=np.random.default_rng(1), **options)
+    whole = corrected_p_value(scores, start, ALONE[:30], 1, rng=np.random.default_rng(1), **options)
     monkeypatch.setattr(significance, "_BLOCK", 1_600)
-    parts = corrected_p_value(scores, start, 1, rng=np.random.default_rng(1), **options)
+    parts = corrected_p_value(scores, start, ALONE[:30], 1, rng=np.random.default_rng(1), **options)
     assert parts == pytest.approx(whole, abs=0.05)
 
 
@@ -114,4 +149,6 @@ def test_other_shapes_are_refused(
     shape: tuple[int, ...], images: int, chosen: int, tried: int, rng: np.random.Generator
 ) -> None:
     with pytest.raises(SeedlingsError, match="expected .* found"):
-        corrected_p_value(np.zeros(shape), np.zeros(images), chosen, tried=tried, rng=rng)
+        corrected_p_value(
+            np.zeros(shape), np.zeros(images), ALONE[:images], chosen, tried=tried, rng=rng
+        )

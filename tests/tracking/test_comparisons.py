@@ -61,12 +61,46 @@ def test_what_differs_is_named_with_the_value_of_every_side() -> None:
     }
 
 
+def test_a_model_without_an_interval_is_told() -> None:
+    sides = [make("one", list("aabb")), make("two", list("aaba"))]
+    del sides[1].metrics["finetuned/accuracy_low"]
+    assert comparisons.side_by_side(sides) == {
+        "finetuned accuracy": ["1.0000 (0.9000 to 1.1000)", "0.7500 (no interval)"]
+    }
+
+
 def test_images_go_from_wrong_to_right_and_back() -> None:
     before, after = make("one", list("abba")), make("two", list("bbbb"))
     found = comparisons.changes(before, after)
     assert [(c.path, c.before, c.after) for c in found.better] == [("3.png", "a", "b")]
     assert [(c.path, c.before, c.after) for c in found.worse] == [("0.png", "a", "b")]
     assert (found.common, found.p_value) == (4, 1.0)
+
+
+def test_images_of_one_group_on_either_side_are_one_observation() -> None:
+    """The first side joins 0 and 1, the other 1 and 2, so that four images are two groups."""
+    before, after = make("one", list("bbaa")), make("two", list("aabb"))
+    alone = comparisons.changes(before, after)
+    assert (alone.groups, alone.gain, alone.is_better) == (4, 1.0, True)
+    assert alone.p_value == pytest.approx(2 / 2**4)
+    joined = replace(before, table=before.table.assign(group=[5, 5, 2, 3]))
+    other = replace(after, table=after.table.assign(group=[0, 4, 4, 3]))
+    found = comparisons.changes(joined, other)
+    assert (found.groups, found.common, found.p_value) == (2, 4, pytest.approx(2 / 2**2))
+    assert "Of these 4 in 2 groups, one → two: 4 better" in "\n".join(
+        results._changes("one", found)
+    )
+    assert comparisons.changes(other, joined).groups == 2
+    assert not comparisons.changes(other, joined).is_better
+    assert comparisons.changes(joined, after).groups == 3
+
+
+def test_groups_are_joined_by_images_that_have_another_path() -> None:
+    before, after = make("one", list("bbaa")), make("two", list("aabb"))
+    table = after.table.assign(path=["new.png", *after.table["path"][1:]], group=[1, 1, 2, 2])
+    moved = replace(after, table=table, predictions=after.predictions.set_axis(table["path"]))
+    joined = replace(before, table=before.table.assign(group=[0, 1, 1, 3]))
+    assert comparisons.changes(joined, moved).groups == 1
 
 
 def test_only_images_of_both_tests_count() -> None:

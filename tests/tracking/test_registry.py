@@ -24,6 +24,50 @@ def test_a_revision_that_is_evaluated_on_validation_images_is_refused(
         registry.promote("trial", 0.95, force=force)
 
 
+@pytest.mark.parametrize(
+    ("gains", "groups", "holds"),
+    [
+        ([1.0] * 8, 8, True),
+        ([1.0] * 8, 2, False),  # two groups of four copies
+        ([-1.0] * 8, 8, False),
+        ([0.1] * 9 + [-1.0], 10, False),  # more images are better, but not the mean
+        ([0.1] * 60 + [-1.0] * 5, 65, True),
+    ],
+)
+def test_a_better_model_is_better_in_the_mean_and_in_groups(
+    gains: list[float], groups: int, holds: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = len(gains)
+    paths = [f"{n}.png" for n in range(count)]
+    table = pd.DataFrame({"path": paths, "label": "a", "split": "test"})
+    table["group"] = [n * groups // count for n in range(count)]
+    predictions = pd.DataFrame({"label": "a", "finetuned": "a", "baseline": "a"}, index=paths)
+    predictions["finetuned_f2"] = predictions["baseline_f2"] = 0.0
+    lock = {"download": {"outs": [{"path": "data/raw", "md5": "abc"}]}}
+    before, after = (
+        comparisons.Side(
+            name,
+            Revision("", "", lock, {"task": "multilabel", "number": name}),
+            {},
+            predictions.assign(score=scores),
+            table,
+        )
+        for name, scores in (("champion", [0.0] * count), ("other", gains))
+    )
+    changes = comparisons.changes
+    monkeypatch.setattr(comparisons, "side", lambda name: before)
+    monkeypatch.setattr(Revision, "digest", property(lambda self: self.tree["number"]))
+    found = registry._reason(("3", "run"), after, 0.95)
+    assert found.holds == holds
+    where = "" if groups == count else f" in {groups} groups"
+    better = sum(gain > 0 for gain in gains)
+    assert found.text == (
+        f"of {count} test images{where} {better} are answered better and {count - better} worse "
+        f"than by version 3, and the mean score of an image changes by {sum(gains) / count:+.4g} "
+        f"(p = {changes(before, after).p_value:.2g})"
+    )
+
+
 def test_a_revision_from_before_the_parameter_is_evaluated_on_test_images() -> None:
     for tree in ({}, {"evaluate": {"on": "test"}}):
         revision = Revision("", "trial", {}, tree)

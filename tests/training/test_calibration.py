@@ -28,6 +28,14 @@ def test_the_temperature_of_scaled_scores_is_found(heat: float, rng: np.random.G
     assert calibration.temperature(softmax(scores * heat), labels) == pytest.approx(heat, rel=0.05)
 
 
+def test_the_temperature_of_very_confident_scores_is_that_of_the_accuracy() -> None:
+    """With 95 of 100 right by a score of 50, the accuracy is the confidence at 50 / log(95 / 5)."""
+    probabilities = softmax(np.tile([50.0, 0.0], (100, 1))).astype(np.float32)
+    labels = (np.arange(100) < 5).astype(np.int64)
+    found = calibration.temperature(probabilities, labels)
+    assert found == pytest.approx(50 / np.log(19), rel=1e-3)
+
+
 def test_the_temperature_of_sigmoids_is_found_for_classes_and_tags(
     rng: np.random.Generator,
 ) -> None:
