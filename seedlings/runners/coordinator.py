@@ -56,7 +56,7 @@ class Coordinator:
         """
         history = self._history
         start = f"{history.name}-start"
-        if start not in git.named_experiments():
+        if start not in git.commits_of(history.commit):
             self._waiting.append(Job(start, evaluated_on({}, "validation")))
         self._waiting += [self._job(trial) for trial in history.running]
         if len(self._slots) > 1 and len(self._waiting) + count - len(history) > 1:
@@ -66,10 +66,12 @@ class Coordinator:
 
     def run_best(self) -> None:
         """Evaluate the best trial on test images, as the experiment NAME-best, once."""
-        best, name = self._history.best, f"{self._history.name}-best"
-        if best is None or experiments.is_test_of(self._history.space, best, name):
+        history = self._history
+        best, name = history.best, f"{history.name}-best"
+        known = git.commits_of(history.commit).get(name)
+        if best is None or experiments.is_test_of(history.space, best, known):
             return
-        self._history.mark_tested(best)
+        history.mark_tested(best)
         self._waiting.append(Job(name, evaluated_on(best.values, "test")))
         self._work(0, 0.0)
 

@@ -59,9 +59,10 @@ class Evaluation:
         )
 
 
-def read(names: Iterable[str]) -> dict[str, Evaluation]:
+def read(names: Iterable[str], baseline: str = "") -> dict[str, Evaluation]:
     """Return the evaluations of experiments or commits, by name.
 
+    With `baseline`, a commit, only the experiments that started from it are known by their names.
     One that is not in this repository, or whose reports neither DVC's cache nor a remote has, is
     absent.
     """
@@ -69,14 +70,14 @@ def read(names: Iterable[str]) -> dict[str, Evaluation]:
     found = {}
     for name in names:
         try:
-            found[name] = _read(name, cache)
+            found[name] = _read(name, baseline, cache)
         except SeedlingsError:
             continue
     return found
 
 
-def _read(name: str, cache: Path | None) -> Evaluation:
-    revision = revisions.at(name)
+def _read(name: str, baseline: str, cache: Path | None) -> Evaluation:
+    revision = revisions.at(name, baseline)
     files = _cached(revision, cache) if cache else None
     if files:
         return _parse(name, revision, files)

@@ -16,8 +16,10 @@ from seedlings.errors import SeedlingsError
 from seedlings.runners import coordinator, slots
 from seedlings.runners.coordinator import Coordinator
 from seedlings.runners.slots import Slot
+from seedlings.search import refs
 from seedlings.search.history import History
 from seedlings.search.space import Space
+from seedlings.tracking import git
 
 PARAMETERS = {OPTIMIZER: {"choices": ["sgd", "adam"]}, RATE: {"range": [0.001, 0.1], "log": True}}
 FULL = "OSError: [Errno 28] No space left on device\nERROR: failed to reproduce 'finetune'"
@@ -207,6 +209,17 @@ def test_the_same_command_again_runs_nothing_and_a_larger_one_the_rest(search: S
     search.run(3, is_best_run=True)
     assert search.run(3, is_best_run=True).names == []
     assert search.run(4).names == ["head-0004"]
+
+
+def test_a_search_of_another_commit_with_the_same_name_runs_everything(search: Search) -> None:
+    first = search.run(2, is_best_run=True)
+    for name in refs.read("head"):  # as in the clone of a team-mate, who pulled the experiments
+        refs.remove("head", name)
+    git.run("commit", "--quiet", "--allow-empty", "--message", "More")
+    search.commit = git.run("rev-parse", "HEAD")
+    assert search.run(2, is_best_run=True).names == first.names
+    titles = [one.title for one in git.experiments() if one.baseline == search.commit]
+    assert titles == [f"{name} (baseline {search.commit[:7]})" for name in sorted(first.names)]
 
 
 def test_a_line_for_each_trial_names_its_score_and_the_best(search: Search) -> None:
