@@ -90,10 +90,13 @@ class History:
         }
         for number, commit in sorted(commits.items()):
             if number not in found or found[number].experiment != commit:
-                found[number] = experiments.trial(self.space, self.tree, commit, number)
+                trial = experiments.trial(self.space, self.tree, commit, number)
+                before = [found[earlier] for earlier in found if earlier < number]
+                rungs = study.prune(self.space, before, trial).rungs
+                found[number] = replace(trial, rungs=rungs)
         for number, trial in found.items():
             if trial.state == "finished" and number not in commits:  # it was removed
-                found[number] = replace(trial, state="running")
+                found[number] = replace(trial, state="running", rungs={})
         return found
 
 
