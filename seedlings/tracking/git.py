@@ -10,7 +10,7 @@ from seedlings.errors import SeedlingsError
 from seedlings.tracking.tags import COMMIT, DIRTY
 
 # Other refs below refs/exps/ are internal to DVC.
-_EXPERIMENT = re.compile("([0-9a-f]{40,64}) refs/exps/([0-9a-f]{2})/([0-9a-f]+)/([^/]+)")
+_EXPERIMENT = re.compile("([0-9a-f]{40,64})[ \t]refs/exps/([0-9a-f]{2})/([0-9a-f]+)/([^/]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,16 @@ def tags() -> dict[str, str]:
     return {COMMIT: commit, DIRTY: str(dirty).lower()}
 
 
-def experiments() -> list[Experiment]:
-    """Return DVC's experiments, sorted by baseline and name; two of them may have one commit."""
-    lines = ask("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps/").splitlines()
-    found = [match.groups() for match in map(_EXPERIMENT.fullmatch, lines) if match]
+def experiments(remote: str = "") -> list[Experiment]:
+    """Return DVC's experiments, sorted by baseline and name; two of them may have one commit.
+
+    With `remote`, they are those of a Git remote. Raises SeedlingsError if it does not answer.
+    """
+    if remote:
+        text = run("ls-remote", remote, "refs/exps/*")
+    else:
+        text = ask("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps/")
+    found = [match.groups() for match in map(_EXPERIMENT.fullmatch, text.splitlines()) if match]
     names = Counter(name for _, _, _, name in found)
     return [
         Experiment(name, start + rest, commit, is_unique=names[name] == 1)

@@ -16,7 +16,7 @@ from dvc_data.index import DataIndexDirError
 from seedlings.config import params, paths, pipeline, records
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
-from seedlings.tracking import git
+from seedlings.tracking import git, outputs
 
 
 class UnknownRevisionError(SeedlingsError):
@@ -88,17 +88,20 @@ class Revision:
     def get(self, wanted: Iterable[Path], target: Path) -> None:
         """Copy the files or folders at the paths `wanted` into the folder `target`.
 
-        Raises SeedlingsError if neither DVC's cache nor a remote has them.
+        Raises SeedlingsError if neither DVC's cache nor the remote has them.
         """
-        system = DVCFileSystem(rev=self.commit or None)
+        # The revision may be older than the remote, so that its own .dvc/config has none.
+        system = DVCFileSystem(rev=self.commit or None, remote=outputs.default_remote())
+        path = Path()
         try:
             for path in wanted:
                 (target / path).parent.mkdir(parents=True, exist_ok=True)
                 _copy(system, path.as_posix(), str(target / path))
         except (OSError, DataIndexDirError, DvcException) as error:
+            option = " --all-commits" if self.commit and not self.experiment else ""
             raise SeedlingsError(
-                f"{self.name}: DVC's cache does not have all of its reports and models; "
-                "run `dvc fetch --all-commits` to fetch those that were pushed"
+                f"{self.name}: expected {path} in DVC's cache or remote, found none; "
+                f"run `seedlings push{option}` where it was made and `seedlings pull{option}` here"
             ) from error
 
     @property
