@@ -30,6 +30,7 @@ LONGEST = [
         "test_repro",
         "test_survival",
         "test_sync",
+        "test_sharing",
         "test_team_server",
         "test_search",
     ),

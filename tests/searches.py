@@ -1,6 +1,5 @@
 """Search spaces, trials and experiments for tests."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -111,7 +110,7 @@ def experiment(
     tree = space.changed(TREE, {**values, "evaluate.on": on})
     files = {
         "params.yaml": yaml.safe_dump(tree),
-        "dvc.lock": yaml.safe_dump({"stages": {"evaluate": {"cmd": "x"}}}),
+        "dvc.lock": yaml.safe_dump({"stages": {"evaluate": {"cmd": "x", "params": {**values}}}}),
         **records(value, curve),
     }
     git.run("read-tree", "HEAD")
@@ -120,8 +119,8 @@ def experiment(
     git.run("update-index", "--index-info", text=listed)
     commit = git.run("commit-tree", git.run("write-tree"), "-p", "HEAD", "-m", f"exp {name}")
     git.run("read-tree", "HEAD")
-    number = hashlib.sha1(name.encode()).hexdigest()
-    git.run("update-ref", f"refs/exps/{number[:2]}/{number[2:]}/{name}", commit)
+    start = git.run("rev-parse", "HEAD")
+    git.run("update-ref", f"refs/exps/{start[:2]}/{start[2:]}/{name}", commit)
     return commit
 
 
@@ -134,7 +133,7 @@ def remove(name: str) -> None:
 
 def experiments() -> dict[str, dict[str, Any]]:
     """The parameters of each experiment, by its name."""
-    found = {name: commit for commit, name in git.experiments().items()}
+    found = {one.name: one.commit for one in git.experiments()}
     return {n: pipeline.parse(git.run("show", f"{found[n]}:params.yaml")) for n in sorted(found)}
 
 

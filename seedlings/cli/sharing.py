@@ -8,19 +8,22 @@ from seedlings.errors import SeedlingsError
 
 @click.command()
 @click.option("--remote", default="origin", show_default=True, help="Git's remote.")
-def push(remote: str) -> None:
+@click.option("--all-commits", is_flag=True, help="Also push the outputs of all commits.")
+def push(remote: str, all_commits: bool) -> None:
     """Push outputs, run cache and experiments.
 
-    Outputs go to the DVC remote, experiments to the Git remote.
+    Outputs go to the DVC remote, experiments to the Git remote. The outputs are those of the
+    workspace and of all experiments.
     """
     from seedlings.tracking import sharing
 
-    sharing.push(remote)
+    sharing.push(remote, all_commits=all_commits)
 
 
 @click.command()
 @click.option("--remote", default="origin", show_default=True, help="Git's remote.")
-def pull(remote: str) -> None:
+@click.option("--all-commits", is_flag=True, help="Also pull the outputs of all commits.")
+def pull(remote: str, all_commits: bool) -> None:
     """Pull outputs, run cache and experiments.
 
     Outputs come from the DVC remote, experiments from the Git remote. Run `seedlings sync --all`
@@ -28,7 +31,7 @@ def pull(remote: str) -> None:
     """
     from seedlings.tracking import sharing
 
-    sharing.pull(remote)
+    sharing.pull(remote, all_commits=all_commits)
 
 
 @click.command()

@@ -59,7 +59,13 @@ def run(file: Path, name: str, *, count: int, jobs: int, deadline: float, say: S
 
 def _show(history: History, say: Say) -> None:
     """Print the result of a search, and write its page."""
-    result = results.read(history.name, history.space, list(history), looked=len(history.tested))
+    result = results.read(
+        history.name,
+        history.space,
+        list(history),
+        baseline=history.commit,
+        looked=len(history.tested),
+    )
     say("")
     for line in results.lines(result):
         say(line)

@@ -56,7 +56,7 @@ class Coordinator:
         """
         history = self._history
         start = f"{history.name}-start"
-        if start not in git.named_experiments():
+        if start not in git.commits_of(history.commit):
             self._waiting.append(Job(start, evaluated_on({}, "validation")))
         self._waiting += [self._job(trial) for trial in history.running]
         if len(self._slots) > 1 and len(self._waiting) + count - len(history) > 1:
@@ -66,10 +66,12 @@ class Coordinator:
 
     def run_best(self) -> None:
         """Evaluate the best trial on test images, as the experiment NAME-best, once."""
-        best, name = self._history.best, f"{self._history.name}-best"
-        if best is None or experiments.is_test_of(self._history.space, best, name):
+        history = self._history
+        best, name = history.best, f"{history.name}-best"
+        known = git.commits_of(history.commit).get(name)
+        if best is None or experiments.is_test_of(history.space, best, known):
             return
-        self._history.mark_tested(best)
+        history.mark_tested(best)
         self._waiting.append(Job(name, evaluated_on(best.values, "test")))
         self._work(0, 0.0)
 
@@ -130,16 +132,16 @@ class Coordinator:
         """Prune the job of a slot, and handle its end."""
         job, code = slot.job, slot.poll()  # the exit code first: then all epochs are there
         assert job
-        if job.trial and job.pruned is None and len(epochs := slot.epochs()) > len(job.read):
+        if job.trial and not job.trial.is_over and len(epochs := slot.epochs()) > len(job.read):
             job.read = epochs
-            job.trial = self._with_curve(job.trial, epochs)
-            job.pruned = study.pruned_after(self._history.space, list(self._history), job.trial)
-            if job.pruned:
+            trial = self._with_curve(job.trial, epochs)
+            job.trial = study.prune(self._history.space, list(self._history), trial)
+            if job.trial.is_over:
                 slot.stop()
         if code is None:
             return
-        if job.trial and job.pruned:
-            self._end(slot, job.trial.pruned(job.pruned))
+        if job.trial and job.trial.is_over:
+            self._end(slot, job.trial)
         elif code == 0:
             self._succeed(slot, job)
         else:
@@ -154,11 +156,10 @@ class Coordinator:
             return
         done = experiments.result(history.space, job.trial, slot.results)
         # A training that DVC restored from its cache had no epochs to look at.
-        epochs = study.pruned_after(history.space, list(history), done)
-        if epochs:
-            self._end(slot, done.pruned(epochs))
-        else:
-            self._end(slot, replace(done, experiment=slot.hand_over(job.name)))
+        done = study.prune(history.space, list(history), done)
+        if done.state == "finished":
+            done = replace(done, experiment=slot.hand_over(job.name))
+        self._end(slot, done)
 
     def _fail(self, slot: Slot, job: Job, code: int) -> None:
         """Let a killed job run again; keep a failed trial as such."""

@@ -24,7 +24,6 @@ class Job:
     values: Values  # parameters by their full keys, with `evaluate.on`
     trial: Trial | None = None
     attempts: int = 0
-    pruned: int | None = None  # epochs after which the pruner stops it
     read: list[dict[str, float]] = field(default_factory=list)  # the epochs so far
 
 
@@ -45,7 +44,7 @@ class Slot:
         messages = self._messages
         shutil.rmtree(messages, ignore_errors=True)
         messages.mkdir()
-        job.attempts, job.read, job.pruned = job.attempts + 1, [], None
+        job.attempts, job.read = job.attempts + 1, []
         settings = {"SEEDLINGS_TRACKING": "off", "SEEDLINGS_TRIAL": str(messages)}
         self.job = job
         self._handle = self._pool.start(command, self._clone.folder, settings)

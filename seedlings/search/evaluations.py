@@ -41,6 +41,7 @@ class Evaluation:
     """What the stage evaluate wrote in one experiment."""
 
     name: str
+    commit: str
     params: dict[str, Any]  # by full keys
     metrics: dict[str, float]
     predictions: pd.DataFrame  # indexed by path; label, finetuned, baseline, score
@@ -63,9 +64,10 @@ class Evaluation:
         )
 
 
-def read(names: Iterable[str]) -> dict[str, Evaluation]:
+def read(names: Iterable[str], baseline: str = "") -> dict[str, Evaluation]:
     """Return the evaluations of experiments or commits, by name.
 
+    With `baseline`, a commit, only the experiments that started from it are known by their names.
     One that is not in this repository, or whose reports neither DVC's cache nor a remote has, is
     absent.
     """
@@ -73,7 +75,7 @@ def read(names: Iterable[str]) -> dict[str, Evaluation]:
     found = {}
     for name in names:
         try:
-            found[name] = _read(name, cache)
+            found[name] = _read(name, baseline, cache)
         except SeedlingsError:
             continue
     return found
@@ -85,13 +87,13 @@ def groups(evaluation: Evaluation) -> NDArray[np.int64]:
     Raises SeedlingsError if neither DVC's cache nor a remote has the table.
     """
     with tempfile.TemporaryDirectory() as folder:
-        revisions.at(evaluation.name).get([paths.SPLIT], Path(folder))
+        revisions.at(evaluation.commit).get([paths.SPLIT], Path(folder))
         table = split_table.read(Path(folder) / paths.SPLIT)
     return table.set_index("path")["group"].loc[evaluation.predictions.index].to_numpy()
 
 
-def _read(name: str, cache: Path | None) -> Evaluation:
-    revision = revisions.at(name)
+def _read(name: str, baseline: str, cache: Path | None) -> Evaluation:
+    revision = revisions.at(name, baseline)
     files = _cached(revision, cache) if cache else None
     if files:
         return _parse(name, revision, files)
@@ -121,6 +123,7 @@ def _parse(name: str, revision: Revision, files: Iterable[Path]) -> Evaluation:
     params = revision.params
     return Evaluation(
         name=name,
+        commit=revision.commit,
         params=params,
         metrics=records.read(record).metrics,
         predictions=comparisons.read_predictions(predictions, params["task"]),

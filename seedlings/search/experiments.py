@@ -11,20 +11,20 @@ from seedlings.report import summaries
 from seedlings.search.space import Space
 from seedlings.search.trials import Trial
 from seedlings.tasks import TASKS
-from seedlings.tracking import git, revisions
+from seedlings.tracking import revisions
 
 ON = "evaluate.on"
 _HIGHER_IS_BETTER = ("accuracy", "binary_accuracy")  # among the metrics of an epoch
 _RECORDS = [paths.record("evaluate"), paths.record("finetune")]
 
 
-def trial(space: Space, tree: Mapping[str, Any], name: str, number: int) -> Trial:
-    """Return the finished trial that the experiment `name` is.
+def trial(space: Space, tree: Mapping[str, Any], commit: str, number: int) -> Trial:
+    """Return the finished trial that an experiment is, by its commit.
 
     `tree` has the parameters at the start of the search. Raises SeedlingsError if the experiment is
     not one of this search, or its records are not in DVC's cache.
     """
-    revision = revisions.at(name)
+    revision = revisions.at(commit)
     values = space.active(revision.params)
     expected = params.flatten(tree) | values | {ON: "validation"}
     different = {k for k, v in expected.items() if revision.params.get(k, v) != v}
@@ -32,17 +32,17 @@ def trial(space: Space, tree: Mapping[str, Any], name: str, number: int) -> Tria
     if different:
         names = ", ".join(sorted(different))
         raise SeedlingsError(
-            f"the experiment {name} is not of this search, as its {names} differs; choose another "
-            "--name, or remove it with `dvc exp remove`"
+            f"the experiment {revision.name} is not of this search, as its {names} differs; choose "
+            "another --name, or remove it with `dvc exp remove`"
         )
     with tempfile.TemporaryDirectory() as folder:
         revision.get(_RECORDS, Path(folder))
         return result(space, Trial(number, values), Path(folder), revision.commit)
 
 
-def is_test_of(space: Space, best: Trial, name: str) -> bool:
-    """Return whether the experiment `name` is a trial, evaluated on test images."""
-    return name in git.named_experiments() and has_tested(space, best, revisions.at(name).params)
+def is_test_of(space: Space, best: Trial, commit: str | None) -> bool:
+    """Return whether an experiment, by its commit, is a trial, evaluated on test images."""
+    return commit is not None and has_tested(space, best, revisions.at(commit).params)
 
 
 def has_tested(space: Space, best: Trial, known: Mapping[str, Any]) -> bool:
@@ -62,6 +62,7 @@ def result(space: Space, running: Trial, folder: Path, commit: str = "") -> Tria
         high=evaluated.metrics.get(f"{space.metric}_high"),
         curve=curve(space, trained.params["task"], _rows(trained.curves)),
         experiment=commit,
+        rungs=running.rungs,
     )
 
 

@@ -85,16 +85,18 @@ class History:
         found = {int(ref): trials.parse(text) for ref, text in known.items() if ref.isdigit()}
         commits = {
             number: commit
-            for experiment, commit in git.named_experiments().items()
+            for experiment, commit in git.commits_of(self.commit).items()
             if (number := trials.number_in(self.name, experiment)) is not None
         }
         for number, commit in sorted(commits.items()):
             if number not in found or found[number].experiment != commit:
-                name = trials.name(self.name, number)
-                found[number] = experiments.trial(self.space, self.tree, name, number)
+                trial = experiments.trial(self.space, self.tree, commit, number)
+                before = [found[earlier] for earlier in found if earlier < number]
+                rungs = study.prune(self.space, before, trial).rungs
+                found[number] = replace(trial, rungs=rungs)
         for number, trial in found.items():
             if trial.state == "finished" and number not in commits:  # it was removed
-                found[number] = replace(trial, state="running")
+                found[number] = replace(trial, state="running", rungs={})
         return found
 
 

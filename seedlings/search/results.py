@@ -1,7 +1,7 @@
 """Results: the best trials of a search, and whether the best is better than the start."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from seedlings.search.evaluations import Evaluation, Score
 from seedlings.search.space import Space
 from seedlings.search.trials import Trial, Values
 from seedlings.tasks import TASKS
+from seedlings.tracking import git
 
 _SHOWN = 10  # trials in the table of the command
 _LEVEL = 0.05  # a lower p value counts as beyond chance
@@ -46,7 +47,8 @@ class Result:
     `start` and `start_values` are the score and the parameters of the start; `best` and `gain` are
     None as long as no trial has finished. `test` is the score of the best trial on test images, or
     None if it was not computed; `looked` is the number of trials of the search that were evaluated
-    on test images.
+    on test images. `commits` has the commits of those experiments of the search whose names
+    experiments of other commits have, too.
     """
 
     search: str
@@ -57,6 +59,7 @@ class Result:
     gain: Gain | None = None
     test: Score | None = None
     looked: int = 1
+    commits: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ranking(self) -> list[Trial]:
@@ -87,18 +90,20 @@ class Result:
         return sum(trial.state == state for trial in self.trials)
 
 
-def read(search: str, space: Space, tried: Sequence[Trial], *, looked: int = 1) -> Result:
+def read(
+    search: str, space: Space, tried: Sequence[Trial], *, baseline: str = "", looked: int = 1
+) -> Result:
     """Return the result of a search, from its trials and its experiments in this repository.
 
-    The test score is that of the experiment NAME-best, if it has the parameters of the best trial.
-    Finished trials whose experiments were removed count as trials without scores. Raises
-    SeedlingsError if the reports of the start or of the best trial are absent, or if they are of
-    other images.
+    `baseline` is the commit from which the experiments started. The test score is that of the
+    experiment NAME-best, if it has the parameters of the best trial. Finished trials whose
+    experiments were removed count as trials without scores. Raises SeedlingsError if the reports of
+    the start or of the best trial are absent, or if they are of other images.
     """
     ranking = trials.best_first(tried, maximize=space.maximizes)
     names = [trial.experiment or trials.name(search, trial.number) for trial in ranking]
     first, last = f"{search}-start", f"{search}-best"
-    found = evaluations.read([first, *names, last])
+    found = evaluations.read([first, *names, last], baseline)
     for name in (first, *names[:1]):
         if name not in found:
             raise SeedlingsError(
@@ -115,6 +120,11 @@ def read(search: str, space: Space, tried: Sequence[Trial], *, looked: int = 1) 
         gain=_gain(start, [found[n] for n in names if n in found], len(tried), space),
         test=winner.score(space) if winner and is_tested else None,
         looked=looked,
+        commits={
+            e.name: e.commit
+            for e in git.experiments()
+            if e.baseline == baseline and not e.is_unique
+        },
     )
 
 
@@ -187,10 +197,12 @@ def sentences(result: Result) -> list[str]:
 
 def commands(result: Result) -> dict[str, str]:
     """Return the commands that restore the best trial, by what they do."""
-    found = {"restore the trial": f"dvc exp apply {result.best_name}"}
+    found = {"restore the trial": result.best_name}
     if result.test:
-        found["the same, evaluated on test images"] = f"dvc exp apply {result.search}-best"
-    return found
+        found["the same, evaluated on test images"] = f"{result.search}-best"
+    return {
+        title: f"dvc exp apply {result.commits.get(name, name)}" for title, name in found.items()
+    }
 
 
 def _verdict(result: Result, gain: Gain) -> str:

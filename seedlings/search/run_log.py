@@ -13,7 +13,7 @@ from seedlings.search import trials
 from seedlings.search.history import History
 from seedlings.search.trials import Trial
 from seedlings.tracking import client, revisions, sync
-from seedlings.tracking.tags import COMMIT, SEARCH, TRIAL
+from seedlings.tracking.tags import BASELINE, COMMIT, SEARCH, TRIAL
 
 _STATUS = {"pruned": "KILLED", "failed": "FAILED"}
 
@@ -23,6 +23,8 @@ class RunLog:
 
     def __init__(self, history: History) -> None:
         self._history = history
+        # Searches of two commits may have one name.
+        self._tags = {SEARCH: history.name, BASELINE: history.commit}
         self._run = ""
         self._known: set[str] = set()  # names of the trials that are logged
         self._failed = False
@@ -62,10 +64,10 @@ class RunLog:
         tracker = client.Tracker()
         if not self._run:
             history = self._history
-            runs = tracker.runs(search=history.name)
+            runs = tracker.runs(search=history.name, baseline=history.commit)
             self._known = {run.tags[TRIAL] for run in runs if TRIAL in run.tags}
             own = [run.id for run in runs if TRIAL not in run.tags]
-            tags = {SEARCH: history.name, COMMIT: history.commit}
+            tags = {**self._tags, COMMIT: history.commit}
             space = params.flatten(history.space.model_dump(exclude_none=True))
             self._run = own[0] if own else tracker.start(history.name, tags=tags, params=space)
             tracker.resume(self._run)
@@ -91,7 +93,7 @@ class RunLog:
 
     def _log_ended(self, tracker: client.Tracker, name: str, trial: Trial) -> None:
         """Log a pruned or failed trial as a child run of the search."""
-        tags = {SEARCH: self._history.name, TRIAL: name}
+        tags = {**self._tags, TRIAL: name}
         if trial.reason:
             tags["seedlings.reason"] = trial.reason
         run = tracker.start(name, tags=tags, params=trial.values, parent=self._run)
@@ -101,10 +103,9 @@ class RunLog:
 
     def _publish(self, tracker: client.Tracker, name: str, *, models: bool) -> None:
         """Log an experiment as a revision, and link its run to the search."""
-        revision = revisions.at(name)
+        revision = revisions.at(name, self._history.commit)
         _, missing = sync.publish([revision], models=models)
         if missing:
             raise SeedlingsError(missing[0])
-        tags = {SEARCH: self._history.name, TRIAL: name}
-        tracker.tag(tracker.runs(lock=revision.digest)[0].id, tags)
+        tracker.tag(tracker.runs(lock=revision.digest)[0].id, {**self._tags, TRIAL: name})
         self._known.add(name)

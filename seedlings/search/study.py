@@ -29,6 +29,7 @@ from seedlings.search.trials import Trial, Values, finished, identity, labels
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 _ATTEMPTS = 20  # suggestions of the sampler until one is new
+_RUNG = "completed_rung_"  # of the names in which Optuna's successive halving keeps its values
 _STATES = {
     "running": TrialState.RUNNING,
     "finished": TrialState.COMPLETE,
@@ -59,19 +60,29 @@ def suggest(space: Space, trials: Sequence[Trial], number: int) -> Values | None
     return rest[np.random.default_rng(seed).integers(len(rest))] if rest else None
 
 
-def pruned_after(space: Space, trials: Sequence[Trial], trial: Trial) -> int | None:
-    """Return the number of epochs after which the pruner stops a trial, or None.
+def prune(space: Space, trials: Sequence[Trial], trial: Trial) -> Trial:
+    """Return a trial with its rungs, and as pruned if the pruner stops it after one of its epochs.
 
     The pruner compares the curve of the trial with those of the other trials that have ended.
     """
-    if space.pruner == "none" or not trial.curve:
-        return None
+    if space.pruner == "none":
+        return trial
     others = [other for other in trials if other.is_over and other.number != trial.number]
-    running = build(space, others, optuna.samplers.RandomSampler(seed=0), _pruner(space))
-    asked = running.ask()
-    for epoch, value in enumerate(trial.curve, 1):
-        asked.report(value, epoch)
-        if asked.should_prune():
+    study = build(space, others, optuna.samplers.RandomSampler(seed=0), _pruner(space))
+    study.add_trial(_frozen(space, replace(trial, state="running", curve=[])))
+    running = optuna.trial.Trial(study, study.get_trials(deepcopy=False)[-1]._trial_id)
+    epochs = _stop(running, trial.curve)
+    attributes = study.get_trials(deepcopy=False)[-1].system_attrs
+    rungs = {key: value for key, value in attributes.items() if key.startswith(_RUNG)}
+    trial = replace(trial, rungs=rungs)
+    return trial if epochs is None else trial.pruned(epochs)
+
+
+def _stop(running: optuna.Trial, curve: Sequence[float]) -> int | None:
+    """Return the number of epochs after which the pruner stops a trial, or None."""
+    for epoch, value in enumerate(curve, 1):
+        running.report(value, epoch)
+        if running.should_prune():
             return epoch
     return None
 
@@ -154,6 +165,7 @@ def _frozen(space: Space, trial: Trial) -> FrozenTrial:
         params=values,
         distributions=found,
         intermediate_values=dict(enumerate(trial.curve, 1)),
+        system_attrs=trial.rungs,
     )
 
 

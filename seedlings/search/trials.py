@@ -16,7 +16,9 @@ class Trial:
 
     `value` is the objective on the validation images, `low` and `high` the bounds of its interval
     (None if there is none), and `curve` the values after each epoch that the pruner
-    compares. `experiment` is the commit of the DVC experiment of a finished trial.
+    compares. `rungs` are the values at the budgets that the trial has completed, as Optuna's pruner
+    of successive halving names them. `experiment` is the commit of the DVC experiment of a finished
+    trial.
     """
 
     number: int
@@ -28,6 +30,7 @@ class Trial:
     curve: list[float] = field(default_factory=list)
     experiment: str = ""
     reason: str = ""  # why it failed
+    rungs: dict[str, float] = field(default_factory=dict)
 
     @property
     def is_over(self) -> bool:

@@ -22,7 +22,7 @@ from seedlings.report import html, summaries
 from seedlings.tasks import TASKS
 from seedlings.tracking import client
 from seedlings.tracking import revisions as all_revisions
-from seedlings.tracking.revisions import Revision
+from seedlings.tracking.revisions import Revision, UnknownRevisionError
 from seedlings.tracking.tags import COMMIT, EXPERIMENT_NAME, LOCK, PARENT, RESTORE
 
 WORKSPACE = "workspace"
@@ -262,9 +262,7 @@ def _pictures(revision: Revision, names: Sequence[str]) -> dict[str, str]:
 def _revision(name: str) -> Revision:
     try:
         return _named(name)
-    except SeedlingsError as error:
-        if name == WORKSPACE:
-            raise
+    except UnknownRevisionError as error:
         revision = _revision_of_run(name)
         if revision is None:
             raise SeedlingsError(

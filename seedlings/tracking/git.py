@@ -1,13 +1,39 @@
 """Git: commits and experiments of the repository."""
 
+import re
 import subprocess
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from seedlings.errors import SeedlingsError
 from seedlings.tracking.tags import COMMIT, DIRTY
 
-_EXPERIMENTS = "refs/exps/"
-_INNER = ("refs/exps/exec/", "refs/exps/celery/", "refs/exps/temp/")  # internal to DVC
+# Other refs below refs/exps/ are internal to DVC.
+_EXPERIMENT = re.compile("([0-9a-f]{40,64})[ \t]refs/exps/([0-9a-f]{2})/([0-9a-f]+)/([^/]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """An experiment of DVC. Its name is unique among the experiments of its baseline alone.
+
+    `baseline` is the commit from which the experiment started, and `commit` its own.
+    """
+
+    name: str
+    baseline: str
+    commit: str
+    is_unique: bool  # whether no other experiment of the repository has the name
+
+    @property
+    def ref(self) -> str:
+        """Full name of the Git ref, which all commands of DVC accept."""
+        return f"refs/exps/{self.baseline[:2]}/{self.baseline[2:]}/{self.name}"
+
+    @property
+    def title(self) -> str:
+        """Name in messages; with the baseline if another experiment has the name."""
+        return self.name if self.is_unique else f"{self.name} (baseline {self.baseline[:7]})"
 
 
 def ask(*arguments: str) -> str:
@@ -38,13 +64,23 @@ def tags() -> dict[str, str]:
     return {COMMIT: commit, DIRTY: str(dirty).lower()}
 
 
-def experiments() -> dict[str, str]:
-    """Return the names of DVC's experiments by their commits."""
-    return {commit: name for name, commit in named_experiments().items()}
+def experiments(remote: str = "") -> list[Experiment]:
+    """Return DVC's experiments, sorted by baseline and name; two of them may have one commit.
+
+    With `remote`, they are those of a Git remote. Raises SeedlingsError if it does not answer.
+    """
+    if remote:
+        text = run("ls-remote", remote, "refs/exps/*")
+    else:
+        text = ask("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps/")
+    found = [match.groups() for match in map(_EXPERIMENT.fullmatch, text.splitlines()) if match]
+    names = Counter(name for _, _, _, name in found)
+    return [
+        Experiment(name, start + rest, commit, is_unique=names[name] == 1)
+        for commit, start, rest, name in found
+    ]
 
 
-def named_experiments() -> dict[str, str]:
-    """Return the commits of DVC's experiments by their names; two of them may have one commit."""
-    lines = ask("for-each-ref", "--format=%(objectname) %(refname)", _EXPERIMENTS).splitlines()
-    pairs = [line.split(" ", 1) for line in lines]
-    return {ref.rsplit("/", 1)[1]: commit for commit, ref in pairs if not ref.startswith(_INNER)}
+def commits_of(baseline: str) -> dict[str, str]:
+    """Return the commits of the experiments that started from a commit, by their names."""
+    return {found.name: found.commit for found in experiments() if found.baseline == baseline}

@@ -16,7 +16,11 @@ from dvc_data.index import DataIndexDirError
 from seedlings.config import params, paths, pipeline, records
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
-from seedlings.tracking import git
+from seedlings.tracking import git, outputs
+
+
+class UnknownRevisionError(SeedlingsError):
+    """No commit, branch, tag or experiment has the name."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +28,15 @@ class Revision:
     """A revision of the pipeline: its dvc.lock, and its commit or experiment.
 
     `commit` is the commit with this dvc.lock, or "" for a workspace that is not committed;
-    `experiment` is the name of the DVC experiment, or "".
+    `experiment` is the name of the DVC experiment, or ""; `baseline` is the commit from which the
+    experiment started if another experiment has its name, else "".
     """
 
     commit: str
     experiment: str
     lock: dict[str, Any]
     tree: dict[str, Any]
+    baseline: str = ""
 
     @cached_property
     def digest(self) -> str:
@@ -62,7 +68,8 @@ class Revision:
     def restore(self) -> str:
         """Command that restores this revision."""
         if self.experiment:
-            return f"dvc exp apply {self.experiment}"
+            # With one of several equal names, DVC applies the experiment of the present commit.
+            return f"dvc exp apply {self.commit if self.baseline else self.experiment}"
         if self.commit:
             return f"git checkout {self.commit} && dvc checkout"
         return "not committed yet: commit dvc.lock and params.yaml, then `seedlings sync`"
@@ -81,22 +88,27 @@ class Revision:
     def get(self, wanted: Iterable[Path], target: Path) -> None:
         """Copy the files or folders at the paths `wanted` into the folder `target`.
 
-        Raises SeedlingsError if neither DVC's cache nor a remote has them.
+        Raises SeedlingsError if neither DVC's cache nor the remote has them.
         """
-        system = DVCFileSystem(rev=self.commit or None)
+        # The revision may be older than the remote, so that its own .dvc/config has none.
+        system = DVCFileSystem(rev=self.commit or None, remote=outputs.default_remote())
+        path = Path()
         try:
             for path in wanted:
                 (target / path).parent.mkdir(parents=True, exist_ok=True)
                 _copy(system, path.as_posix(), str(target / path))
         except (OSError, DataIndexDirError, DvcException) as error:
+            option = " --all-commits" if self.commit and not self.experiment else ""
             raise SeedlingsError(
-                f"{self.name}: DVC's cache does not have all of its reports and models; "
-                "run `dvc fetch --all-commits` to fetch those that were pushed"
+                f"{self.name}: expected {path} in DVC's cache or remote, found none; "
+                f"run `seedlings push{option}` where it was made and `seedlings pull{option}` here"
             ) from error
 
     @property
     def name(self) -> str:
         """Name of the revision in messages: the experiment, the commit, or `workspace`."""
+        if self.baseline:
+            return f"{self.experiment} (baseline {self.baseline[:7]})"
         return self.experiment or self.commit[:7] or "workspace"
 
 
@@ -122,17 +134,26 @@ def current() -> Revision:
     return Revision(head if committed else "", "", lock, params.read())
 
 
-def at(name: str) -> Revision:
+def at(name: str, baseline: str = "") -> Revision:
     """Return the revision of a commit, a branch, a tag, or an experiment of DVC, by its name.
 
-    Raises SeedlingsError if there is no such revision, or it has no dvc.lock.
+    With `baseline`, a commit, only the experiments that started from it are known by their names.
+    Raises UnknownRevisionError if there is no such revision, and SeedlingsError if it has no
+    dvc.lock, or if several experiments have the name.
     """
-    experiments = git.named_experiments()
-    commit = experiments.get(name) or git.ask("rev-parse", "--verify", f"{name}^{{commit}}")
+    experiments = git.experiments()
+    found = [e for e in experiments if e.name == name and baseline in ("", e.baseline)]
+    if len(found) > 1:
+        raise SeedlingsError(
+            f"expected the name of one experiment, found {len(found)} with the name {name!r}; use "
+            "the commit of one: "
+            + ", ".join(f"{e.commit[:7]} (baseline {e.baseline[:7]})" for e in found)
+        )
+    commit = found[0].commit if found else git.ask("rev-parse", "--verify", f"{name}^{{commit}}")
     if not commit:
-        raise SeedlingsError(f"expected a revision or an experiment, found {name!r}")
-    known = name if name in experiments else git.experiments().get(commit, "")
-    revision = _revision(commit, known)
+        raise UnknownRevisionError(f"expected a revision or an experiment, found {name!r}")
+    found = found or [e for e in experiments if e.commit == commit]
+    revision = _revision(commit, found[0] if found else None)
     if revision is None:
         raise SeedlingsError(f"{name}: there is no dvc.lock at this revision")
     return revision
@@ -140,23 +161,25 @@ def at(name: str) -> Revision:
 
 def every() -> Iterator[Revision]:
     """Yield each distinct revision of all commits and experiments once; commits come first."""
-    experiments = git.experiments()
+    experiments = {found.commit: found for found in reversed(git.experiments())}
     commits = git.ask("rev-list", "--branches", "--tags", "--remotes").split()
     seen = set()
-    for commit in [*commits, *experiments]:
-        revision = _revision(commit, experiments.get(commit, ""))
+    for commit in [*commits, *reversed(experiments)]:
+        revision = _revision(commit, experiments.get(commit))
         if revision and revision.digest not in seen:
             seen.add(revision.digest)
             yield revision
 
 
-def _revision(commit: str, experiment: str) -> Revision | None:
+def _revision(commit: str, experiment: git.Experiment | None) -> Revision | None:
     lock = _lock_at(commit)
     if not lock:
         return None
-    return Revision(
-        commit, experiment, lock, pipeline.parse(git.ask("show", f"{commit}:{paths.PARAMS}"))
-    )
+    tree = pipeline.parse(git.ask("show", f"{commit}:{paths.PARAMS}"))
+    if experiment is None:
+        return Revision(commit, "", lock, tree)
+    baseline = "" if experiment.is_unique else experiment.baseline
+    return Revision(commit, experiment.name, lock, tree, baseline)
 
 
 def _lock_at(commit: str) -> dict[str, Any]:

@@ -100,7 +100,8 @@ class _Publication:
 
     def _name(self) -> str:
         preset = params.preset(self._revision.tree)
-        return self._revision.experiment or f"{preset}-{self._revision.digest[:7]}"
+        revision = self._revision
+        return revision.name if revision.experiment else f"{preset}-{revision.digest[:7]}"
 
     def _log_stage(self, record: Record, digest: str, root: Path) -> None:
         """Ensure that the parent has one finished run of the stage, with its outputs as tags."""

@@ -127,9 +127,9 @@ def test_an_experiment_is_handed_over(clone: Callable[..., Clone], project: Path
     commit = searches.experiment("head-0001", {RATE: 0.01}, 0.5)
     searches.experiment("ahead-0001", {RATE: 0.02}, 0.5)
     os.chdir(project)
-    assert git.experiments() == {}
+    assert git.experiments() == []
     assert found.hand_over("head-0001") == commit
-    assert git.experiments() == {commit: "head-0001"}
+    assert [(e.name, e.commit) for e in git.experiments()] == [("head-0001", commit)]
     shutil.rmtree(found.folder)
     assert git.run("show", f"{commit}:params.yaml")  # it is in the project
 

@@ -16,8 +16,10 @@ from seedlings.errors import SeedlingsError
 from seedlings.runners import coordinator, slots
 from seedlings.runners.coordinator import Coordinator
 from seedlings.runners.slots import Slot
+from seedlings.search import refs
 from seedlings.search.history import History
 from seedlings.search.space import Space
+from seedlings.tracking import git
 
 PARAMETERS = {OPTIMIZER: {"choices": ["sgd", "adam"]}, RATE: {"range": [0.001, 0.1], "log": True}}
 FULL = "OSError: [Errno 28] No space left on device\nERROR: failed to reproduce 'finetune'"
@@ -209,6 +211,17 @@ def test_the_same_command_again_runs_nothing_and_a_larger_one_the_rest(search: S
     assert search.run(4).names == ["head-0004"]
 
 
+def test_a_search_of_another_commit_with_the_same_name_runs_everything(search: Search) -> None:
+    first = search.run(2, is_best_run=True)
+    for name in refs.read("head"):  # as in the clone of a team-mate, who pulled the experiments
+        refs.remove("head", name)
+    git.run("commit", "--quiet", "--allow-empty", "--message", "More")
+    search.commit = git.run("rev-parse", "HEAD")
+    assert search.run(2, is_best_run=True).names == first.names
+    titles = [one.title for one in git.experiments() if one.baseline == search.commit]
+    assert titles == [f"{name} (baseline {search.commit[:7]})" for name in sorted(first.names)]
+
+
 def test_a_line_for_each_trial_names_its_score_and_the_best(search: Search) -> None:
     search.run(2)
     first, second = search.load()
@@ -312,6 +325,30 @@ def test_a_bad_trial_is_pruned(search: Search, is_restored: bool, jobs: int) -> 
     assert search.run(8, ending, space=pruned_space()).names == []
 
 
+@pytest.mark.parametrize("is_restored", [False, True])
+def test_successive_halving_stops_trials_that_are_behind_at_a_rung(
+    search: Search, is_restored: bool
+) -> None:
+    space = made(PARAMETERS, pruner="successive_halving")
+    curves = {
+        "head-0003": [0.5, 0.9, 0.9, 0.9, 0.9],  # the first rung is after one epoch,
+        "head-0005": [0.6, 0.9, 0.9, 0.5, 0.9],  # and the second after four
+    }
+
+    def ending(name: str, values: Mapping[str, Any]) -> Ending:
+        curve = curves.get(name, [0.6, 0.7, 0.7, 0.7, 0.7])
+        return Ending(curve=curve, is_restored=name in curves and is_restored)
+
+    search.run(6, ending, space=space)
+    trials = [*search.load(space)]
+    assert [(t.number, t.curve) for t in trials if t.state == "pruned"] == [
+        (3, [0.5]),
+        (5, [0.6, 0.9, 0.9, 0.5]),
+    ]
+    assert trials[5].rungs == {"completed_rung_0": 0.6, "completed_rung_1": 0.7}
+    assert "head-0003: pruned after epoch 1" in search.said
+
+
 def test_after_the_deadline_no_trial_starts(search: Search) -> None:
     search.run(2)
     assert search.run(9, deadline=time.monotonic() - 1.0, is_best_run=True).names == []
@@ -393,7 +430,7 @@ def test_an_interrupt_ends_all_commands(search: Search) -> None:
     assert [t.state for t in search.load()] == ["running"] * 3
 
 
-@pytest.mark.parametrize("pruner", ["none", "median"])
+@pytest.mark.parametrize("pruner", ["none", "median", "successive_halving"])
 def test_a_search_with_one_job_repeats_across_kills(search: Search, pruner: str) -> None:
     space = made(PARAMETERS, pruner=pruner)
 

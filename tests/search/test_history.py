@@ -155,6 +155,12 @@ def test_experiments_with_other_names_are_not_trials(commit: str) -> None:
     assert len(load(commit)) == 0
 
 
+def test_experiments_of_another_commit_are_not_trials(commit: str) -> None:
+    experiment("head-0001", {OPTIMIZER: "sgd", RATE: 0.01}, 0.5)
+    git.run("commit", "--quiet", "--allow-empty", "--message", "Another start")
+    assert len(load(git.run("rev-parse", "HEAD"))) == 0
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "../head", "a/b", "a b", "-a", "a.lock", "ä"])
 def test_a_name_that_git_or_the_disk_refuses_is_refused(commit: str, name: str) -> None:
     with pytest.raises(SeedlingsError, match="expected a --name of letters, digits, - and _"):

@@ -16,6 +16,8 @@ from seedlings.search import evaluations, results
 from seedlings.search.evaluations import Evaluation, Score
 from seedlings.search.results import Gain, Result
 from seedlings.search.trials import Trial
+from seedlings.tracking import git
+from seedlings.tracking.git import Experiment
 
 RATES = {RATE: {"range": [0.001, 0.1]}}
 MAE = {"objective": "validation/mae", "direction": "minimize"}
@@ -30,7 +32,7 @@ def evaluation(name: str, right: int, **changes: Any) -> Evaluation:
     metrics = {"finetuned/accuracy": value, "finetuned/log_loss": 1 - value}
     metrics |= {"finetuned/accuracy_low": value - 0.1, "finetuned/accuracy_high": value + 0.1}
     known = params.flatten(TREE) | {"evaluate.on": "validation"} | changes
-    return Evaluation(name, known, metrics, table)
+    return Evaluation(name, name, known, metrics, table)
 
 
 def trial(number: int, value: float, **others: Any) -> Trial:
@@ -49,7 +51,7 @@ def stored(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def store(*found: Evaluation) -> None:
         known = {one.name: one for one in found}
         monkeypatch.setattr(
-            evaluations, "read", lambda names: {n: known[n] for n in names if n in known}
+            evaluations, "read", lambda names, _: {n: known[n] for n in names if n in known}
         )
         monkeypatch.setattr(evaluations, "groups", lambda start: np.arange(len(start.predictions)))
 
@@ -148,6 +150,20 @@ def test_experiments_are_found_by_their_commits(stored: Callable[..., None]) -> 
     assert found.gain is not None
     assert found.gain.by == pytest.approx(0.3)
     assert next(results.lines(found)).startswith("The only finished trial, by accuracy")
+
+
+def test_the_best_of_names_that_others_have_too_is_restored_by_its_commit(
+    stored: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(evaluation("head-start", 20), evaluation("head-0002", 32))
+    known = [
+        Experiment("head-0002", "b1", "c1", is_unique=False),
+        Experiment("head-0002", "b2", "c2", is_unique=False),
+        Experiment("head-start", "b2", "c3", is_unique=True),
+    ]
+    monkeypatch.setattr(git, "experiments", lambda: known)
+    found = results.read("head", made(RATES), TRIALS, baseline="b2")
+    assert results.commands(found) == {"restore the trial": "dvc exp apply c2"}
 
 
 def test_a_search_without_a_finished_trial(stored: Callable[..., None]) -> None:

@@ -16,7 +16,7 @@ from seedlings.search.run_log import RunLog
 from seedlings.search.space import Space
 from seedlings.search.trials import Trial
 from seedlings.tracking.client import Tracker
-from seedlings.tracking.tags import PARENT, SEARCH, TRIAL, Run
+from seedlings.tracking.tags import BASELINE, PARENT, SEARCH, TRIAL, Run
 
 SGD, ADAM = {OPTIMIZER: "sgd"}, {OPTIMIZER: "adam"}
 
@@ -37,10 +37,11 @@ class Trials:
 @dataclass
 class Revision:
     name: str
+    baseline: str
 
     @property
     def digest(self) -> str:
-        return f"lock of {self.name}"
+        return f"lock of {self.name} of {self.baseline}"
 
 
 @pytest.fixture
@@ -103,6 +104,22 @@ def test_nothing_is_logged_twice(history: Trials) -> None:
     assert len(Tracker().runs()) == 4
     assert by_name()["head"].id == before["head"].id
     assert "head-0003" not in by_name()  # it still runs
+
+
+def test_searches_of_two_commits_with_one_name_have_their_own_runs(history: Trials) -> None:
+    history.trials = [Trial(1, SGD, "finished", 0.7), Trial(2, ADAM).pruned(0)]
+    other = Trials(commit="d" * 40, trials=[Trial(1, SGD, "finished", 0.6), Trial(2, ADAM)])
+    logged(history).complete(["head-start"])
+    logged(other).complete(["head-start"])
+    found = [(run.name, run.tags[BASELINE][0], run.metrics) for run in Tracker().runs()]
+    assert [run for run in found if run[0] == "head"] == [
+        ("head", "c", {"value": 0.7, "best": 0.7}),
+        ("head", "d", {"value": 0.6, "best": 0.6}),
+    ]
+    assert sorted(run[:2] for run in found if run[0] != "head") == [
+        *(("head-0001", "c"), ("head-0001", "d"), ("head-0002", "c")),
+        *(("head-start", "c"), ("head-start", "d")),
+    ]
 
 
 def test_a_failure_of_mlflow_is_one_warning(
