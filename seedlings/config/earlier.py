@@ -59,7 +59,7 @@ def _changed(entry: Mapping[str, Any], record: Record) -> str | None:
     ):
         return ", ".join(different)
     locked = {dep["path"]: dep["md5"] for dep in entry["deps"]}
-    found = pipeline.dep_hashes(record.stage, pipeline.code_deps(record.stage))
+    found = pipeline.dep_hashes(record.stage, pipeline.is_code)
     return next((dep for dep, digest in found.items() if locked.get(dep) != digest), None)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -134,14 +134,14 @@ def fingerprint(stage: str, params: Mapping[str, Any], inputs: Collection[str] =
 
     That is its parameters, its code, requirements.lock, and the content of its deps `inputs`.
     """
-    hashes = dep_hashes(stage, [*code_deps(stage), *inputs])
+    hashes = dep_hashes(stage, lambda path: is_code(path) or path in inputs)
     text = json.dumps([stage, dict(params), hashes], sort_keys=True)
     return sha256(text.encode()).hexdigest()
 
 
-def code_deps(stage: str) -> list[str]:
-    """Return the deps of a stage that are code: scripts, rooms, and requirements.lock."""
-    return [dep for dep in _deps(stage) if dep.startswith(CODE)]
+def is_code(path: str) -> bool:
+    """Return whether the path of a dep is that of a script, a room, or requirements.lock."""
+    return path.startswith(CODE)
 
 
 def inputs(stage: str) -> list[str]:
@@ -176,20 +176,24 @@ def locked_inputs(stage: str) -> dict[str, str]:
     return {path: hashes[path] for path in _deps(stage) if path in hashes}
 
 
-def dep_hashes(stage: str, wanted: Collection[str]) -> dict[str, str]:
-    """Return DVC's hashes of some deps of a stage, as they are on disk now, by path.
+def dep_hashes(stage: str, wanted: Callable[[str], bool]) -> dict[str, str]:
+    """Return DVC's hashes of the deps of a stage whose paths are `wanted`, by path.
 
-    DVC hashes only files that changed. The hashes in dvc.lock may be those of an earlier run.
-    Raises SeedlingsError outside a repository of DVC.
+        They are those of the files on disk now.
+    DVC hashes only files that changed. The hashes in dvc.lock
+        may be those of an earlier run.
+        Raises SeedlingsError outside a repository of DVC.
     """
-    from dvc.exceptions import NotDvcRepoError  # slow to import
+    from dvc.dependency.param import ParamsDependency  # slow to import
+    from dvc.exceptions import NotDvcRepoError
     from dvc.repo import Repo
 
     try:
         with Repo() as repo:
             (entry,) = repo.stage.collect(stage)
-            deps = {dep.def_path: dep for dep in entry.deps}
-            return {path: str(deps[path].get_hash().value) for path in wanted}
+            files = [dep for dep in entry.deps if not isinstance(dep, ParamsDependency)]
+            chosen = [dep for dep in files if wanted(dep.def_path)]
+            return {dep.def_path: str(dep.get_hash().value) for dep in chosen}
     except NotDvcRepoError as error:
         raise SeedlingsError(
             f"expected a repository of DVC in {Path.cwd()}, found none; run `dvc init`"

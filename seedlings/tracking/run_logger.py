@@ -124,7 +124,7 @@ def _inputs(record: Record, tree: Mapping[str, Any]) -> dict[str, str]:
         return {data["source"]: by_params}
     if data["url"]:
         return {data["url"]: data["checksum"] or by_params}
-    return pipeline.dep_hashes(record.stage, [data["path"]])
+    return pipeline.dep_hashes(record.stage, lambda path: not pipeline.is_code(path))
 
 
 def record_digest(file: Path) -> str:

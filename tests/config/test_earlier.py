@@ -26,7 +26,7 @@ def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Record:
         path = Path(dep) if Path(dep).suffix else Path(dep) / "module.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"# {dep}")
-    hashes = pipeline.dep_hashes("segment", code)
+    hashes = pipeline.dep_hashes("segment", pipeline.is_code)
     lock = {
         "cmd": stage["cmd"],
         "params": {"params.yaml": {"segment": {"method": "none"}, "task": "binary"}},
