@@ -27,7 +27,7 @@ def retrieve(url: str, checksum: str) -> Path:
     """
     file = _place(url)
     try:
-        _fetch(url, file, checksum)
+        _download(url, file, checksum)
     except requests.RequestException as error:
         raise _failed(url, error) from error
     return file
@@ -103,7 +103,7 @@ def _version(url: str, kept: Mapping[str, str]) -> dict[str, str] | None:
 def _renew(url: str, file: Path, version: Mapping[str, str], last: str | None) -> str:
     """Replace a file in the cache by a download, and return its checksum."""
     with replacing(file, shared=True) as scratch:
-        _fetch(url, scratch, None)
+        _download(url, scratch, None)
         found = f"sha256:{digest(scratch)}"
         _compare(url, found, last)
     with replacing(_note(file), shared=True) as scratch:
@@ -111,7 +111,7 @@ def _renew(url: str, file: Path, version: Mapping[str, str], last: str | None) -
     return found
 
 
-def _fetch(url: str, file: Path, checksum: str | None) -> None:
+def _download(url: str, file: Path, checksum: str | None) -> None:
     """Download a file, unless it is there with its checksum. Raises requests.RequestException."""
     pooch.get_logger().setLevel(logging.WARNING)
     cache = pooch.create(

@@ -123,6 +123,8 @@ def small_disk(undisturbed: Project, tmp_path: Path) -> Iterator[Path]:
     try:
         left_out = shutil.ignore_patterns(".dvc", ".git", "__pycache__", "mlflow.db")
         shutil.copytree(undisturbed.root, root, dirs_exist_ok=True, ignore=left_out)
+        (root / ".dvc").mkdir()
+        (root / ".dvc" / "config").write_text("[core]\n    no_scm = true\n", encoding="utf-8")
         yield root
     finally:
         subprocess.run(["umount", str(root)], check=True)
