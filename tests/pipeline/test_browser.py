@@ -246,7 +246,9 @@ def test_a_better_model_becomes_the_champion_and_is_served(shown: Shown) -> None
     project = shown.project
     assert "version 1 now: there was no champion" in project.run("seedlings", "promote", "short")
     told = project.run("seedlings", "promote", "longer")
-    assert re.search(r"version 2 now: of \d+ test images( in \d+ groups)? \d+ are answered better", told)
+    assert re.search(
+        r"version 2 now: of \d+ test images( in \d+ groups)? \d+ are answered better", told
+    )
     for name, reason in (("short", "does not become"), ("longer", "is the champion already")):
         told = project.run("seedlings", "promote", name, fails=True)
         assert reason in told
