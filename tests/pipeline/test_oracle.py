@@ -28,10 +28,3 @@ def test_the_oracle_finds_features_that_are_keyed_by_the_image_files() -> None:
     assert done.returncode != 0
     assert re.search(r"AssertionError: \['data/features/.* differ from a rebuild", done.stderr)
     assert "change_the_segmentation" in done.stderr
-
-
-def test_the_oracle_finds_an_edit_while_a_stage_runs() -> None:
-    done = oracle("--sequences", "20", "--steps", "12", "--fault", "edits")
-    assert done.returncode != 0
-    assert "differ from a rebuild" in done.stderr
-    assert "one_of_them_while_a_stage_runs" in done.stderr
