@@ -44,6 +44,7 @@ def run(name: str, observe: Observer, engine: Engine | None = None) -> None:
         main(record, **_arguments(kinds, values, list(declared)), **engines)
         _check_unchanged(name, before)
         record.write(paths.record(name))
+    _check_unchanged(name, before)  # the observer can take seconds to end
 
 
 def _sections(kinds: Mapping[str, Any], tree: Mapping[str, Any]) -> dict[str, Section]:

@@ -226,6 +226,21 @@ def test_what_dvc_records_at_the_end_of_a_stage_may_not_change_while_it_runs(
     assert Path(f"reports/{name}/record.json").exists()
 
 
+def test_parameters_may_not_change_either_while_the_observer_of_a_stage_ends(
+    define: Define,
+) -> None:
+    @contextmanager
+    def slow(record: Record) -> Iterator[None]:
+        yield
+        tree = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+        tree["segment"]["background"] = "mean"
+        Path("params.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
+
+    define("segment", lambda record: None)
+    with pytest.raises(SeedlingsError, match="until it ends, found changed: segment.background;"):
+        stage.run("segment", slow)
+
+
 def test_parameters_that_are_equal_to_dvc_give_the_same_record(define: Define) -> None:
     """To DVC, 1 and 1.0 are equal, and so are two orders of the keys."""
 
