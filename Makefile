@@ -12,7 +12,7 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 DEVELOP := .venv/server .venv/demo .venv/cluster .venv/search .venv/test
 
 .DEFAULT_GOAL := help
-.PHONY: help repro summary ui verify serve demo test fast fuzz oracle check format bench lock clean
+.PHONY: help repro summary ui verify serve demo test fast nightly fuzz oracle check format bench lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -38,11 +38,14 @@ serve: .venv/runtime  ## predict over HTTP (http://127.0.0.1:5001/invocations)
 demo: .venv/demo  ## a page that predicts the image dropped on it (http://127.0.0.1:8501)
 	seedlings demo
 
-test: $(DEVELOP)  ## all tests
-	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: $(DEVELOP)  ## all tests that need nothing but Python packages
+	python -m pytest -n 2 --dist worksteal -m "not nightly"
 
 fast: $(DEVELOP)  ## the tests that start no pipeline and train no network
-	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+	python -m pytest -n 2 --dist worksteal -m "not nightly and not slow"
+
+nightly: $(DEVELOP)  ## the tests with a browser, a database and an emulator, and of the benchmarks
+	python -m pytest -n 2 --dist worksteal -m nightly
 
 fuzz: $(DEVELOP)  ## 30,000 random inputs of each kind: images, archives, parameters, annotations
 	FUZZ_EXAMPLES=30000 python -m pytest -n 2 $$(find tests -name test_fuzz.py)

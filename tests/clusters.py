@@ -23,8 +23,13 @@ class Cluster:
     address: str
 
     @property
+    def variables(self) -> dict[str, str]:
+        """The variables that name the cluster to a process."""
+        return {"DASK_CONFIG": str(self.settings), "DASK_SCHEDULER_ADDRESS": self.address}
+
+    @property
     def environment(self) -> dict[str, str]:
-        return environment(DASK_CONFIG=str(self.settings), DASK_SCHEDULER_ADDRESS=self.address)
+        return environment(**self.variables)
 
     def processes(self, what: str) -> list[psutil.Process]:
         """The scheduler, the nannies or the workers."""

@@ -4,15 +4,17 @@ from seedlings import processor
 
 processor.pin()  # before the libraries that read it are imported
 
+import os
 import shutil
 import subprocess
+import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import clusters
 import numpy as np
-import preloaded
 import pytest
 import yaml
 from filelock import FileLock
@@ -24,33 +26,7 @@ from project import OF_THE_DEVELOPER, Project
 from seedlings import images
 from seedlings.params import Params, check
 
-LONGEST = [
-    *(
-        "test_systems",
-        "test_repro",
-        "test_survival",
-        "test_sync",
-        "test_sharing",
-        "test_team_server",
-        "test_search",
-    ),
-]
 PLANTS = ROOT.parent / "shared" / "plants" / "plants-1440.zip"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slow files first, the longest before all: no worker is left with one at the end."""
-
-    def turn(item: pytest.Item) -> tuple[bool, int]:
-        name = item.path.stem
-        place = LONGEST.index(name) if name in LONGEST else len(LONGEST)
-        return item.get_closest_marker("slow") is None, place
-
-    items.sort(key=turn)
-
-
-def pytest_unconfigure() -> None:
-    preloaded.stop()
 
 
 @pytest.fixture(autouse=True)
@@ -170,29 +146,73 @@ def new_project(
 
 
 @pytest.fixture(scope="session")
-def reproduced(
+def once(
     new_project: Callable[..., Project], tmp_path_factory: pytest.TempPathFactory, shared: Path
-) -> Callable[[], Project]:
-    """Make a copy of a small project with committed results, which is reproduced once for all.
+) -> Callable[[str, Callable[[Project], str]], Callable[[], Project]]:
+    """Make a project once for all workers: once(name, prepare) gives a maker of its copies."""
 
-    Its extract is long enough to be killed in the middle.
-    """
-    folder = shared / "reproduced"
-    printed = folder.with_suffix(".txt")
-    with FileLock(folder.with_suffix(".lock")):
-        if not printed.exists():
-            project = new_project(folder)
-            project.shrink(segment__pixels=[64, 64], extract__batch_size=4)
-            project.tracking = True
-            output = project.repro()
-            project.commit("The first results")
-            printed.write_text(output, encoding="utf-8")
+    def prepared(name: str, prepare: Callable[[Project], str]) -> Callable[[], Project]:
+        folder = shared / name
+        printed = folder.with_suffix(".txt")
+        with FileLock(folder.with_suffix(".lock")):
+            if not printed.exists():
+                printed.write_text(prepare(new_project(folder)), encoding="utf-8")
 
-    def make() -> Project:
-        root = tmp_path_factory.mktemp("project")
-        shutil.copytree(folder, root, symlinks=True, dirs_exist_ok=True)
-        project = Project(root)
-        project.first_output = printed.read_text(encoding="utf-8")
-        return project
+        def copy() -> Project:
+            root = tmp_path_factory.mktemp("project")
+            shutil.copytree(folder, root, symlinks=True, dirs_exist_ok=True)
+            project = Project(root)
+            project.first_output = printed.read_text(encoding="utf-8")
+            return project
 
-    return make
+        return copy
+
+    return prepared
+
+
+@pytest.fixture(scope="session")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[clusters.Cluster]:
+    """A cluster of two workers, for all tests of a process."""
+    known = {"DVC_EXP_NAME": "outer", "OTHER": "kept", "SEEDLINGS_TRACKING": "off"}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    folder = tmp_path_factory.mktemp("cluster")
+    with clusters.running(folder, 2, PATH=path, **known) as started:
+        yield started
+
+
+@pytest.fixture
+def two_workers(
+    shared_cluster: clusters.Cluster, monkeypatch: pytest.MonkeyPatch
+) -> clusters.Cluster:
+    """The cluster of two workers, which is that of this process."""
+    shared_cluster.use()
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", shared_cluster.address)
+    return shared_cluster
+
+
+@pytest.fixture(scope="session")
+def reproduced(once: Callable[..., Callable[[], Project]]) -> Callable[[], Project]:
+    """Make a copy of a small project with committed results."""
+
+    def prepare(project: Project) -> str:
+        project.shrink(segment__pixels=[64, 64])
+        project.tracking = True
+        output = project.repro()
+        project.commit("The first results")
+        return output
+
+    return once("reproduced", prepare)
+
+
+@pytest.fixture(scope="session")
+def with_fake_stages(once: Callable[..., Callable[[], Project]]) -> Callable[[], Project]:
+    """Make a copy of a project whose stages write small files, with committed results."""
+
+    def prepare(project: Project) -> str:
+        project.fake_stages(baseline__epochs=2, finetune__epochs=3)
+        project.tracking = True
+        output = project.repro()
+        project.commit("The first results")
+        return output
+
+    return once("fake", prepare)

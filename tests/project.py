@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -9,8 +10,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import preloaded
+import in_process
 import yaml
+from imports import ROOT
 
 from seedlings.processor import SETTINGS
 
@@ -30,33 +32,22 @@ OF_THE_DEVELOPER = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "DVC_EXP_NA
 
 
 class Project:
-    """A copy of the project with parameters of its own, in which `dvc` runs.
+    """A copy of the project with parameters of its own, in which `dvc` and `seedlings` run.
 
-    Its processes are forked from an interpreter with the large libraries in it, as preloaded.py has
-    it, unless a test that is about processes sets `preloaded` to False. Stages are logged in MLflow
-    where `tracking` is set to True.
+    They run in this process (in_process.py), unless `in_process` is set to False. Stages are
+    logged in MLflow where `tracking` is set to True.
     """
 
     first_output = ""
+    in_process = True
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.env = dict(os.environ)
         for name in (*OF_THE_DEVELOPER, *SETTINGS):  # a stage sets these itself
             self.env.pop(name, None)
-        self.preloaded = True
+        self.env["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         self.tracking = False
-
-    @property
-    def preloaded(self) -> bool:
-        """Whether `python`, `dvc` and `seedlings` are forks of a server, or ordinary processes."""
-        return self._preloaded
-
-    @preloaded.setter
-    def preloaded(self, value: bool) -> None:
-        self._preloaded = value
-        folders = [preloaded.shims() if value else None, Path(sys.executable).parent]
-        self.env["PATH"] = ":".join([*map(str, filter(None, folders)), os.environ["PATH"]])
 
     @property
     def tracking(self) -> bool:
@@ -84,14 +75,17 @@ class Project:
 
         Asserts how it ended, unless `fails` is None.
         """
-        # A file and not a pipe, which the workers of DVC's queue would hold open.
-        with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
-            done = subprocess.run(
-                command, cwd=self.root, env=self.env, stdout=output, stderr=output, check=False
-            )
-            output.seek(0)
-            printed = output.read()
-        assert fails is None or (done.returncode != 0) == fails, printed
+        if self.in_process and in_process.is_for_this_process(command):
+            code, printed = in_process.run(command, self.root, self.env)
+        else:
+            # A file and not a pipe, which the workers of DVC's queue would hold open.
+            with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+                done = subprocess.run(
+                    command, cwd=self.root, env=self.env, stdout=output, stderr=output, check=False
+                )
+                output.seek(0)
+                code, printed = done.returncode, output.read()
+        assert fails is None or (code != 0) == fails, printed
         return printed
 
     def shrink(self, **changes: Any) -> None:
@@ -108,13 +102,20 @@ class Project:
             "explain__classes": 2,
             "explain__images": 2,
             "explain__smoothgrad_samples": 2,
-            "extract__backbone": "MobileNet",
-            "extract__cut": "conv_pw_13_relu",
-            "extract__width": 1.0,
+            "extract__cut": "block3_pool",
+            "extract__width": 0.0625,
             "extract__weights": "random",
         }
         self.set(**{**quick, **changes})
         self.commit("Quick parameters")
+
+    def fake_stages(self, **changes: Any) -> None:
+        """Let each stage write small files (fake_stage.py), and commit that with these changes."""
+        for stage in STAGES:
+            shutil.copyfile(ROOT / "tests" / "fake_stage.py", self.root / "stages" / f"{stage}.py")
+        if changes:
+            self.set(**changes)
+        self.commit("Stages that write small files")
 
     def commit(self, message: str) -> None:
         """Commit all that Git tracks or could."""
@@ -129,6 +130,17 @@ class Project:
 
     def repro(self, *arguments: str, fails: bool = False) -> str:
         return self.run("dvc", "repro", *arguments, fails=fails)
+
+    def run_stages(self, *targets: str) -> None:
+        """Run the stages that some stages need, and these, without DVC."""
+        stages = yaml.safe_load((self.root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+        wanted = set(targets)
+        for name in reversed(STAGES):
+            needed = {dep for other in wanted for dep in stages[other]["deps"]}
+            if needed & set(stages[name]["outs"]):
+                wanted.add(name)
+        for name in filter(wanted.__contains__, STAGES):
+            self.run("python", "-m", "seedlings.run", name)
 
     def ran(self, output: str) -> list[str]:
         """The stages that a `dvc repro` ran, read from its output."""

@@ -29,18 +29,6 @@ CLIENT = "import sys, cluster_tasks; cluster_tasks.compute(*sys.argv[1:])"
 COUNT = len(cluster_tasks.cut(cluster_tasks.numbers()))
 
 
-@pytest.fixture(scope="module")
-def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[clusters.Cluster]:
-    with clusters.running(tmp_path_factory.mktemp("cluster"), 2) as started:
-        yield started
-
-
-@pytest.fixture
-def two(shared_cluster: clusters.Cluster) -> clusters.Cluster:
-    shared_cluster.use()
-    return shared_cluster
-
-
 @pytest.fixture
 def here(tmp_path: Path) -> dict[str, bytes]:
     """The results without an engine."""
@@ -96,11 +84,13 @@ def saved(folder: Path) -> int:
 
 @pytest.mark.parametrize("kind", [Folder, Apart])
 def test_two_workers_give_the_bytes_of_this_process(
-    two: clusters.Cluster, here: dict[str, bytes], tmp_path: Path, kind: type[Apart]
+    two_workers: clusters.Cluster, here: dict[str, bytes], tmp_path: Path, kind: type[Apart]
 ) -> None:
-    sink = compute(Cluster(two.address), Roots(tmp_path, delay=0.1), kind(tmp_path / "results"))
+    sink = compute(
+        Cluster(two_workers.address), Roots(tmp_path, delay=0.1), kind(tmp_path / "results")
+    )
     assert sink.bytes() == here
-    workers = {process.pid for process in two.processes("workers")}
+    workers = {process.pid for process in two_workers.processes("workers")}
     # On storage that they see, the workers save their results themselves.
     assert sink.savers() == (workers if kind is Folder else {os.getpid()})
     assert saved(tmp_path / "results") == len([*(tmp_path / "results").iterdir()])  # no token
@@ -123,14 +113,14 @@ def test_four_workers_give_the_same_bytes_and_end_with_the_killed_cluster(
 
 @pytest.mark.parametrize("order", ["die once", "hang once", "fail once"])
 def test_a_worker_that_dies_hangs_or_fails_changes_nothing(
-    two: clusters.Cluster, order: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    two_workers: clusters.Cluster, order: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEEDLINGS_CLUSTER_TIMEOUT", "3")
     (tmp_path / order.split()[0]).touch()
     expected = compute(Here(), Roots(tmp_path), Folder(tmp_path / "here"), order).bytes()
     (tmp_path / order.split()[0]).unlink()
     task = Roots(tmp_path, delay=0.05)
-    sink = compute(Cluster(two.address), task, Folder(tmp_path / "results"), order)
+    sink = compute(Cluster(two_workers.address), task, Folder(tmp_path / "results"), order)
     assert (tmp_path / order.split()[0]).exists()
     assert sink.bytes() == expected
 
@@ -147,24 +137,24 @@ def test_a_worker_that_dies_hangs_or_fails_changes_nothing(
     ],
 )
 def test_an_image_that_fails_always_is_named(
-    two: clusters.Cluster, order: str, message: str, tmp_path: Path
+    two_workers: clusters.Cluster, order: str, message: str, tmp_path: Path
 ) -> None:
     sink = Folder(tmp_path / "results")
     with pytest.raises(SeedlingsError, match=f"(?s){message}"):
-        compute(Cluster(two.address), Roots(tmp_path), sink, order)
+        compute(Cluster(two_workers.address), Roots(tmp_path), sink, order)
     assert all("-" not in name for name in sink.bytes())  # nothing of a single row is kept
 
 
 def test_after_a_killed_client_the_same_command_continues(
-    two: clusters.Cluster, here: dict[str, bytes], tmp_path: Path
+    two_workers: clusters.Cluster, here: dict[str, bytes], tmp_path: Path
 ) -> None:
     results = tmp_path / "results"
-    first = client(tmp_path, two.environment, delay=0.3)
+    first = client(tmp_path, two_workers.environment, delay=0.3)
     wait(lambda: saved(results) >= 2)
     first.kill()
     first.communicate()
     assert saved(results) < COUNT
-    second = client(tmp_path, two.environment)
+    second = client(tmp_path, two_workers.environment)
     printed = second.communicate()[1]
     assert second.returncode == 0, printed
     assert Folder(results).bytes() == here
@@ -197,15 +187,15 @@ def test_after_a_killed_scheduler_complete_shards_are_kept(
 
 
 def test_a_worker_with_other_results_is_refused_by_name(
-    two: clusters.Cluster,
+    two_workers: clusters.Cluster,
     here: dict[str, bytes],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    env = clusters.environment(DASK_CONFIG=str(two.settings), DIFFERENT="1")
-    with joined(two, tmp_path, env, "--name", "stranger"):
+    env = clusters.environment(DASK_CONFIG=str(two_workers.settings), DIFFERENT="1")
+    with joined(two_workers, tmp_path, env, "--name", "stranger"):
         task = Roots(tmp_path, delay=1.0, differs_on="DIFFERENT")
-        sink = compute(Cluster(two.address), task, Folder(tmp_path / "results"))
+        sink = compute(Cluster(two_workers.address), task, Folder(tmp_path / "results"))
         printed = capsys.readouterr().err
     assert sink.bytes() == here
     assert "(stranger) is restarted: other results for the same inputs (processor" in printed
@@ -213,7 +203,7 @@ def test_a_worker_with_other_results_is_refused_by_name(
 
 
 def test_workers_take_the_settings_of_the_processor_that_the_client_has(
-    two: clusters.Cluster,
+    two_workers: clusters.Cluster,
     here: dict[str, bytes],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -224,13 +214,13 @@ def test_workers_take_the_settings_of_the_processor_that_the_client_has(
         for name in names:
             without.delenv(name)
         task = Roots(tmp_path, differs_on=names[0])  # other results where the setting is there
-        unset = compute(Cluster(two.address), task, Folder(tmp_path / "unset"))
+        unset = compute(Cluster(two_workers.address), task, Folder(tmp_path / "unset"))
     assert unset.bytes() == here
     printed = capsys.readouterr().err
     assert printed.count("is restarted: expected the processor's settings of the parameter") == 2
     assert f"({names[0]} unset" in printed
     assert f"found {names[0]} {processor.SETTINGS[names[0]]}" in printed
-    again = compute(Cluster(two.address), Roots(tmp_path), Folder(tmp_path / "set"))
+    again = compute(Cluster(two_workers.address), Roots(tmp_path), Folder(tmp_path / "set"))
     assert again.bytes() == here
     printed = capsys.readouterr().err
     assert f"({names[0]} {processor.SETTINGS[names[0]]}" in printed
@@ -238,16 +228,16 @@ def test_workers_take_the_settings_of_the_processor_that_the_client_has(
 
 
 def test_a_worker_without_a_nanny_and_with_other_settings_of_the_processor_is_refused(
-    two: clusters.Cluster,
+    two_workers: clusters.Cluster,
     here: dict[str, bytes],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    env = clusters.environment(DASK_CONFIG=str(two.settings))
+    env = clusters.environment(DASK_CONFIG=str(two_workers.settings))
     env = {name: value for name, value in env.items() if name not in processor.SETTINGS}
-    with joined(two, tmp_path, env, "--name", "alone", "--no-nanny"):
+    with joined(two_workers, tmp_path, env, "--name", "alone", "--no-nanny"):
         task = Roots(tmp_path, delay=0.3)
-        sink = compute(Cluster(two.address), task, Folder(tmp_path / "results"))
+        sink = compute(Cluster(two_workers.address), task, Folder(tmp_path / "results"))
     assert sink.bytes() == here
     printed = capsys.readouterr().err
     assert "(alone) is refused: expected the processor's settings of the parameter" in printed
@@ -274,8 +264,8 @@ def test_workers_with_other_code_are_refused_and_older_ones_restarted(
         assert done.returncode == 0, printed
 
 
-def test_ctrl_c_ends_the_client(two: clusters.Cluster, tmp_path: Path) -> None:
-    process = client(tmp_path, two.environment, delay=0.5)
+def test_ctrl_c_ends_the_client(two_workers: clusters.Cluster, tmp_path: Path) -> None:
+    process = client(tmp_path, two_workers.environment, delay=0.5)
     wait(lambda: saved(tmp_path / "results") >= 1)
     process.send_signal(signal.SIGINT)
     assert "KeyboardInterrupt" in process.communicate()[1]

@@ -47,16 +47,15 @@ main()
 """
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[clusters.Cluster]:
-    with clusters.running(tmp_path_factory.mktemp("cluster"), 1) as started:
-        started.use()
-        while not started.processes("workers"):
+@pytest.fixture
+def cluster(two_workers: clusters.Cluster) -> clusters.Cluster:
+    """The cluster, with both of its workers."""
+    while len(two_workers.processes("workers")) < 2:
+        time.sleep(0.05)
+    with Connection(two_workers.address) as connection:
+        while len(connection.members()) < 2:
             time.sleep(0.05)
-        with Connection(started.address) as connection:
-            while not connection.members():
-                time.sleep(0.05)
-        yield started
+    return two_workers
 
 
 def listening(pid: int) -> set[tuple[str, int]]:
@@ -83,7 +82,7 @@ def test_every_open_port_is_on_loopback_and_speaks_tls(cluster: clusters.Cluster
     kinds = ("scheduler", "worker", "workers")
     processes = [process for kind in kinds for process in cluster.processes(kind)]
     ports = {address for process in processes for address in listening(process.pid)}
-    assert len(ports) == len(processes) == 3  # no HTTP server besides
+    assert len(ports) == len(processes) == 1 + 2 + 2  # no HTTP server besides
     for address, port in ports:
         assert address == "0100007F"
         with socket.create_connection(("127.0.0.1", port)) as plain:

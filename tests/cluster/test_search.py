@@ -26,16 +26,14 @@ def lock_of(project: Project, experiment: str) -> str:
 
 
 def test_trials_on_workers_have_the_bytes_of_experiments_here(
-    reproduced: Callable[[], Project], tmp_path: Path
+    with_fake_stages: Callable[[], Project], two_workers: clusters.Cluster, tmp_path: Path
 ) -> None:
-    here, elsewhere = reproduced(), reproduced()
+    here, elsewhere = with_fake_stages(), with_fake_stages()
     space = tmp_path / "space.yaml"
     space.write_text(yaml.safe_dump(SPACE), encoding="utf-8")
-    with clusters.running(tmp_path / "cluster", 2, **elsewhere.env) as started:
-        elsewhere.env |= {"DASK_CONFIG": str(started.settings)}
-        elsewhere.env |= {"DASK_SCHEDULER_ADDRESS": started.address}
-        command = ["search", str(space), "--trials", "1", "--jobs", "2", "--name", "try"]
-        printed = elsewhere.run("seedlings", *command)
+    elsewhere.env |= two_workers.variables
+    command = ["search", str(space), "--trials", "1", "--jobs", "2", "--name", "try"]
+    printed = elsewhere.run("seedlings", *command)
     assert "try-0001: " in printed
     assert "warning" not in printed
     assert not (elsewhere.root / ".dvc" / "tmp" / "searches" / "try").exists()

@@ -28,21 +28,19 @@ def outputs(project: Project) -> dict[str, object]:
 
 
 def test_stages_give_the_same_bytes_on_a_cluster_with_killed_workers(
-    reproduced: Callable[[], Project], new_project: Callable[..., Project], tmp_path: Path
+    reproduced: Callable[[], Project], two_workers: clusters.Cluster
 ) -> None:
-    here, elsewhere = reproduced(), new_project()
-    (elsewhere.root / "params.yaml").write_bytes((here.root / "params.yaml").read_bytes())
-    elsewhere.repro("split")
+    project = reproduced()
+    before = outputs(project)
+    project.env["DASK_SCHEDULER_ADDRESS"] = two_workers.address
     killed: list[int] = []
-    with clusters.running(tmp_path / "cluster", 2) as started:
-        elsewhere.env |= {"DASK_CONFIG": str(started.settings)}
-        elsewhere.env |= {"DASK_SCHEDULER_ADDRESS": started.address}
-        for stage, name in (("segment", ".images.parts"), ("extract", ".features.parts")):
-            results = elsewhere.root / "data" / name
-            killer = threading.Thread(target=kill_a_worker, args=(started, results, killed))
-            killer.start()
-            printed = elsewhere.repro(stage)
-            killer.join()
-            assert "workers=" in printed
+    for stage, name in (("segment", ".images.parts"), ("extract", ".features.parts")):
+        results = project.root / "data" / name
+        killer = threading.Thread(target=kill_a_worker, args=(two_workers, results, killed))
+        killer.start()
+        project.env["SEEDLINGS_REUSE"] = "off"
+        printed = project.repro("--force", "--single-item", stage)
+        killer.join()
+        assert "workers=" in printed
     assert len(killed) == 2
-    assert outputs(elsewhere) == outputs(here)
+    assert outputs(project) == before

@@ -19,7 +19,7 @@ from seedlings.tracking import client
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 NAMES = ["short", "longer", "sparser"]
 CHANGED = {

@@ -26,14 +26,14 @@ for name in sys.argv[1:]:
 FOLDERS = ("data/features", "models/backbone", "models/baseline", "models/finetuned")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(EMULATOR is None, reason="qemu-x86_64 is absent (Debian: qemu-user)")
 def test_an_emulated_haswell_extracts_and_trains_the_same_bytes(
     new_project: Callable[..., Project],
 ) -> None:
     """A first run on this processor makes the inputs; then both have the same ones."""
     project = new_project()
-    project.preloaded = False
+    project.in_process = False
     project.set(
         data__sample__images_per_class=4,
         data__sample__side=48,

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import in_process
 import pytest
 from project import Project
 
@@ -27,20 +28,25 @@ parameters:
 """
 # Each run of the stage extract adds a line to the file that the environment names.
 COUNTED = 'import os\nprint("ran", file=open(os.environ["COUNT"], "a"))\n'
+# A training that takes long enough to be killed, where the environment asks for it.
+PAUSED = 'import os, time\ntime.sleep(float(os.environ.get("PAUSE", "0")))\n'
 SEARCH = ("seedlings", "search", "head.yaml", "--jobs", "2", "--trials")
 KILLED = ("seedlings", "search", "killed.yaml", "--jobs", "2", "--trials", "3")
 
 
 @pytest.fixture(scope="module")
-def project(reproduced: Callable[[], Project], tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(
+    with_fake_stages: Callable[[], Project], tmp_path_factory: pytest.TempPathFactory
+) -> Project:
     """A project with results, and a stage extract that has not run since it was changed."""
-    project = reproduced()
+    project = with_fake_stages()
     project.tracking = False
     (project.root / "head.yaml").write_text(SPACE, encoding="utf-8")
     # Other suggestions than of head, so that DVC's cache has no training of them.
     (project.root / "killed.yaml").write_text(f"{SPACE}seed: 1\n", encoding="utf-8")
-    script = project.root / "stages" / "extract.py"
-    script.write_text(script.read_text(encoding="utf-8") + COUNTED, encoding="utf-8")
+    for stage, code in (("extract", COUNTED), ("finetune", PAUSED)):
+        script = project.root / "stages" / f"{stage}.py"
+        script.write_text(script.read_text(encoding="utf-8") + code, encoding="utf-8")
     project.env["COUNT"] = str(tmp_path_factory.mktemp("count") / "extract")
     project.commit("A space")
     return project
@@ -142,7 +148,7 @@ class Started:
             self.process = subprocess.Popen(
                 KILLED,
                 cwd=project.root,
-                env=project.env,
+                env={**project.env, "PAUSE": "2"},
                 stdout=output,
                 stderr=output,
             )
@@ -218,7 +224,9 @@ def test_what_cannot_be_searched_is_refused(
     space.write_text(SPACE, encoding="utf-8")
 
     def refused(*arguments: str) -> str:
-        output = project.run(*SEARCH, "2", *arguments, fails=True)
+        command = (*SEARCH, "2", *arguments)  # which ends before it starts a process
+        code, output = in_process.run(command, project.root, project.env)
+        assert code
         assert "Traceback" not in output
         assert project.run("git", "for-each-ref", "refs/exps", "refs/searches") == ""
         assert not (project.root / ".dvc" / "tmp" / "searches").exists()
@@ -234,5 +242,5 @@ def test_what_cannot_be_searched_is_refused(
     assert "expected a workspace without changes" in changed
     assert "M params.yaml" in changed
     (project.root / ".git").rename(tmp_path / "git")
-    output = project.run(*SEARCH, "2", fails=True)
+    _, output = in_process.run((*SEARCH, "2"), project.root, project.env)
     assert "expected a Git repository with a commit, found none" in output

@@ -9,9 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import mlflow
@@ -30,86 +28,46 @@ def undisturbed(reproduced: Callable[[], Project]) -> Project:
     return reproduced()
 
 
-@pytest.fixture
-def copy(undisturbed: Project, new_project: Callable[[], Project]) -> Project:
-    project = new_project()
-    (project.root / "params.yaml").write_bytes((undisturbed.root / "params.yaml").read_bytes())
-    return project
-
-
 def outputs(project: Project) -> dict[str, str]:
     stages = yaml.safe_load((project.root / "dvc.lock").read_text(encoding="utf-8"))["stages"]
     return {out["path"]: out["md5"] for entry in stages.values() for out in entry["outs"]}
 
 
-def kill_in(project: Project, stage: str, log: Path) -> None:
-    """Start `dvc repro` up to a stage, and kill -9 the stage's process once it has begun."""
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            ["dvc", "repro", stage],
-            cwd=project.root,
-            env=project.env,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    while not started(project, stage):
-        assert process.poll() is None, log.read_text(encoding="utf-8")
-        time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGKILL)  # the stage, its shell and DVC
-    process.wait()
-    while working_in(project.root):  # what is forked by a server ends a moment later
-        time.sleep(0.005)
-
-
-def working_in(folder: Path) -> list[str]:
-    """The ids of all processes whose working folder it is."""
-    found = []
-    for link in Path("/proc").glob("[0-9]*/cwd"):
-        with suppress(OSError):  # it has ended meanwhile
-            if link.readlink() == folder:
-                found.append(link.parent.name)
-    return found
-
-
-def started(project: Project, stage: str) -> bool:
-    """Whether the stage has begun to write: its scratch files, or its run in MLflow."""
-    markers = {
-        "download": "data/.raw.partial",
-        "split": "reports/split",
-        "segment": "data/.images.parts/key",
-        "extract": "data/.features.parts",
-        "baseline": "models/.baseline.partial",
-        "finetune": "models/.finetuned.parts/epoch.npz",
-        "package": "models/.packaged.partial",
-        "evaluate": "reports/evaluate",
-        "explain": "reports/explain",
-        "report": "reports/index.html",
-    }
-    if stage == "extract":  # it has done 80 images in 20 batches
-        return len([*(project.root / markers[stage]).glob("*.npz")]) >= 20
-    return (project.root / markers[stage]).exists()
-
-
-def test_a_stage_that_is_killed_is_done_again_with_the_same_bytes(
-    undisturbed: Project, copy: Project, tmp_path: Path
+@pytest.mark.parametrize(
+    ("stage", "partial", "number", "told"),
+    [
+        ("extract", "data/.features.parts/*.npz", 8, r"(\d+) of 240 images were done before"),
+        ("finetune", "models/.finetuned.parts/epoch.npz", 1, r"(\d+) epochs were done before"),
+    ],
+)
+def test_a_stage_that_is_killed_continues_with_the_same_result(
+    stage: str, partial: str, number: int, told: str, reproduced: Callable[[], Project]
 ) -> None:
-    log, written = tmp_path / "output.log", copy.root / "dvc.lock"
-    for stage in STAGES:
-        kill_in(copy, stage, log)
-        done = yaml.safe_load(written.read_text("utf-8"))["stages"] if written.exists() else {}
-        assert stage not in done
-    output = log.read_text(encoding="utf-8") + copy.repro()
-    assert Counter(copy.ran(output)) == dict.fromkeys(STAGES, 2)
-    found = re.search(r"extract: (\d+) of 240 images were done before", output)
+    """A kill at each file operation of each mechanism is tested in io, networks and training."""
+    project = reproduced()
+    project.env["SEEDLINGS_REUSE"] = "off"
+    made = yaml.safe_load((project.root / "dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]
+    before = {path: contents(project.root / path) for path in made["outs"]}
+    for path in made["outs"]:
+        remove(project.root / path)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "seedlings.run", stage],
+        cwd=project.root,
+        env=project.env,
+        stderr=subprocess.DEVNULL,
+    )
+    while len([*project.root.glob(partial)]) < number:
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    output = project.run("python", "-m", "seedlings.run", stage)
+    found = re.search(told, output)
     assert found, output
-    assert int(found.group(1)) >= 80
-    assert re.search(r"finetune: [12] epochs were done before", output), output
-    assert outputs(copy) == outputs(undisturbed)
+    assert int(found[1]) >= number
+    assert {path: contents(project.root / path) for path in made["outs"]} == before
     scratch = (".partial", ".parts")
-    left = [path for path in copy.root.rglob(".*") if path.name.endswith(scratch)]
-    assert left == []
-    assert "1 new" in copy.run("seedlings", "sync")
+    assert [path for path in project.root.rglob(".*") if path.name.endswith(scratch)] == []
 
 
 @pytest.fixture
@@ -127,7 +85,7 @@ def small_disk(undisturbed: Project, tmp_path: Path) -> Iterator[Path]:
         (root / ".dvc" / "config").write_text("[core]\n    no_scm = true\n", encoding="utf-8")
         yield root
     finally:
-        subprocess.run(["umount", str(root)], check=True)
+        subprocess.run(["umount", "--lazy", str(root)], check=True)
 
 
 def fill(root: Path, leave: int) -> Path:
@@ -144,36 +102,27 @@ def contents(path: Path) -> dict[str, bytes]:
 
 
 def test_a_full_disk_is_told_and_leaves_nothing_half_written(
-    undisturbed: Project, small_disk: Path, tmp_path: Path
+    undisturbed: Project, small_disk: Path
 ) -> None:
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    env = {**undisturbed.env, "MLFLOW_TRACKING_URI": uri, "PYTHONDONTWRITEBYTECODE": "1"}
+    project = Project(small_disk)
     stages = yaml.safe_load((small_disk / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-
-    def original(path: Path) -> Path:
-        return undisturbed.root / path.relative_to(small_disk)
-
     for stage in STAGES:
-        made = [small_disk / out for out in stages[stage]["outs"]]
+        made = [Path(out) for out in stages[stage]["outs"]]
         for path in made:
-            remove(path)
+            remove(small_disk / path)
         filler = fill(small_disk, leave=3 * 4096)
-        command = [sys.executable, "-m", "seedlings.run", stage]
-        done = subprocess.run(
-            command, cwd=small_disk, env=env, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 1, (stage, done.stderr)
-        assert f"{stage}: expected room for its outputs, found the disk full" in done.stderr
-        assert "Traceback" not in done.stderr
+        output = project.run("python", "-m", "seedlings.run", stage, fails=True)
+        assert f"{stage}: expected room for its outputs, found the disk full" in output
+        assert "Traceback" not in output
         for path in made:  # what is there before the record is written is whole
-            if "reports" not in path.parts and path.exists():
-                assert contents(path) == contents(original(path)), path
+            if "reports" not in path.parts and (small_disk / path).exists():
+                assert contents(small_disk / path) == contents(undisturbed.root / path), path
         assert not (small_disk / paths.record(stage)).exists()
         filler.unlink()
-        for path in made:  # what the next stage needs; a stage that is done again is tested above
-            remove(path)
-            copy_of = shutil.copytree if original(path).is_dir() else shutil.copyfile
-            copy_of(original(path), path)
+        for path in made:  # what the next stage needs
+            remove(small_disk / path)
+            copy_of = shutil.copytree if (undisturbed.root / path).is_dir() else shutil.copyfile
+            copy_of(undisturbed.root / path, small_disk / path)
 
 
 @pytest.fixture
@@ -207,30 +156,29 @@ def parents(uri: str) -> list[mlflow.entities.Run]:
 
 @pytest.mark.parametrize("kind", ["refused", "silent"])
 def test_a_server_that_fails_loses_nothing(
-    kind: str, undisturbed: Project, copy: Project, silent_server: str
+    kind: str, with_fake_stages: Callable[[], Project], silent_server: str
 ) -> None:
-    uri = "http://127.0.0.1:9" if kind == "refused" else silent_server
-    copy.tracking = True
-    copy.env["MLFLOW_TRACKING_URI"] = uri
-    target = STAGES if kind == "refused" else STAGES[:2]
-    output = copy.repro(target[-1])
-    assert copy.ran(output) == target
-    assert output.count("warning: MLflow at") == len(target)
-    expected = outputs(undisturbed)
-    assert outputs(copy) == {path: expected[path] for path in outputs(copy)}
-    undisturbed.env["MLFLOW_TRACKING_URI"] = uri
-    message = undisturbed.run("seedlings", "sync", fails=True)
-    del undisturbed.env["MLFLOW_TRACKING_URI"]
+    project = with_fake_stages()
+    expected = outputs(project)
+    project.in_process, project.tracking = False, True
+    project.env["MLFLOW_TRACKING_URI"] = (
+        "http://127.0.0.1:9" if kind == "refused" else silent_server
+    )
+    output = project.repro("--force", "split")
+    assert project.ran(output) == STAGES[:2]
+    assert output.count("warning: MLflow at") == 2
+    assert outputs(project) == expected
+    message = project.run("seedlings", "sync", fails=True)
     assert "cannot be reached" in message
     assert "Traceback" not in message
 
 
 def test_a_server_that_dies_between_two_stages_loses_nothing(
-    reproduced: Callable[[], Project], tmp_path: Path
+    with_fake_stages: Callable[[], Project], tmp_path: Path
 ) -> None:
-    project = reproduced()
+    project = with_fake_stages()
     project.set(baseline__epochs=1)
-    project.tracking = True
+    project.in_process, project.tracking = False, True
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     uri = f"http://127.0.0.1:{port}"

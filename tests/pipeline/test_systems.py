@@ -1,22 +1,16 @@
-"""Every system's preset, end to end through `dvc exp run`, on small data that is drawn here."""
+"""Every system's preset, end to end, on small data that is drawn here."""
 
-import base64
 import hashlib
 import json
-import subprocess
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import drawings
-import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-import requests
-import servers
-import yaml
 from imports import ROOT
 from project import Project
 from sklearn.datasets import load_digits
@@ -24,10 +18,13 @@ from sklearn.datasets import load_digits
 from benchmarks import networks
 from seedlings import images, params
 from seedlings.cli import presets
+from seedlings.config import paths, records
 from seedlings.config.records import Record
 from seedlings.data import sample
 from seedlings.networks import backbones, models
 from seedlings.networks.runtime import keras
+from seedlings.serving import predictions
+from seedlings.serving.predictor import Predictor
 from seedlings.tasks import TASKS
 from seedlings.training import fit
 from seedlings.training.batches import Batches
@@ -35,11 +32,9 @@ from seedlings.training.batches import Batches
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def project(new_project: Callable[[], Project]) -> Project:
-    project = new_project()
-    project.tracking = True
-    return project
+    return new_project()
 
 
 @pytest.fixture
@@ -47,100 +42,68 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(11)
 
 
-def experiment(
-    project: Project,
-    preset: str,
-    name: str = "",
-    *,
-    up_to: Sequence[str] = ("report",),
-    **changes: Any,
+def evaluated(
+    project: Project, preset: str, *, last: str = "evaluate", **changes: Any
 ) -> dict[str, Any]:
-    """Run a preset with changes; returns the metrics of its evaluation, by model."""
-    run_stages(project, preset, name, up_to=up_to, **changes)
-    path = project.root / "reports" / "evaluate" / "metrics.json"
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def run_stages(
-    project: Project, preset: str, name: str = "", *, up_to: Sequence[str], **changes: Any
-) -> None:
+    """Run a preset with changes; return the metrics of its evaluation, by model."""
     quick = {"explain__steps": 3, "explain__images": 2, "explain__smoothgrad_samples": 2}
     everything = {**quick, **changes}
     options = [f"{key.replace('__', '.')}={value}" for key, value in everything.items()]
     project.run("seedlings", "preset", "--drop", preset, *options)
-    name = name or f"on-{preset.replace('_', '-')}"
-    project.run("dvc", "exp", "run", "--name", name, *up_to)
-
-
-def recorded(project: Project, preset: str) -> dict[str, float]:
-    """What MLflow holds as the experiment's final metrics; its stages stand below it."""
-    client = mlflow.MlflowClient(f"sqlite:///{project.root / 'mlflow.db'}")
-    found = client.get_experiment_by_name("seedlings")
-    name = f"on-{preset.replace('_', '-')}"
-    runs = client.search_runs([found.experiment_id])
-    [parent] = [run for run in runs if run.info.run_name == name]
-    assert parent.data.params["composed_from"].split()[0] == preset
-    children = [
-        run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
-    ]
-    assert {run.info.run_name for run in children} >= {"finetune", "evaluate"}
-    return parent.data.metrics
+    project.run_stages(last)
+    path = project.root / "reports" / "evaluate" / "metrics.json"
+    metrics = json.loads(path.read_text(encoding="utf-8"))
+    record = records.read(project.root / paths.record("evaluate"))
+    for name, value in metrics["finetuned"].items():
+        assert record.metrics[f"finetuned/{name}"] == value
+    return metrics
 
 
 def finetuned(project: Project) -> "keras.Model":
     return models.load(project.root / "models" / "finetuned")
 
 
-def test_digits_with_the_mnist_network(project: Project) -> None:
-    metrics = experiment(project, "digits", up_to=["package", "evaluate"])
-    assert finetuned(project).count_params() == 3730
-    assert 292 <= metrics["images"] <= 427  # within four standard deviations of a fifth of 1,797
-    assert metrics["finetuned"]["accuracy"] > 0.97
-    assert recorded(project, "digits")["finetuned/accuracy"] == metrics["finetuned"]["accuracy"]
-
-
 def answers_agree(project: Project, column: str) -> None:
-    """Evaluate's table, `seedlings predict` and the served model say the same of the test images.
+    """The packaged model says the same of the files of the test images as evaluate's table.
 
     The published pipeline scaled training images alone, which cost it 70 of 92 points.
     """
     table = pd.read_csv(project.root / "reports" / "evaluate" / "predictions.csv")
     files = [project.root / "data" / "raw" / path for path in table["path"]]
-    command = ["seedlings", "predict", "--json", *map(str, files)]
-    printed = subprocess.run(
-        command, cwd=project.root, env=project.env, capture_output=True, check=True
-    ).stdout
-    told = pd.DataFrame(json.loads(printed))
-    port = servers.free_port()
-    command = ["seedlings", "serve", "--model", "models/packaged", "--port", str(port)]
-    with servers.running(*command, port=port, folder=project.root, env=project.env):
-        encoded = [[base64.b64encode(file.read_bytes()).decode()] for file in files]
-        body = {"dataframe_split": {"columns": ["image"], "data": encoded}}
-        answer = requests.post(f"http://127.0.0.1:{port}/invocations", json=body, timeout=600)
-        assert answer.status_code == 200, answer.text
-        served = pd.DataFrame(answer.json()["predictions"])
-    assert told["path"].tolist() == [str(file) for file in files]
-    for found in (told, served):
-        if column == "probability":
-            assert (
-                found["prediction"].astype(str).tolist() == table["finetuned"].astype(str).tolist()
-            )
-            expected = table["finetuned_probability"]
-        else:
-            expected = table["finetuned"]
-        np.testing.assert_allclose(found[column], expected, atol=1e-5)
+    found, bad = predictions.of_files(Predictor(project.root / paths.PACKAGED), files)
+    assert bad == []
+    if column == "probability":
+        assert found["prediction"].astype(str).tolist() == table["finetuned"].astype(str).tolist()
+        expected = table["finetuned_probability"]
+    else:
+        expected = table["finetuned"]
+    np.testing.assert_allclose(found[column], expected, atol=1e-5)
 
 
-def test_every_way_to_ask_for_a_digit_gives_the_same_answer_also_with_views(
-    project: Project,
-) -> None:
-    parameters = yaml.safe_load((project.root / "params.yaml").read_text("utf-8"))
-    assert parameters["composed_from"].split()[0] == "digits"
-    project.set(package__views=8)
-    assert project.ran(project.repro("evaluate")) == ["package", "evaluate"]
-    answers_agree(project, "probability")
+@pytest.fixture(scope="module")
+def digits(new_project: Callable[[], Project]) -> Project:
+    """A project with the results of the preset `digits`."""
+    project = new_project()
+    evaluated(project, "digits")
+    return project
 
 
+def test_digits_with_the_mnist_network(digits: Project) -> None:
+    metrics = records.read(digits.root / paths.record("evaluate")).metrics
+    assert finetuned(digits).count_params() == 3730
+    assert 292 <= metrics["images"] <= 427  # within four standard deviations of a fifth of 1,797
+    assert metrics["finetuned/accuracy"] > 0.97
+
+
+def test_the_packaged_model_answers_as_evaluate_also_with_views(digits: Project) -> None:
+    answers_agree(digits, "probability")
+    digits.set(package__views=8)
+    for stage in ("package", "evaluate"):
+        digits.run("python", "-m", "seedlings.run", stage)
+    answers_agree(digits, "probability")
+
+
+AUGMENTED = ("finetune.epochs=2", "finetune.replicas=2")
 MNIST_VARIANTS = [
     ["finetune.optimizer.name=sgd", "finetune.optimizer.learning_rate=0.01"],
     [
@@ -183,12 +146,14 @@ def test_every_variant_of_the_mnist_network_learns(
     assert record.curves["val_accuracy"][-1] > (0.15 if weak else 0.6)
 
 
-def test_augmented_training_gives_the_same_bytes_twice(project: Project) -> None:
-    changes = {"augment": "sequence", "finetune__epochs": 2, "finetune__replicas": 2}
-    run_stages(project, "digits", "augmented", up_to=["finetune"], **changes)
-    lock = (project.root / "dvc.lock").read_text(encoding="utf-8")
-    project.repro("--force", "--single-item", "finetune")
-    assert (project.root / "dvc.lock").read_text(encoding="utf-8") == lock
+def test_augmented_training_gives_the_same_bytes_twice(digits: Project) -> None:
+    digits.run("seedlings", "preset", "--drop", "digits", "augment=sequence", *AUGMENTED)
+    digits.in_process = False  # two replicas need other threads than this process has
+    weights = []
+    for _ in range(2):
+        digits.run("python", "-m", "seedlings.run", "finetune")
+        weights.append((digits.root / "models/finetuned/model.weights.h5").read_bytes())
+    assert weights[0] == weights[1]
 
 
 def test_mnist_from_a_file_of_keras_layout(project: Project, tmp_path: Path) -> None:
@@ -206,10 +171,9 @@ def test_mnist_from_a_file_of_keras_layout(project: Project, tmp_path: Path) -> 
     )
     checksum = hashlib.sha256(file.read_bytes()).hexdigest()
     source = {"data__path": file, "data__url": "null", "data__checksum": checksum}
-    metrics = experiment(
+    metrics = evaluated(
         project,
         "mnist",
-        up_to=["evaluate"],
         **source,
         split__validation_share=0.125,
         finetune__epochs=12,
@@ -227,10 +191,9 @@ def test_mnist_from_a_file_of_keras_layout(project: Project, tmp_path: Path) -> 
 def test_horses_or_humans(project: Project, tmp_path: Path, rng: np.random.Generator) -> None:
     shapes = {"horses": "cross", "humans": "disc"}
     drawings.write_folders(tmp_path, {"train": 8, "validation": 3}, shapes, 300, rng)
-    metrics = experiment(
+    metrics = evaluated(
         project,
         "horses_or_humans",
-        up_to=["package", "evaluate"],
         data__path=tmp_path,
         split__test_share=0.25,
         baseline__epochs=2,
@@ -246,21 +209,17 @@ def test_horses_or_humans(project: Project, tmp_path: Path, rng: np.random.Gener
     assert model.output_shape == (None, 1)
     predicted = pd.read_csv(project.root / "reports" / "evaluate" / "predictions.csv")
     assert set(predicted["finetuned"]) <= set(shapes)
-    assert (
-        recorded(project, "horses_or_humans")["finetuned/accuracy"]
-        == (predicted["finetuned"] == predicted["label"]).mean()
-        == metrics["finetuned"]["accuracy"]
-    )
+    right = (predicted["finetuned"] == predicted["label"]).mean()
+    assert metrics["finetuned"]["accuracy"] == right
     answers_agree(project, "probability")
 
 
 def test_cats_vs_dogs(project: Project, tmp_path: Path, rng: np.random.Generator) -> None:
     shapes = {"cats": "square", "dogs": "disc"}
     drawings.write_folders(tmp_path, {"train": 8, "validation": 3}, shapes, 256, rng)
-    experiment(
+    evaluated(
         project,
         "cats_vs_dogs",
-        up_to=["evaluate"],
         data__path=tmp_path,
         split__test_share=0.3,
         extract__weights="random",
@@ -274,13 +233,12 @@ def test_cats_vs_dogs(project: Project, tmp_path: Path, rng: np.random.Generator
     before, after = model.predict(picture, verbose=0), model.predict(outside, verbose=0)
     assert np.array_equal(before, after)  # prediction sees the centre alone
     assert (project.root / "reports" / "evaluate" / "augmentations.png").exists()
-    assert "finetuned/accuracy" in recorded(project, "cats_vs_dogs")
 
 
 def test_driving(project: Project, tmp_path: Path, rng: np.random.Generator) -> None:
     drawings.write_drive(tmp_path, 400, rng)
     own = {"data__annotations__block": 10, "finetune__epochs": 12}
-    metrics = experiment(project, "driving", data__path=tmp_path, **own)
+    metrics = evaluated(project, "driving", last="report", data__path=tmp_path, **own)
     table = pd.read_csv(project.root / "data" / "split.csv")
     assert 20 < table["group"].nunique() < 80
     assert table.groupby("group")["split"].nunique().max() == 1
@@ -292,18 +250,15 @@ def test_driving(project: Project, tmp_path: Path, rng: np.random.Generator) -> 
     changed[:, :50], changed[:, -20:] = 0, 255
     assert np.array_equal(model.predict(picture, verbose=0), model.predict(changed, verbose=0))
     assert images.read(project.root / "reports" / "evaluate" / "predicted.png").std() > 5
-    assert recorded(project, "driving")["finetuned/r2"] == metrics["finetuned"]["r2"]
     assert "finetuned" in project.run("seedlings", "summary")
-    project.run("dvc", "plots", "show")
     answers_agree(project, "prediction")
 
 
 def test_multilabel(project: Project, tmp_path: Path, rng: np.random.Generator) -> None:
     drawings.write_tagged(tmp_path, 120, rng)
-    metrics = experiment(
+    metrics = evaluated(
         project,
         "multilabel",
-        up_to=["evaluate"],
         data__path=tmp_path,
         segment__pixels="[48,48]",
         extract__weights="random",
@@ -314,7 +269,6 @@ def test_multilabel(project: Project, tmp_path: Path, rng: np.random.Generator) 
     assert metrics["finetuned"]["f2"] > metrics["majority"]["f2"]
     predicted = pd.read_csv(project.root / "reports" / "evaluate" / "predictions.csv")
     assert predicted["finetuned_f2"].mean() == pytest.approx(metrics["finetuned"]["f2"], abs=1e-6)
-    assert recorded(project, "multilabel")["finetuned/f2"] == metrics["finetuned"]["f2"]
 
 
 def test_plants_from_an_archive_with_weights_of_a_file(project: Project, tmp_path: Path) -> None:
@@ -327,10 +281,9 @@ def test_plants_from_an_archive_with_weights_of_a_file(project: Project, tmp_pat
     network = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3))
     weights = tmp_path / "vgg16_notop.weights.h5"
     network.save_weights(weights)
-    experiment(
+    metrics = evaluated(
         project,
         "plants",
-        up_to=["evaluate"],
         data__url="null",
         data__path=tmp_path / "plants.zip",
         split__validation_per_class=3,
@@ -341,4 +294,4 @@ def test_plants_from_an_archive_with_weights_of_a_file(project: Project, tmp_pat
     extractor = finetuned(project).get_layer("feature_extractor")
     for found, expected in zip(extractor.get_weights(), network.get_weights(), strict=True):
         assert np.array_equal(found, expected)
-    assert "mcnemar/p_value" in recorded(project, "plants")
+    assert "p_value" in metrics["mcnemar"]

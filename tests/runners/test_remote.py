@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,19 +32,6 @@ with remote.choose(folder) as pool:
     while handle.poll() is None:
         time.sleep(0.1)
 """
-
-
-@pytest.fixture(scope="module")
-def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[clusters.Cluster]:
-    folder = tmp_path_factory.mktemp("cluster")
-    with clusters.running(folder, 2, DVC_EXP_NAME="outer", OTHER="kept") as started:
-        yield started
-
-
-@pytest.fixture
-def two(shared_cluster: clusters.Cluster, monkeypatch: pytest.MonkeyPatch) -> clusters.Cluster:
-    use(shared_cluster, monkeypatch)
-    return shared_cluster
 
 
 @pytest.fixture
@@ -98,7 +85,9 @@ def killed_search(clone: Path, cluster: clusters.Cluster, limit: float) -> psuti
     return child
 
 
-def test_commands_run_on_workers_one_on_each(two: clusters.Cluster, clones: list[Path]) -> None:
+def test_commands_run_on_workers_one_on_each(
+    two_workers: clusters.Cluster, clones: list[Path]
+) -> None:
     script = "pwd; echo $MORE $OTHER $DVC_EXP_NAME $DASK_CONFIG; touch begun; sleep 1; exit $CODE"
     with pool_of(clones) as pool:
         handles = [
@@ -114,7 +103,7 @@ def test_commands_run_on_workers_one_on_each(two: clusters.Cluster, clones: list
 
 
 def test_a_command_ends_with_the_processes_that_it_started(
-    two: clusters.Cluster, clones: list[Path]
+    two_workers: clusters.Cluster, clones: list[Path]
 ) -> None:
     with pool_of(clones) as pool:
         first = pool.start(PARENT, clones[0], {})
@@ -127,7 +116,9 @@ def test_a_command_ends_with_the_processes_that_it_started(
         assert code_of(second) == 0
 
 
-def test_a_command_that_cannot_start_says_why(two: clusters.Cluster, clones: list[Path]) -> None:
+def test_a_command_that_cannot_start_says_why(
+    two_workers: clusters.Cluster, clones: list[Path]
+) -> None:
     with pool_of(clones) as pool:
         assert code_of(pool.start(["no-such-program"], clones[0], {})) == -9
     assert "No such file or directory: 'no-such-program'" in log_of(clones[0]).read_text()
@@ -135,7 +126,7 @@ def test_a_command_that_cannot_start_says_why(two: clusters.Cluster, clones: lis
 
 @pytest.mark.parametrize("what", ["worker", "supervisor"])
 def test_a_command_whose_worker_is_killed_counts_as_killed(
-    two: clusters.Cluster, clones: list[Path], what: str
+    two_workers: clusters.Cluster, clones: list[Path], what: str
 ) -> None:
     with pool_of(clones) as pool:
         handle = pool.start(PARENT, clones[0], {})
@@ -148,17 +139,17 @@ def test_a_command_whose_worker_is_killed_counts_as_killed(
 
 
 def test_a_command_ends_after_its_search_was_killed(
-    two: clusters.Cluster, clones: list[Path]
+    two_workers: clusters.Cluster, clones: list[Path]
 ) -> None:
-    child = killed_search(clones[0], two, limit=1.0)
+    child = killed_search(clones[0], two_workers, limit=1.0)
     until(lambda: not is_alive(child))
     until(lambda: not clones[0].with_suffix(".running").exists())
 
 
 def test_the_next_search_ends_what_a_killed_one_left_on_workers(
-    two: clusters.Cluster, clones: list[Path]
+    two_workers: clusters.Cluster, clones: list[Path]
 ) -> None:
-    child = killed_search(clones[0], two, limit=100.0)
+    child = killed_search(clones[0], two_workers, limit=100.0)
     slots.clear(clones[0].parents[1])
     assert not is_alive(child)
     assert not clones[0].parents[1].exists()
@@ -180,7 +171,7 @@ def test_a_clone_is_free_when_the_limit_has_passed(
 
 
 def test_workers_that_do_not_see_the_folder_are_refused(
-    two: clusters.Cluster,
+    two_workers: clusters.Cluster,
     clones: list[Path],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -354,14 +354,12 @@ def test_a_storage_that_fails_blames_no_file(
 
 @pytest.mark.slow
 def test_the_answers_of_a_cluster_have_the_same_bytes(
-    model: Callable[..., Path], folder: Path, tmp_path: Path
+    model: Callable[..., Path], folder: Path, two_workers: clusters.Cluster, tmp_path: Path
 ) -> None:
     package = model()
     predict(package, tmp_path / "here.parquet", folder)
-    with clusters.running(tmp_path / "cluster", 1) as started:
-        started.use()
-        engine = Cluster(started.address)
-        done = predict(package, tmp_path / "there.parquet", folder, engine=engine)
+    engine = Cluster(two_workers.address)
+    done = predict(package, tmp_path / "there.parquet", folder, engine=engine)
     assert (done.files, done.errors) == (50, 5)
     assert contents(tmp_path / "there.parquet") == contents(tmp_path / "here.parquet")
 

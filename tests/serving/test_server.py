@@ -18,6 +18,7 @@ from seedlings import images
 from seedlings.networks import architectures
 from seedlings.packaging import bundle
 from seedlings.params import Params
+from seedlings.serving.predictor import Predictor
 from seedlings.tasks import TASKS
 
 pytestmark = pytest.mark.slow
@@ -26,14 +27,20 @@ JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture
-def address(tmp_path: Path, params: Params) -> Iterator[str]:
-    """A served package of a small network for two classes."""
+def package(tmp_path: Path, params: Params) -> Path:
+    """A package of a small network for two classes."""
     model = architectures.baseline((32, 32, 3), 1, TASKS["binary"])
     segment = {**params.segment.model_dump(), "pixels": [32, 32]}
     contents = bundle.Contents("binary", ["a", "b"], segment, 0.5, (0.0, 1.0), portable=True)
     bundle.write(model, contents, tmp_path / "package")
+    return tmp_path / "package"
+
+
+@pytest.fixture
+def address(tmp_path: Path, package: Path) -> Iterator[str]:
+    """The address of a server of the package."""
     port = servers.free_port()
-    command = ("seedlings", "serve", "--model", str(tmp_path / "package"), "--port", str(port))
+    command = ("seedlings", "serve", "--model", str(package), "--port", str(port))
     env = Project(tmp_path).env
     with servers.running(*command, port=port, folder=tmp_path, env=env):
         yield f"http://127.0.0.1:{port}/invocations"
@@ -79,7 +86,9 @@ def malformed(rng: np.random.Generator) -> tuple[bytes, dict[str, str]]:
     return choices[int(rng.integers(len(choices)))]
 
 
-def test_a_thousand_bad_requests_are_refused_and_the_next_good_one_answered(address: str) -> None:
+def test_a_thousand_bad_requests_are_refused_and_the_next_good_one_answered(
+    address: str, package: Path
+) -> None:
     rng = np.random.default_rng(5)
     with requests.Session() as session:
         for _ in range(1000):
@@ -102,3 +111,6 @@ def test_a_thousand_bad_requests_are_refused_and_the_next_good_one_answered(addr
     [row] = answer.json()["predictions"]
     assert row["prediction"] in ("a", "b")
     assert sum(row["probabilities"].values()) == pytest.approx(1.0)
+    own = Predictor(package).answer([images.decode(PICTURE)])
+    assert [row["prediction"]] == own["prediction"].tolist()
+    assert row["probability"] == pytest.approx(own["probability"][0], abs=1e-6)

@@ -18,8 +18,8 @@ CREDENTIALS = {
 
 
 @pytest.fixture(scope="module")
-def project(reproduced: Callable[[], Project]) -> Project:
-    project = reproduced()
+def project(with_fake_stages: Callable[[], Project]) -> Project:
+    project = with_fake_stages()
     project.tracking = True
     return project
 
@@ -89,6 +89,7 @@ def test_four_at_once_into_a_fresh_file(project: Project) -> None:
     project.run("dvc", "exp", "remove", "--all-commits")
 
 
+@pytest.mark.nightly
 def test_four_at_once_into_a_teams_server(
     project: Project, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
