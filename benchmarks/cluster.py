@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import networks
-from benchmarks.measure import ROOT, compare, limit
+from benchmarks.measure import ROOT, at_most, compare, print_rates, self_timed
 from seedlings.cluster.engine import choose
 from seedlings.io import shards
 from seedlings.io.shards import Shard
@@ -23,9 +23,6 @@ from seedlings.networks import backbones, runtime
 from seedlings.networks.features import Extraction
 
 _BATCH = 32
-_SHARDS = 24
-_REPEATS = 2
-_ROWS = 100_000
 _SIZE = 150
 
 
@@ -140,32 +137,24 @@ def cluster(workers: int) -> Iterator[dict[str, str]]:
             process.wait()
 
 
-def main() -> None:
-    images = _SHARDS * _BATCH
-    half = _SHARDS // 2
-    times: dict[str, list[float]] = {"two": [], "plain two": [], "one": [], "plain one": []}
-    for _ in range(_REPEATS):  # in turn, and the shortest counts: other work disturbs each
-        with cluster(2) as env:
-            times["two"].append(together(("1", 0, _SHARDS), env=env))
-            nothing = together(("nothing", 0, _ROWS // _BATCH), env=env)
-        times["plain two"].append(together(("1", 0, half), ("1", half, _SHARDS)))
-        with cluster(1) as env:
-            times["one"].append(together(("2", 0, _SHARDS), env=env))
-        times["plain one"].append(together(("2", 0, _SHARDS)))
-    two, plain_two, one, plain_one = map(min, times.values())
-    for what, seconds in (
-        ("two workers of one thread", two),
-        ("two plain processes", plain_two),
-        ("one worker of two threads", one),
-        ("no engine, two threads", plain_one),
-    ):
-        print(f"{what:<26} {images / seconds:>7.1f} images/s")
-    print(f"{_ROWS} rows, no network    {nothing:>7.1f} s ({_ROWS / nothing:.0f} rows/s)")
-    compare("two workers / two plain processes", plain_two / two, 0.95)
-    compare("one worker / no engine", plain_one / one, 0.9)
-    network = _ROWS * plain_one / images
-    limit("scheduler / network, for 100,000 rows", 100 * nothing / network, 2.0, "%")
-
-
-if __name__ == "__main__":
-    main()
+def main(*, small: bool) -> None:
+    number, rounds, rows = (4, 1, 3_200) if small else (24, 2, 100_000)
+    with cluster(2) as two, cluster(1) as one:
+        times = self_timed(
+            {
+                "two workers of one thread": lambda: together(("1", 0, number), env=two),
+                "two plain processes": lambda: together(
+                    ("1", 0, number // 2), ("1", number // 2, number)
+                ),
+                "one worker of two threads": lambda: together(("2", 0, number), env=one),
+                "no engine, two threads": lambda: together(("2", 0, number)),
+            },
+            rounds,
+        )
+        nothing = together(("nothing", 0, rows // _BATCH), env=two)
+    print_rates(times, number * _BATCH)
+    print(f"{rows:,} rows, no network: {nothing:.1f} s ({rows / nothing:,.0f} rows/s)")
+    compare(times, "two workers of one thread", "two plain processes", 0.95)
+    compare(times, "one worker of two threads", "no engine, two threads", 0.9)
+    network = rows * float(np.median(times["no engine, two threads"])) / (number * _BATCH)
+    at_most(f"scheduler / network, for {rows:,} rows", 100 * nothing / network, 2.0, "%")
