@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,17 @@ from seedlings.networks import backbones, runtime
 from seedlings.networks.features import Extraction
 
 _BATCH = 32
-_SIZE = 150
+_SIDE, _SMALL_SIDE = 150, 48
 
 
 class Features(Extraction):
     """The task of the stage extract, for random images instead of stored ones."""
 
+    pixels = (_SIDE, _SIDE)
+
     def read(self, shard: Shard) -> NDArray[np.uint8]:
         generator = np.random.default_rng(shard.items)
-        return generator.integers(0, 256, (len(shard), _SIZE, _SIZE, 3), dtype=np.uint8)
+        return generator.integers(0, 256, (len(shard), *self.pixels, 3), dtype=np.uint8)
 
 
 @dataclass
@@ -66,20 +69,23 @@ class Files:
         scratch.rename(self.folder / name)
 
 
-def _features(threads: int) -> Features:
-    settings = networks.full_vgg16()
+def _features(threads: int, *, small: bool) -> Features:
+    settings = networks.full_vgg16(small=small)
     runtime.prepare(settings.seed, threads)
-    extractor = backbones.build(settings.extract, _SIZE, _SIZE).feature_extractor
+    side = _SMALL_SIDE if small else _SIDE
+    extractor = backbones.build(settings.extract, side, side).feature_extractor
     folder = Path()  # there are no stored images
-    return Features(extractor, folder, batch_size=_BATCH, seed=settings.seed, threads=threads)
+    task = Features(extractor, folder, batch_size=_BATCH, seed=settings.seed, threads=threads)
+    task.pixels = (side, side)
+    return task
 
 
-def work(what: str, first: int, last: int) -> None:
+def work(what: str, first: int, last: int, *, small: bool) -> None:
     """Compute some shards of 32 rows with the engine of the environment; print their images/s.
 
     The network is compiled before the time begins, in every process.
     """
-    task: Any = Nothing() if what == "nothing" else _features(int(what))
+    task: Any = Nothing() if what == "nothing" else _features(int(what), small=small)
     rows = [str(number) for number in range(last * _BATCH)]
     pieces = shards.cut(rows, range(len(rows)), rows, size=_BATCH)[first:last]
     engine = choose()
@@ -94,10 +100,12 @@ def work(what: str, first: int, last: int) -> None:
         print(time.perf_counter() - start, flush=True)
 
 
-def together(*jobs: tuple[str, int, int], env: Mapping[str, str] | None = None) -> float:
+def together(
+    *jobs: tuple[str, int, int], small: bool, env: Mapping[str, str] | None = None
+) -> float:
     """Return the seconds of processes that begin together, until the last has ended."""
     program = "import sys; from benchmarks.cluster import work; a = sys.argv[1:]; "
-    program += "work(a[0], int(a[1]), int(a[2]))"
+    program += f"work(a[0], int(a[1]), int(a[2]), small={small})"
     command = [sys.executable, "-c", program]
     env = {**os.environ, **(env or {})}
     pipe = subprocess.PIPE
@@ -139,19 +147,20 @@ def cluster(workers: int) -> Iterator[dict[str, str]]:
 
 def main(*, small: bool) -> None:
     number, rounds, rows = (4, 1, 3_200) if small else (24, 2, 100_000)
+    run = partial(together, small=small)
     with cluster(2) as two, cluster(1) as one:
         times = self_timed(
             {
-                "two workers of one thread": lambda: together(("1", 0, number), env=two),
-                "two plain processes": lambda: together(
+                "two workers of one thread": lambda: run(("1", 0, number), env=two),
+                "two plain processes": lambda: run(
                     ("1", 0, number // 2), ("1", number // 2, number)
                 ),
-                "one worker of two threads": lambda: together(("2", 0, number), env=one),
-                "no engine, two threads": lambda: together(("2", 0, number)),
+                "one worker of two threads": lambda: run(("2", 0, number), env=one),
+                "no engine, two threads": lambda: run(("2", 0, number)),
             },
             rounds,
         )
-        nothing = together(("nothing", 0, rows // _BATCH), env=two)
+        nothing = run(("nothing", 0, rows // _BATCH), env=two)
     print_rates(times, number * _BATCH)
     print(f"{rows:,} rows, no network: {nothing:.1f} s ({rows / nothing:,.0f} rows/s)")
     compare(times, "two workers of one thread", "two plain processes", 0.95)
