@@ -37,7 +37,7 @@ def main(*, small: bool) -> None:
             actions[f"segment: {method}"] = partial(_segment, folder, table, method)
         times = in_turns(actions, rounds)
     print_rates(times, count)
-    compare(times, "segment: color_distance", "plain loop", 1.5)
+    compare(times, "segment: color_distance", "plain loop", 1)
     compare(times, "split: hashes", "plain loop", 1)
 
 
