@@ -1,46 +1,38 @@
-"""All benchmarks, one after the other: `make bench`, or `python -m benchmarks NAME ...`."""
+"""Run benchmarks, each in a process of its own: `python -m benchmarks [--small] [NAME ...]`."""
 
+import argparse
+import importlib
 import subprocess
 import sys
 
 NAMES = (
-    "segmentation",
+    "ingest",
     "extraction",
-    "head",
-    "cluster",
-    "memory",
-    "neighbours",
-    "increments",
-    "serving",
-    "prediction",
-    "views",
-    "scale",
-    "overhead",
-    "startup",
-    "dependencies",
-    "rebuild",
-    "growth",
-    "blocks",
     "training",
-    "quality",
-    "transfer",
-    "few_images",
-    "samplers",
+    "memory",
+    "serving",
+    "overhead",
+    "cluster",
     "search",
-    "coverage",
-    "portability",
+    "quality",
+    "scale",
 )
 
 
 def main() -> None:
-    names = sys.argv[1:] or NAMES
-    unknown = set(names) - set(NAMES)
-    if unknown:
-        sys.exit(f"expected benchmarks ({', '.join(NAMES)}), found {', '.join(sorted(unknown))}")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--small", action="store_true", help="few small images, for a quick check")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(NAMES):
+        parser.error(f"expected {', '.join(NAMES)}, found {', '.join(sorted(unknown))}")
+    if len(options.names) == 1:
+        importlib.import_module(f"benchmarks.{options.names[0]}").main(small=options.small)
+        return
     failed = []
-    for name in names:  # each in its own process, so that no benchmark warms up another
+    for name in options.names or NAMES:
         print(f"\n== {name}", flush=True)
-        command = [sys.executable, "-m", f"benchmarks.{name}"]
+        command = [sys.executable, "-m", "benchmarks", name, *["--small"] * options.small]
         if subprocess.run(command, check=False).returncode:
             failed.append(name)
     if failed:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import networks
-from benchmarks.measure import ROOT, compare, limit
+from benchmarks.measure import ROOT, at_most, compare, print_rates, self_timed
 from seedlings.cluster.engine import choose
 from seedlings.io import shards
 from seedlings.io.shards import Shard
@@ -23,18 +24,17 @@ from seedlings.networks import backbones, runtime
 from seedlings.networks.features import Extraction
 
 _BATCH = 32
-_SHARDS = 24
-_REPEATS = 2
-_ROWS = 100_000
-_SIZE = 150
+_SIDE, _SMALL_SIDE = 150, 48
 
 
 class Features(Extraction):
     """The task of the stage extract, for random images instead of stored ones."""
 
+    pixels = (_SIDE, _SIDE)
+
     def read(self, shard: Shard) -> NDArray[np.uint8]:
         generator = np.random.default_rng(shard.items)
-        return generator.integers(0, 256, (len(shard), _SIZE, _SIZE, 3), dtype=np.uint8)
+        return generator.integers(0, 256, (len(shard), *self.pixels, 3), dtype=np.uint8)
 
 
 @dataclass
@@ -69,20 +69,23 @@ class Files:
         scratch.rename(self.folder / name)
 
 
-def _features(threads: int) -> Features:
-    settings = networks.full_vgg16()
+def _features(threads: int, *, small: bool) -> Features:
+    settings = networks.full_vgg16(small=small)
     runtime.prepare(settings.seed, threads)
-    extractor = backbones.build(settings.extract, _SIZE, _SIZE).feature_extractor
+    side = _SMALL_SIDE if small else _SIDE
+    extractor = backbones.build(settings.extract, side, side).feature_extractor
     folder = Path()  # there are no stored images
-    return Features(extractor, folder, batch_size=_BATCH, seed=settings.seed, threads=threads)
+    task = Features(extractor, folder, batch_size=_BATCH, seed=settings.seed, threads=threads)
+    task.pixels = (side, side)
+    return task
 
 
-def work(what: str, first: int, last: int) -> None:
+def work(what: str, first: int, last: int, *, small: bool) -> None:
     """Compute some shards of 32 rows with the engine of the environment; print their images/s.
 
     The network is compiled before the time begins, in every process.
     """
-    task: Any = Nothing() if what == "nothing" else _features(int(what))
+    task: Any = Nothing() if what == "nothing" else _features(int(what), small=small)
     rows = [str(number) for number in range(last * _BATCH)]
     pieces = shards.cut(rows, range(len(rows)), rows, size=_BATCH)[first:last]
     engine = choose()
@@ -97,10 +100,12 @@ def work(what: str, first: int, last: int) -> None:
         print(time.perf_counter() - start, flush=True)
 
 
-def together(*jobs: tuple[str, int, int], env: Mapping[str, str] | None = None) -> float:
+def together(
+    *jobs: tuple[str, int, int], small: bool, env: Mapping[str, str] | None = None
+) -> float:
     """Return the seconds of processes that begin together, until the last has ended."""
     program = "import sys; from benchmarks.cluster import work; a = sys.argv[1:]; "
-    program += "work(a[0], int(a[1]), int(a[2]))"
+    program += f"work(a[0], int(a[1]), int(a[2]), small={small})"
     command = [sys.executable, "-c", program]
     env = {**os.environ, **(env or {})}
     pipe = subprocess.PIPE
@@ -140,32 +145,25 @@ def cluster(workers: int) -> Iterator[dict[str, str]]:
             process.wait()
 
 
-def main() -> None:
-    images = _SHARDS * _BATCH
-    half = _SHARDS // 2
-    times: dict[str, list[float]] = {"two": [], "plain two": [], "one": [], "plain one": []}
-    for _ in range(_REPEATS):  # in turn, and the shortest counts: other work disturbs each
-        with cluster(2) as env:
-            times["two"].append(together(("1", 0, _SHARDS), env=env))
-            nothing = together(("nothing", 0, _ROWS // _BATCH), env=env)
-        times["plain two"].append(together(("1", 0, half), ("1", half, _SHARDS)))
-        with cluster(1) as env:
-            times["one"].append(together(("2", 0, _SHARDS), env=env))
-        times["plain one"].append(together(("2", 0, _SHARDS)))
-    two, plain_two, one, plain_one = map(min, times.values())
-    for what, seconds in (
-        ("two workers of one thread", two),
-        ("two plain processes", plain_two),
-        ("one worker of two threads", one),
-        ("no engine, two threads", plain_one),
-    ):
-        print(f"{what:<26} {images / seconds:>7.1f} images/s")
-    print(f"{_ROWS} rows, no network    {nothing:>7.1f} s ({_ROWS / nothing:.0f} rows/s)")
-    compare("two workers / two plain processes", plain_two / two, 0.95)
-    compare("one worker / no engine", plain_one / one, 0.9)
-    network = _ROWS * plain_one / images
-    limit("scheduler / network, for 100,000 rows", 100 * nothing / network, 2.0, "%")
-
-
-if __name__ == "__main__":
-    main()
+def main(*, small: bool) -> None:
+    number, rounds, rows = (4, 1, 3_200) if small else (24, 2, 100_000)
+    run = partial(together, small=small)
+    with cluster(2) as two, cluster(1) as one:
+        times = self_timed(
+            {
+                "two workers of one thread": lambda: run(("1", 0, number), env=two),
+                "two plain processes": lambda: run(
+                    ("1", 0, number // 2), ("1", number // 2, number)
+                ),
+                "one worker of two threads": lambda: run(("2", 0, number), env=one),
+                "no engine, two threads": lambda: run(("2", 0, number)),
+            },
+            rounds,
+        )
+        nothing = run(("nothing", 0, rows // _BATCH), env=two)
+    print_rates(times, number * _BATCH)
+    print(f"{rows:,} rows, no network: {nothing:.1f} s ({rows / nothing:,.0f} rows/s)")
+    compare(times, "two workers of one thread", "two plain processes", 0.95)
+    compare(times, "one worker of two threads", "no engine, two threads", 0.9)
+    network = rows * float(np.median(times["no engine, two threads"])) / (number * _BATCH)
+    at_most(f"scheduler / network, for {rows:,} rows", 100 * nothing / network, 2.0, "%")

@@ -1,15 +1,22 @@
-"""Peak memory of segment and extract on some images and on ten times as many."""
+"""Peak memory of segment, extract and `predict --output`, on some images and ten times as many."""
 
+import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.measure import limit, seedlings
-from seedlings import images
+import numpy as np
 
-_FEW, _MANY = 1_440, 14_400
-_SIDE = 48  # pixels of the images of extract, so that it takes minutes and not a quarter of an hour
+from benchmarks.measure import at_most
+from benchmarks.project import environment
+from seedlings import images, params
+from seedlings.networks import architectures
+from seedlings.packaging import bundle
+from seedlings.tasks import TASKS
+
+_SIDE = 48  # pixels, so that it takes minutes and not a quarter of an hour
+_DIFFERENT = 144
 
 _SEGMENT = """
 import pandas as pd
@@ -17,29 +24,31 @@ from seedlings import params
 from seedlings.io import parts
 from seedlings.io.shards import Here
 from seedlings.segmentation import cutouts
-rows = []
-for number in range(count):  # bytes after the end of an image make it another file
-    data = (folder / f"{number % 144}.png").read_bytes() + str(number).encode()
-    (folder / f"{number}.copy").write_bytes(data)
-    rows.append((f"{number}.copy", parts.digest(data)))
+rows = [(path.name, parts.digest(path.read_bytes())) for path in sorted((folder / "raw").iterdir())]
 table = pd.DataFrame(rows, columns=["path", "digest"])
-cutouts.make(folder, table, params.load().segment, folder / "images", engine=Here(), key="")
+settings = params.load().segment
+cutouts.make(folder / "raw", table, settings, folder / "images", engine=Here(), key="")
 """
 _EXTRACT = """
-import numpy as np
 from benchmarks import networks
-from seedlings.io import parts, store
 from seedlings.networks import backbones, runtime
+from seedlings.io import parts, store
+import numpy as np
 settings = networks.full_vgg16()
 runtime.prepare(settings.seed, settings.threads)
 rng = np.random.default_rng(0)
 names = parts.digests([parts.digest(str(number).encode()) for number in range(count)])
 with store.create(folder / "small", names, (side, side, 3), np.uint8) as writer:
     for start in range(0, count, 96):
-        images = rng.integers(0, 256, (96, side, side, 3), dtype=np.uint8)
+        images = rng.integers(0, 256, (min(96, count - start), side, side, 3), dtype=np.uint8)
         writer.append(images, parts.digests([parts.row_digest(image) for image in images]))
 extractor = backbones.build(settings.extract, side, side).feature_extractor
 networks.extract(extractor, folder / "small", folder / "features", settings)
+"""
+_PREDICT = """
+from seedlings import cli
+options = ["--model", str(folder / "model"), "--output", str(folder / "answers.parquet")]
+cli.cli(["predict", str(folder / "raw"), *options], standalone_mode=False)
 """
 _PEAK = """
 import resource
@@ -47,30 +56,53 @@ print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
-def peak(code: str, count: int, folder: Path) -> float:
-    """Return the peak memory, in MiB, of a process that runs the code."""
-    start = (
-        f"from pathlib import Path\nfolder, count, side = Path({str(folder)!r}), {count}, {_SIDE}\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", start + code + _PEAK], stdout=subprocess.PIPE, text=True, check=True
-    )
-    return int(done.stdout.split()[-1]) / 1024
-
-
-def main() -> None:
-    pictures = seedlings(144)
-    for name, code in (("segment", _SEGMENT), ("extract", _EXTRACT)):
-        found = []
-        for count in (_FEW, _MANY):
-            with tempfile.TemporaryDirectory() as folder:
-                for number, picture in enumerate(pictures):
-                    (Path(folder) / f"{number}.png").write_bytes(images.encode_png(picture))
-                found.append(peak(code, count, Path(folder)))
-            print(f"{name} on {count:>6,} images: {found[-1]:7.0f} MiB at most", flush=True)
+def main(*, small: bool) -> None:
+    for name, code, few in (
+        ("segment", _SEGMENT, 1_440),
+        ("extract", _EXTRACT, 1_440),
+        ("predict --output", _PREDICT, 10_000),
+    ):
+        counts = (10, 100) if small else (few, 10 * few)
+        found = [peak(name, code, count) for count in counts]
         growth = 100 * (found[1] / found[0] - 1)
-        limit(f"{name}, growth for ten times the images", growth, 10, "%")
+        at_most(f"{name}, growth for ten times the images", growth, 10, "%")
 
 
-if __name__ == "__main__":
-    main()
+def peak(name: str, code: str, count: int) -> float:
+    """Print and return the peak memory, in MiB, of a process that runs the code on some images."""
+    with tempfile.TemporaryDirectory() as folder:
+        _write_images(Path(folder) / "raw", count)
+        _write_model(Path(folder) / "model")
+        start = (
+            f"from pathlib import Path\nfolder, count, side = Path({folder!r}), {count}, {_SIDE}"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", f"{start}\n{code}{_PEAK}"],
+            stdout=subprocess.PIPE,
+            env=environment(),
+            text=True,
+            check=True,
+        )
+    found = int(done.stdout.split()[-1]) / 1024
+    rate = "".join(re.findall(r", [\d.]+ images/s", done.stdout))
+    print(f"{name} on {count:>7,} images: {found:7.0f} MiB at most{rate}", flush=True)
+    return found
+
+
+def _write_images(folder: Path, count: int) -> None:
+    """Write images of noise; bytes after the end of an image make it another file."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (_DIFFERENT, _SIDE, _SIDE, 3), dtype=np.uint8)
+    encoded = [images.encode_png(image) for image in noise]
+    folder.mkdir()
+    for number in range(count):
+        data = encoded[number % _DIFFERENT] + str(number).encode()
+        (folder / f"{number:07d}.png").write_bytes(data)
+
+
+def _write_model(path: Path) -> None:
+    """Write a bundle of a logistic regression on the pixels."""
+    names = [f"class {number}" for number in range(12)]
+    model = architectures.baseline((_SIDE, _SIDE, 3), len(names), TASKS["multiclass"])
+    segment = {**params.load().segment.model_dump(), "pixels": [_SIDE, _SIDE]}
+    bundle.write(model, bundle.Contents("multiclass", names, segment, 0.5, (0.0, 1.0)), path)

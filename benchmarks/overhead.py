@@ -1,67 +1,100 @@
-"""Time that is not the work of a stage: a `dvc repro` without changes, and stages on few images."""
+"""Time that is not the work of a stage: a `dvc repro` without changes, and the start of stages."""
 
-import shutil
 import subprocess
 import tempfile
+import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import yaml
 
-from benchmarks.measure import limit, seconds
+from benchmarks.measure import Times, at_most, in_turns, self_timed
 from benchmarks.project import SMALL, Project, environment
 
+_STAGES = ("one", "two", "three")
 _EMPTY = {
     "stages": {
         name: {"cmd": f"echo {name} > {name}.txt", "deps": [before], "outs": [f"{name}.txt"]}
-        for before, name in (("start.txt", "one"), ("one.txt", "two"), ("two.txt", "three"))
+        for before, name in zip(("start.txt", "one.txt", "two.txt"), _STAGES, strict=True)
     }
 }
-_WITHOUT_KERAS = ("download", "split", "segment")
+_WITHOUT_KERAS = ("download", "split", "segment", "report")
+_MARK = "first-line:"
+_NOW = f"import time; print('{_MARK}', time.monotonic(), flush=True)"  # one clock for all
+_STOP = f"    {_NOW}; raise SystemExit\n"  # the new first line of each `main`
 
 
-def run(*command: str, folder: Path) -> None:
-    """Run a command in a folder, without its output."""
+def main(*, small: bool) -> None:
+    rounds = 1 if small else 5
+    with tempfile.TemporaryDirectory() as name:
+        empty = Path(name) / "empty"
+        _make_empty(empty)
+        project = Project(Path(name) / "project", SMALL, tracking="on")
+        project.run("dvc", "repro")
+        times = in_turns(
+            {"here": partial(_no_op, project.root), "dvc": partial(_no_op, empty)}, rounds
+        )
+        ours, other = np.median(times["here"]), np.median(times["dvc"])
+        print(f"no-op: {ours:.2f} s here, {other:.2f} s on an empty pipeline of three stages")
+        at_most("no-op, more than DVC's own", float(ours - other), 0.5, "s")
+        print("from the start of the process of a stage to the first line of its main:")
+        for tracking in ("off",) if small else ("off", "on"):
+            _report(starts(project, tracking, rounds), tracking)
+
+
+def _no_op(folder: Path) -> None:
+    _run("dvc", "repro", folder=folder)
+
+
+def _run(*command: str, folder: Path) -> None:
     subprocess.run(command, cwd=folder, env=environment(), check=True, capture_output=True)
 
 
-def no_op(folder: Path) -> float:
-    """Return the seconds of a `dvc repro` without changes."""
-    return seconds(lambda: run("dvc", "repro", folder=folder), 5)
-
-
-def empty_pipeline(folder: Path) -> None:
+def _make_empty(folder: Path) -> None:
     """Make a project of three stages that do nothing, and reproduce it."""
     folder.mkdir()
     (folder / "start.txt").write_text("start", encoding="utf-8")
     (folder / "dvc.yaml").write_text(yaml.safe_dump(_EMPTY), encoding="utf-8")
-    run("git", "init", "-q", folder=folder)
-    run("dvc", "init", "-q", folder=folder)
-    run("dvc", "repro", folder=folder)
+    _run("git", "init", "-q", folder=folder)
+    _run("dvc", "init", "-q", folder=folder)
+    _run("dvc", "repro", folder=folder)
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory() as name:
-        empty = Path(name) / "empty"
-        empty_pipeline(empty)
-        project = Project(Path(name) / "project", SMALL, tracking="on")
-        project.repro()
-        ours, other = no_op(project.root), no_op(empty)
-        print(f"no-op: {ours:.2f} s here, {other:.2f} s on an empty three-stage pipeline")
-        limit("no-op, more than DVC's own", ours - other, 0.5, "s")
-        for stage in _WITHOUT_KERAS:
-            for tracking in ("off", "on"):
-                project.env["SEEDLINGS_TRACKING"] = tracking
-                took = seconds(partial(whole, stage, project), 3)
-                what = f"{stage} on 240 small images, MLflow {tracking}"
-                limit(what, took, 3, "s")
+def starts(project: Project, tracking: str, rounds: int) -> Times:
+    """Return the seconds until each stage's first line, and those of a bare `import keras`."""
+    project.env |= {"SEEDLINGS_TRACKING": tracking, "KERAS_BACKEND": "tensorflow"}
+    actions: dict[str, Callable[[], float]] = {
+        "import keras": partial(_first_line, project, "python", "-c", f"import keras; {_NOW}")
+    }
+    for script in sorted((project.root / "stages").glob("[a-z]*.py")):
+        _stop_at_first_line(script)
+        command = ("python", "-m", "seedlings.run", script.stem)
+        actions[script.stem] = partial(_first_line, project, *command)
+    return self_timed(actions, rounds)  # the median leaves out the first, which compiles modules
 
 
-def whole(stage: str, project: Project) -> None:
-    """Run a stage without DVC, from its start to the end of its process."""
-    shutil.rmtree(project.root / "reports" / stage)
-    project.run("python", "-m", "seedlings.run", stage)
+def _stop_at_first_line(script: Path) -> None:
+    """Change the script of a stage so that its `main` prints the time and ends."""
+    text = script.read_text(encoding="utf-8")
+    if _STOP not in text:
+        start = text.index("def main(")
+        end = text.index(" -> None:\n", start) + len(" -> None:\n")
+        script.write_text(text[:end] + _STOP + text[end:], encoding="utf-8")
 
 
-if __name__ == "__main__":
-    main()
+def _first_line(project: Project, *command: str) -> float:
+    start = time.monotonic()
+    words = project.run(*command).split()
+    return float(words[words.index(_MARK) + 1]) - start
+
+
+def _report(times: Times, tracking: str) -> None:
+    print(f"MLflow {tracking}; import keras: {np.median(times['import keras']):.2f} s")
+    for stage in list(times)[1:]:
+        if stage in _WITHOUT_KERAS:
+            at_most(f"  {stage}", float(np.median(times[stage])), 2, "s")
+        else:
+            ratio = float(np.median(times[stage] / times["import keras"]))
+            at_most(f"  {stage} / import keras", ratio, 1.2, "times")

@@ -4,25 +4,21 @@ The same settings run three times, each in a copy of the project with a cache of
 MLflow: by a search with one job, by a search with two jobs, and by one `dvc exp run` after the
 other. A search also runs the start and, on test images, the best trial; so do the plain runs.
 Printed are the seconds, the ratios, and how often each stage ran.
-
-`--trials N` changes the number of trials (20). `--small` takes few epochs.
 """
 
-import argparse
 import json
 import os
 import sys
 import tempfile
-import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from benchmarks.measure import ROOT
+from benchmarks.measure import seconds
 from benchmarks.project import Project
-from seedlings.cli import presets
 from seedlings.config import pipeline
 
 _SPACE = {
@@ -36,58 +32,51 @@ _SPACE = {
         "finetune.batch_size": {"choices": [16, 32, 64]},
     },
 }
-_SMALL = ["finetune.epochs=2", "explain.steps=2", "explain.classes=2", "explain.images=1"]
+_SMALL = ("finetune.epochs=2", "explain.steps=2", "explain.classes=2", "explain.images=1")
 _SHIM = """#!/bin/sh
 echo "$*" >> {log}
 exec {python} "$@"
 """
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.search")
-    parser.add_argument("--small", action="store_true")
-    parser.add_argument("--trials", type=int, default=20)
-    options = parser.parse_args()
-    os.chdir(ROOT)
-    tree = presets.compose(["digits", *(_SMALL if options.small else [])])
+def main(*, small: bool) -> None:
+    preset, trials = ("digits", *(_SMALL if small else ())), 1 if small else 20
     with tempfile.TemporaryDirectory() as folder:
-        found = {}
-        for jobs in (1, 2):
-            project = _project(Path(folder) / f"jobs-{jobs}", tree)
-            found[f"search, {jobs} job{'s' * (jobs - 1)}"] = searched(project, options.trials, jobs)
+        took, ran = {}, {}
+        for jobs in (1,) if small else (1, 2):
+            project = _project(Path(folder) / f"jobs-{jobs}", preset)
+            name = f"search, jobs: {jobs}"
+            took[name] = seconds(partial(_search, project, trials, jobs))
+            ran[name] = _ran(project)
             if jobs == 1:
                 settings = _settings(project)
-        project = _project(Path(folder) / "plain", tree)
-        found["dvc exp run"] = plain(project, settings)
-    plainly = found["dvc exp run"][0]
-    for name, (seconds, ran) in found.items():
-        times = ", ".join(f"{stage} {ran[stage]}" for stage in pipeline.stages())
-        print(f"{name:<15} {seconds:7.1f} s, {seconds / plainly:.2f} of dvc exp run; ran: {times}")
+        project = _project(Path(folder) / "plain", preset)
+        took["dvc exp run"] = seconds(partial(_run_plainly, project, settings))
+        ran["dvc exp run"] = _ran(project)
+    for name, time in took.items():
+        counts = ", ".join(f"{stage} {ran[name][stage]}" for stage in pipeline.stages())
+        ratio = time / took["dvc exp run"]
+        print(f"{name:<15} {time:7.1f} s, {ratio:.2f} of dvc exp run; ran: {counts}")
 
 
-def searched(project: Project, trials: int, jobs: int) -> tuple[float, Counter[str]]:
-    """Run a search; return its seconds and how often each stage ran."""
+def _search(project: Project, trials: int, jobs: int) -> None:
     numbers = ("--trials", str(trials), "--jobs", str(jobs), "--name", "timed")
-    start = time.perf_counter()
     project.run("seedlings", "search", "space.yaml", *numbers)
-    return time.perf_counter() - start, _ran(project)
 
 
-def plain(project: Project, settings: list[dict[str, Any]]) -> tuple[float, Counter[str]]:
-    """Run an experiment for each of some settings; return as `searched` does."""
-    start = time.perf_counter()
+def _run_plainly(project: Project, settings: list[dict[str, Any]]) -> None:
+    """Run an experiment for each of some settings."""
     for number, values in enumerate(settings):
         changes = [f"--set-param={key}={json.dumps(value)}" for key, value in values.items()]
         project.run("dvc", "exp", "run", "--name", f"plain-{number}", *changes)
-    return time.perf_counter() - start, _ran(project)
 
 
-def _project(root: Path, tree: dict[str, Any]) -> Project:
+def _project(root: Path, preset: tuple[str, ...]) -> Project:
     """Make a copy of the project whose `python` writes down what it runs."""
     programs = root.with_name(f"{root.name}.bin")
     programs.mkdir()
     root.mkdir()
-    project = Project(root, tree, tracking="on")
+    project = Project(root, preset, tracking="on")
     (root / "space.yaml").write_text(yaml.safe_dump(_SPACE), encoding="utf-8")
     project.commit("A space")
     shim = programs / "python"
@@ -115,7 +104,3 @@ def _ran(project: Project) -> Counter[str]:
 
 def _log(root: Path) -> Path:
     return root.with_name(f"{root.name}.log")
-
-
-if __name__ == "__main__":
-    main()

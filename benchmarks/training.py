@@ -9,15 +9,14 @@ with one and with two replicas are in two processes, as each divides the threads
 another way.
 """
 
-import argparse
 import gc
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from multiprocessing import get_context
 from typing import Any
 
@@ -25,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import networks
-from benchmarks.measure import compare, seconds, seedlings
+from benchmarks.measure import Times, at_least, in_turns, seedlings, self_timed, speedup
 from seedlings import params, processor
 from seedlings.cli import presets
 from seedlings.networks import backbones, layers, runtime
@@ -52,11 +51,11 @@ _FEWER = ("finetune.convnet.stem_filters=[24,48]", "finetune.convnet.filters=[48
 _SMALL_FEWER = ("finetune.convnet.stem_filters=[4]", "finetune.convnet.filters=[4,16]")
 _TF_DATA = "tf.data, layers of Keras, bfloat16"
 _BEFORE = "float32, one replica, fewer filters first"
+_PRINTED = ("fit", "bare network", "float32", _BEFORE, _TF_DATA)  # those with a goal
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 Steps = Callable[[], float]  # trains, and returns the seconds of all steps but the first two
-Times = dict[str, NDArray[np.float64]]  # seconds of each way in each round
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +71,13 @@ class Way:
         return params.check(presets.compose(["plants_scratch", *self.changes]))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", action="store_true", help="small images, few steps")
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    ways = _ways(tuple(_SMALL), _SMALL_FEWER) if options.small else _ways((), _FEWER)
+def main(*, small: bool) -> None:
+    ways = _ways((), _FEWER)
+    if small:
+        ways = _ways(tuple(_SMALL), _SMALL_FEWER)
+        ways = {name: way for name, way in ways.items() if name in _PRINTED or way.place == 0}
     settings = ways["fit"].settings()
-    steps = 2 if options.small else 8
-    count = steps * settings.finetune.batch_size
-    rounds = []
+    count = (2 if small else 8) * settings.finetune.batch_size
     with ExitStack() as stack:
         pools = {
             number: stack.enter_context(
@@ -91,20 +87,18 @@ def main() -> None:
             )
             for number in (1, 2)
         }
-        for _ in range(1 if options.small else options.rounds):
-            rounds.append(
-                [
-                    pools[way.settings().finetune.replicas].submit(_seconds, way).result()
-                    for way in ways.values()
-                ]
-            )
+        actions = {name: partial(_in_pool, pools, way) for name, way in ways.items()}
+        times = self_timed(actions, 1 if small else 5)
         peaks = {
             dtype: pools[1].submit(_matrix_peak, dtype).result()
             for dtype in ("float32", "bfloat16")
         }
         work = {name: pools[1].submit(_operations, way).result() for name, way in ways.items()}
-    took = dict(zip(ways, np.transpose(rounds), strict=True))
-    _print(ways, took, count, peaks, work)
+    _print(ways, times, count, peaks, work)
+
+
+def _in_pool(pools: Mapping[int, ProcessPoolExecutor], way: Way) -> float:
+    return pools[way.settings().finetune.replicas].submit(_seconds, way).result()
 
 
 def _ways(common: tuple[str, ...], fewer: tuple[str, ...]) -> dict[str, Way]:
@@ -145,17 +139,17 @@ def _print(
         peak = peaks[precision.choose(way.settings().finetune.precision)]
         rate = count / np.median(took[name])
         share = f"{work[name] * rate / peak:.0%}" if way.place is None else ""
-        ratio = np.median(took["fit"] / took[name])
+        ratio = speedup(took, name, "fit")
         print(f"{name:<46} {rate:>9.0f} {ratio:>7.2f} {share:>19}")
     for other, goal in (("bare network", 0.95), (_TF_DATA, 1.5), (_BEFORE, 1.5)):
-        compare(f"fit / {other}", float(np.median(took[other] / took["fit"])), goal)
+        at_least(f"fit / {other}", speedup(took, "fit", other), goal)
     for ending, all_full in (("", "fit"), (", float32", "float32")):
         own = ways["fit"].settings().finetune.progressive
         small = [took[f"{height} x {width}{ending}"] for height, width in own.sizes]
         mean = sum(small) / len(small) * own.share + took[all_full] * (1 - own.share)
         print(f"{'all epochs, progressive sizes' + ending:<46} {count / np.median(mean):>9.0f}")
         ratio = float(np.median(took[_BEFORE] / mean))
-        compare(f"  / {_BEFORE}, the full size in all epochs", ratio, 1.5)
+        at_least(f"  / {_BEFORE}, the full size in all epochs", ratio, 1.5)
 
 
 def _start(threads: int, number: int, count: int) -> None:
@@ -294,7 +288,8 @@ def _matrix_peak(dtype: str) -> float:
     factor = tf.cast(tf.random.stateless_normal((_MATRIX, _MATRIX), (1, 2)), dtype)
     product = tf.function(lambda: tf.matmul(factor, factor))
     product()
-    return 2 * _MATRIX**3 / seconds(lambda: product().numpy(), repeats=8)
+    times = in_turns({"product": lambda: product().numpy()}, 8)
+    return 2 * _MATRIX**3 / times["product"].min()
 
 
 def _operations(way: Way) -> float:
@@ -314,7 +309,3 @@ def _forward(layer: Any) -> float:
     if isinstance(layer, keras.layers.Dense):
         return 2.0 * math.prod(layer.kernel.shape)
     return 0.0
-
-
-if __name__ == "__main__":
-    main()

@@ -214,7 +214,7 @@ def test_an_interval_of_95_percent_covers_at_few_groups(
     least: float,
     sizes: str,
 ) -> None:
-    """`python -m benchmarks coverage` has further settings."""
+    """`python -m benchmarks coverage` at 2f9ced5 has further settings."""
     rng, covered = np.random.default_rng(5), []
     for _ in range(1000):
         own = rng.integers(5, 36, count) if sizes == "unequal" else np.full(count, 20)
