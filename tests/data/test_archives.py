@@ -113,6 +113,15 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     assert written <= 10**6
 
 
+def test_a_member_larger_than_it_declares_is_damage(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a.zip", {"zeros.png": bytes(10**7)})
+    told = path.read_bytes().replace((10**7).to_bytes(4, "little"), (10).to_bytes(4, "little"))
+    path.write_bytes(told)
+    with pytest.raises(DamagedArchiveError, match="Bad CRC-32"):
+        unpack(path)
+    assert (tmp_path / "out" / "zeros.png").stat().st_size <= 10
+
+
 def test_too_many_files_are_refused(tmp_path: Path) -> None:
     archive = make_zip(tmp_path / "a.zip", {f"{n}.png": b"" for n in range(11)})
     with pytest.raises(ArchiveError, match=r"at most 10 files \(data\.limits\.files\)"):
