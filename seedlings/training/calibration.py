@@ -58,15 +58,15 @@ def temperature(probabilities: NDArray[np.floating], targets: NDArray) -> float:
     return round(float(np.exp(found.x)), 6)
 
 
-def _softmax_loss(wide: NDArray[np.float64], targets: NDArray, heat: float) -> float:
-    scores = np.log(wide) / heat
+def _softmax_loss(wide: NDArray[np.float64], targets: NDArray, temperature: float) -> float:
+    scores = np.log(wide) / temperature
     scores -= np.log(np.exp(scores).sum(axis=2, keepdims=True))
     right = scores[np.arange(len(targets)), :, targets]
     return -float(_log_mean(right, axis=1).mean())
 
 
-def _sigmoid_loss(wide: NDArray[np.float64], targets: NDArray, heat: float) -> float:
-    scores = (np.log(wide) - np.log(np.maximum(1.0 - wide, _SMALLEST_REST))) / heat
+def _sigmoid_loss(wide: NDArray[np.float64], targets: NDArray, temperature: float) -> float:
+    scores = (np.log(wide) - np.log(np.maximum(1.0 - wide, _SMALLEST_REST))) / temperature
     signs = 2.0 * targets.reshape(len(wide), 1, -1) - 1.0
     right = -np.logaddexp(0.0, -signs * scores)
     return -float(_log_mean(right, axis=1).mean())

@@ -108,8 +108,10 @@ def test_training_and_evaluated_images_are_ranked_together(
     table = pd.DataFrame({"path": [str(n) for n in range(COUNT)], "group": np.arange(COUNT)})
     table["label"] = np.array(NAMES)[labels]
     table["split"] = ["train"] * 150 + ["validation"] * 30 + ["test"] * 60
-    sure = np.where(classes[180:] == 1, 0.99, 0.01)
-    outputs: Any = sure[:, None] if task == "binary" else np.column_stack([1.0 - sure, sure])
+    confident = np.where(classes[180:] == 1, 0.99, 0.01)
+    outputs: Any = confident[:, None]
+    if task != "binary":
+        outputs = np.column_stack([1.0 - confident, confident])
     found = doubtful_labels.find(
         table, embeddings[:150], outputs, TASKS[task], split="test", seed=7
     )

@@ -21,11 +21,15 @@ def softmax(scores: NDArray) -> NDArray[np.float64]:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("heat", [0.5, 1.0, 4.0])
-def test_the_temperature_of_scaled_scores_is_found(heat: float, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
+def test_the_temperature_of_scaled_scores_is_found(
+    temperature: float, rng: np.random.Generator
+) -> None:
     scores = rng.normal(0.0, 2.0, (20_000, 4))
     labels = drawn(scores, rng)
-    assert calibration.temperature(softmax(scores * heat), labels) == pytest.approx(heat, rel=0.05)
+    assert calibration.temperature(softmax(scores * temperature), labels) == pytest.approx(
+        temperature, rel=0.05
+    )
 
 
 def test_the_temperature_of_very_confident_scores_is_that_of_the_accuracy() -> None:
