@@ -25,7 +25,7 @@ from seedlings import params, processor
 from seedlings.cli import presets
 from seedlings.io import split_table, store
 from seedlings.io.files import replacing
-from seedlings.networks import runtime, views
+from seedlings.networks import runtime, tta
 from seedlings.params import Params
 from seedlings.tasks import TASKS
 from seedlings.training import calibration, replicas
@@ -238,7 +238,7 @@ def score(settings: Params, training: Training) -> Score:
             outputs = np.mean([model.predict(rows.data(), verbose=0) for model in models], axis=0)
             views_of_each = []
             for model in models:
-                averaged = views.averaged(model, 8)
+                averaged = tta.averaged(model, 8)
                 calibration.calibrate(averaged, rows, task)
                 views_of_each.append(averaged.predict(rows.data(), verbose=0))
             right, loss = _outcomes(outputs, rows.targets)

@@ -6,7 +6,7 @@ from benchmarks import networks
 from benchmarks.measure import seconds
 from seedlings import params, processor
 from seedlings.cli import presets
-from seedlings.networks import backbones, models, runtime, views
+from seedlings.networks import backbones, models, runtime, tta
 from seedlings.tasks import TASKS
 
 _COUNTS = (1, 2, 4, 8)
@@ -27,7 +27,7 @@ def main() -> None:
     print(f"{'views':>5} " + " ".join(f"{column:>13}" for column in columns))
     first: tuple[float, float] | None = None
     for count in _COUNTS:
-        run = models.compiled(views.averaged(model, count))
+        run = models.compiled(tta.averaged(model, count))
         run(images), run(images[:1])
         one = seconds(lambda: run(images[:1]), _REPEATS)  # noqa: B023  # called at once
         batch = seconds(lambda: run(images), _REPEATS)  # noqa: B023

@@ -2,9 +2,9 @@
 
 Confident learning (Northcutt, Jiang and Chuang 2021, arXiv:1911.00068): a label is doubtful if
 another class has at least the probability that this class has on average for its own images. The
-probabilities of training images come from heads that have not seen them, by cross-fitting. The heads
-are trained at the same time, as one network whose bytes are the same on every processor; those of
-scikit-learn's solvers are not.
+probabilities of training images come from heads that have not seen them, by cross-fitting. The
+heads are trained at the same time, as one network whose bytes are the same on every processor;
+those of scikit-learn's solvers are not.
 """
 
 import numpy as np
