@@ -184,6 +184,7 @@ def test_images_without_folders_are_refused(
         sources.collect(data(source="folder", path=str(folder)), tmp_path / "raw", 0)
 
 
+@pytest.mark.slow
 def test_the_real_archive_gives_120_of_each_species(
     plants: Path, tmp_path: Path, data: Callable[..., Data]
 ) -> None:

@@ -13,6 +13,12 @@ COUNT = 240
 NAMES = ["clover", "grass", "oat"]
 
 
+@pytest.fixture(autouse=True)
+def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doubtful_labels, "_STEPS", 150)
+    monkeypatch.setattr(doubtful_labels, "_RATE", 0.03)
+
+
 def drawn(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Embeddings of three classes that are easily told apart."""
     classes = np.arange(COUNT) % 3
@@ -41,6 +47,7 @@ def test_wrong_labels_of_training_images_are_found(rng: np.random.Generator) -> 
     np.testing.assert_allclose(probabilities.sum(axis=1), 1.0)
 
 
+@pytest.mark.slow
 def test_a_head_has_not_seen_the_image_nor_its_duplicates(rng: np.random.Generator) -> None:
     """Labels that are noise cannot be predicted for images whose group was not seen."""
     pairs = np.arange(COUNT) // 2
@@ -51,6 +58,7 @@ def test_a_head_has_not_seen_the_image_nor_its_duplicates(rng: np.random.Generat
         assert right.mean() == pytest.approx(expected, abs=0.15)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_probabilities(rng: np.random.Generator) -> None:
     embeddings, classes = drawn(rng)
     found = []

@@ -21,6 +21,8 @@ from seedlings.tasks import TASKS
 
 testing = pytest.importorskip("streamlit.testing.v1", reason="there is no Streamlit here")
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = ROOT / "seedlings" / "serving" / "demo_page.py"
 NAMES = {
     "multiclass": [f"kind_{number:02d}*" for number in range(15)],
