@@ -10,7 +10,6 @@ import pytest
 from numpy.typing import NDArray
 
 from seedlings import processor
-from seedlings.errors import SeedlingsError
 from seedlings.networks import architectures, models
 from seedlings.packaging import bundle
 from seedlings.packaging.bundle import Contents
@@ -119,8 +118,3 @@ def test_a_predictor_has_the_settings_of_the_processor_of_its_bundle(
     with pytest.warns(RuntimeWarning, match="before Python starts"):  # TensorFlow has computed
         Predictor(tmp_path / "package")
     assert processor.current() == {"ONEDNN_MAX_CPU_ISA": "AVX2" if portable else None}
-
-
-def test_no_bundle_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(SeedlingsError, match="expected a packaged model in .*run `dvc repro`"):
-        Predictor(tmp_path)
