@@ -28,7 +28,7 @@ _VARIANTS: dict[str, tuple[str, ...]] = {
     "random flips": ("finetune.augment.alternating_flips=false",),
     "random first convolution": ("finetune.convnet.whitened=false",),
     "no label smoothing": ("finetune.label_smoothing=0.0",),
-    "one view": ("package.views=1",),
+    "no test-time augmentation": ("package.tta=1",),
 }
 # More validation images than in the preset, because they choose between variants.
 _REAL = ("data.url=null", f"data.path={PLANTS}", "split.validation_per_class=30")

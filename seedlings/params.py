@@ -84,29 +84,29 @@ class Params(Section):
                 "finetune.precision `float32`, or `portable: false`, as results in bfloat16 depend "
                 "on the type of the processor"
             )
-        if self.package.views == 8 and height != width:
+        if self.package.tta == 8 and height != width:
             raise ValueError(
-                "package.views 1, 2 or 4, as segment.pixels is not square and 8 views are also "
+                "package.tta 1, 2 or 4, as segment.pixels is not square and 8 copies are also "
                 f"turned by 90 degrees (the size is {height} x {width})"
             )
-        if not self._crops_are_the_same_in_all_views:
+        if not self._crops_are_the_same_in_all_copies:
             raise ValueError(
-                "package.views 1, or the same extract.cropping at both sides (2 views), also above "
-                "and below (4), at all sides and with a square center_crop (8), as each view is "
-                f"cropped; found {self.package.views} views, cropping {self.extract.cropping} and "
+                "package.tta 1, or the same extract.cropping at both sides (2 copies), also above "
+                "and below (4), at all sides and with a square center_crop (8), as each copy is "
+                f"cropped; found {self.package.tta} copies, cropping {self.extract.cropping} and "
                 f"center_crop {self.extract.center_crop}"
             )
         return self
 
     @property
-    def _crops_are_the_same_in_all_views(self) -> bool:
+    def _crops_are_the_same_in_all_copies(self) -> bool:
         top, bottom, left, right = self.extract.cropping
         height, width = self.extract.center_crop or (1, 1)
-        views = self.package.views
+        copies = self.package.tta
         return (
-            (views < 2 or left == right)
-            and (views < 4 or top == bottom)
-            and (views < 8 or (top == left and height == width))
+            (copies < 2 or left == right)
+            and (copies < 4 or top == bottom)
+            and (copies < 8 or (top == left and height == width))
         )
 
 

@@ -1,7 +1,7 @@
-"""The processor: settings by which libraries compute the same results on unlike processors.
+"""The processor: settings by which oneDNN computes the same results on different processors.
 
-Libraries choose instructions by the type of the processor, and so round differently. They read
-these settings when they are loaded, or at their first operation.
+oneDNN, which computes TensorFlow's convolutions, chooses instructions by the type of the processor,
+and so rounds differently. It reads its settings at the first operation.
 """
 
 import importlib
@@ -9,17 +9,14 @@ import os
 import platform
 import sys
 import warnings
-from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 from seedlings.errors import SeedlingsError
 
-# oneDNN, which computes TensorFlow's convolutions, uses AVX2 at most. TF_ENABLE_ONEDNN_OPTS is not
-# among the settings: seedlings/__init__.py fixes it, whatever `portable` is.
+# oneDNN uses AVX2 at most. TF_ENABLE_ONEDNN_OPTS is not among the settings: seedlings/__init__.py
+# fixes it, whatever `portable` is.
 SETTINGS = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
 _X86_64 = ("x86_64", "AMD64")
-# The library that reads a setting when it is loaded, by the first word of the setting.
-_READERS = {"NPY": "numpy", "OPENBLAS": "numpy", "OPENCV": "cv2"}
 
 
 def pin() -> None:
@@ -30,26 +27,23 @@ def pin() -> None:
 def use(*, portable: bool) -> None:
     """Set the settings in the environment of this process and its children, or unset them.
 
-    Warns if a library has read them already, with other values.
+    Warns if TensorFlow has computed with other settings before.
     """
-    wanted = settings(portable=portable)
-    late = [name for name, value in wanted.items() if _is_late(name, value)]
-    _apply(wanted, os.environ)
-    if late:
-        before = " ".join(f"{name}={SETTINGS[name]}" for name in late)
-        action = f"set {before}" if portable else f"unset {', '.join(late)}"
+    before = current()
+    for name in SETTINGS:
+        os.environ.pop(name, None)
+    if portable:
+        os.environ.update(SETTINGS)
+    if before != current() and _tensorflow_has_computed():
+        listed = " ".join(f"{name}={value}" for name, value in SETTINGS.items())
+        action = f"set {listed}" if portable else f"unset {', '.join(SETTINGS)}"
         warnings.warn(
-            f"expected libraries with `portable: {str(portable).lower()}`, found them loaded "
-            f"otherwise: results may differ in the last bits; {action} in the environment before "
-            "Python starts",
+            f"expected TensorFlow to compute with `portable: {str(portable).lower()}`, found that "
+            "it has computed with other settings: results may differ in the last bits; "
+            f"{action} in the environment before Python starts",
             RuntimeWarning,
             stacklevel=2,
         )
-
-
-def settings(*, portable: bool) -> dict[str, str | None]:
-    """Return the value of each setting; None if it is not to be set."""
-    return {name: value if portable else None for name, value in SETTINGS.items()}
 
 
 def current() -> dict[str, str | None]:
@@ -59,9 +53,8 @@ def current() -> dict[str, str | None]:
 
 def environment(*, portable: bool) -> dict[str, str]:
     """Return the environment of this process for a child, with the settings or without them."""
-    found = dict(os.environ)
-    _apply(settings(portable=portable), found)
-    return found
+    others = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    return others | (SETTINGS if portable else {})
 
 
 def check() -> None:
@@ -87,22 +80,6 @@ def name() -> str:
         return platform.processor() or platform.machine()
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.machine())
-
-
-def _apply(values: Mapping[str, str | None], environment: MutableMapping[str, str]) -> None:
-    for key, value in values.items():
-        if value is None:
-            environment.pop(key, None)
-        else:
-            environment[key] = value
-
-
-def _is_late(setting: str, value: str | None) -> bool:
-    """Return whether the library that reads a setting has read another value."""
-    if os.environ.get(setting) == value:
-        return False
-    library = _READERS.get(setting.partition("_")[0])
-    return library in sys.modules if library else _tensorflow_has_computed()
 
 
 def _tensorflow_has_computed() -> bool:

@@ -8,7 +8,7 @@ from seedlings.explain import activation_maximization, figures, gradients
 from seedlings.explain.params import Explain
 from seedlings.explain.saliency import Explainer
 from seedlings.io import split_table
-from seedlings.networks import models, runtime, views
+from seedlings.networks import models, runtime, tta
 from seedlings.tasks import TASKS
 
 
@@ -22,7 +22,7 @@ def main(
     model = models.load(paths.PACKAGED)
 
     report = paths.report("explain")
-    network = gradients.differentiable(views.alone(model))
+    network = gradients.differentiable(tta.alone(model))
     filters = activation_maximization.of_filters(network, explain, seed)
     figures.maximized(filters, record.add_picture(report / "filters.png"))
     outputs = activation_maximization.of_outputs(network, directions, explain, seed)

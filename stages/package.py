@@ -5,7 +5,7 @@ from seedlings.config.records import Record
 from seedlings.evaluation import model_outputs
 from seedlings.evaluation.params import Evaluate
 from seedlings.io import split_table
-from seedlings.networks import models, runtime, views
+from seedlings.networks import models, runtime, tta
 from seedlings.packaging import bundle
 from seedlings.packaging.params import Package
 from seedlings.segmentation.params import Segment
@@ -29,11 +29,11 @@ def main(
     runtime.prepare(seed, threads)
     kind = TASKS[task]
     table = split_table.read(paths.SPLIT)
-    model = views.averaged(models.load(paths.FINETUNED), package.views)
-    if package.views > 1 and finetune.calibrate:
+    model = tta.averaged(models.load(paths.FINETUNED), package.tta)
+    if package.tta > 1 and finetune.calibrate:
         with batches.of_split(paths.IMAGES, table, kind, "validation", size=32) as validation:
-            heat = calibration.calibrate(model, validation, kind)
-        record.add_metrics({"views/temperature": heat})
+            temperature = calibration.calibrate(model, validation, kind)
+        record.add_metrics({"tta/temperature": temperature})
     outputs = model_outputs.predict_finetuned(
         model, paths.FEATURES, paths.IMAGES, table, kind, split="validation"
     )

@@ -38,6 +38,7 @@ from seedlings.images import BadImageError
 from seedlings.params import Params
 from seedlings.tasks import TASKS
 
+pytestmark = pytest.mark.slow
 many = settings(
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", "300")),
     deadline=None,

@@ -11,6 +11,7 @@ from imports import ROOT
 from seedlings import processor
 from seedlings.errors import SeedlingsError
 
+ISA = "ONEDNN_MAX_CPU_ISA"
 READERS = "{'numpy', 'cv2', 'scipy', 'tensorflow'} & {*sys.modules}"
 # A convolution whose bytes depend on the instructions that oneDNN uses.
 CONVOLUTION = """
@@ -52,36 +53,37 @@ def test_the_tests_themselves_have_the_settings() -> None:
 def test_settings_are_set_and_unset_in_this_process_and_for_a_child(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(processor, "SETTINGS", {"NPY_ONE": "1"})
-    monkeypatch.setattr(processor, "_READERS", {"NPY": "a library that is not loaded"})
-    monkeypatch.delenv("NPY_ONE", raising=False)
+    monkeypatch.setattr(processor, "_tensorflow_has_computed", lambda: False)
+    monkeypatch.delenv(ISA, raising=False)
     processor.use(portable=True)
-    assert processor.current() == {"NPY_ONE": "1"}
-    assert "NPY_ONE" not in processor.environment(portable=False)
+    assert processor.current() == {ISA: "AVX2"}
+    assert ISA not in processor.environment(portable=False)
     processor.use(portable=False)
-    assert processor.current() == {"NPY_ONE": None}
-    assert processor.environment(portable=True)["NPY_ONE"] == "1"
-    assert "NPY_ONE" not in os.environ
+    assert processor.current() == {ISA: None}
+    assert processor.environment(portable=True)[ISA] == "AVX2"
+    assert ISA not in os.environ
 
 
-def test_a_library_that_was_loaded_before_is_told_once_with_what_to_do(
+def test_a_setting_that_is_too_late_is_told_once_with_what_to_do(
     monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:
-    monkeypatch.setattr(processor, "SETTINGS", {"NPY_ONE": "1"})
-    monkeypatch.delenv("NPY_ONE", raising=False)
+    monkeypatch.setattr(processor, "_tensorflow_has_computed", lambda: True)
+    monkeypatch.delenv(ISA, raising=False)
     processor.use(portable=False)
     assert not recwarn.list
     for _ in range(2):
         processor.use(portable=True)
     [warning] = recwarn.list
     assert str(warning.message) == (
-        "expected libraries with `portable: true`, found them loaded otherwise: results may differ "
-        "in the last bits; set NPY_ONE=1 in the environment before Python starts"
+        "expected TensorFlow to compute with `portable: true`, found that it has computed with "
+        "other settings: results may differ in the last bits; set ONEDNN_MAX_CPU_ISA=AVX2 in the "
+        "environment before Python starts"
     )
-    with pytest.warns(RuntimeWarning, match="`portable: false`.*; unset NPY_ONE in the env"):
+    with pytest.warns(RuntimeWarning, match="`portable: false`.*; unset ONEDNN_MAX_CPU_ISA in the"):
         processor.use(portable=False)
 
 
+@pytest.mark.slow
 def test_onednn_reads_its_setting_at_the_first_operation_and_only_then() -> None:
     printed = python(CONVOLUTION + "print(compute())", ONEDNN_MAX_CPU_ISA="SSE41")
     imported = "import seedlings.networks.runtime\nimport os\n"
@@ -91,15 +93,9 @@ def test_onednn_reads_its_setting_at_the_first_operation_and_only_then() -> None
     told = "\ntry: processor.pin()\nexcept RuntimeWarning as e: print('late', e)\n"
     code = CONVOLUTION + "before = compute()\n" + told + "print(before, compute())"
     late, hashes = python(code).splitlines()
-    assert late.startswith("late expected libraries with `portable: true`")
+    assert late.startswith("late expected TensorFlow to compute with `portable: true`")
     assert len({*hashes.split()}) == 1
     assert printed not in hashes
-
-
-def test_every_setting_has_a_known_reader() -> None:
-    assert "TF_ENABLE_ONEDNN_OPTS" not in processor.SETTINGS  # `portable: false` would unset it
-    words = {name.partition("_")[0] for name in processor.SETTINGS}
-    assert words <= {*processor._READERS, "ONEDNN"}
 
 
 @pytest.mark.parametrize(

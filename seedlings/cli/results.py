@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from tabulate import tabulate
 
 from seedlings.config import paths, records
 from seedlings.errors import SeedlingsError
@@ -121,12 +122,9 @@ def _changes(first: str, found: "Changes") -> Iterable[str]:
 
 
 def _columns(rows: Mapping[str, Sequence[object]]) -> Iterable[str]:
-    """Yield rows as lines of text with aligned columns."""
+    """Return rows as lines of text with aligned columns."""
     texts = [[title, *map(str, values)] for title, values in rows.items()]
-    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-    for text in texts:
-        cells = [cell.ljust(width) for cell, width in zip(text, widths, strict=True)]
-        yield "  ".join(cells).rstrip()
+    return tabulate(texts, tablefmt="plain", disable_numparse=True).splitlines()
 
 
 COMMANDS = (summary, compare)

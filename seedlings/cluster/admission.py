@@ -1,4 +1,4 @@
-"""Admission: a worker proves that it agrees with this process before its first shard."""
+"""Admission: a worker agrees with this process before its first shard."""
 
 import os
 import sys
@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from seedlings.cluster import proof, work
+from seedlings.cluster import identity, work
 from seedlings.cluster.connection import Answer, ClusterError, Connection, Member
-from seedlings.cluster.work import Installed, Parcel
+from seedlings.cluster.work import Installed, Pickled
 from seedlings.errors import SeedlingsError
 from seedlings.io.shards import Shard, Sink, Task
 
@@ -33,7 +33,7 @@ class Worker:
     """A worker as this process sees it."""
 
     member: Member
-    state: Literal["introduce", "install", "ready", "refused", "restarting"] = "introduce"
+    state: Literal["hello", "install", "ready", "refused", "restarting"] = "hello"
     processor: str = ""
     sees_storage: bool = False
     jobs: list[Job] = field(default_factory=list)  # in flight, the oldest first
@@ -42,7 +42,7 @@ class Worker:
     @property
     def is_loading(self) -> bool:
         """Return whether the worker has been called, but has not agreed yet."""
-        return self.state in ("introduce", "install")
+        return self.state in ("hello", "install")
 
 
 class Admission:
@@ -52,10 +52,10 @@ class Admission:
     """
 
     def __init__(self, connection: Connection, task: Task, sink: Sink) -> None:
-        self.parcel = Parcel.of((task, sink))
+        self.pickled = Pickled.of((task, sink))
         self.timeout = timeout()
         self._connection, self._task = connection, task
-        self._here = proof.identify(proof.locked(), proof.code())
+        self._here = identity.identify(identity.locked(), identity.code())
         self._expected = ""
         self._renewed: set[str] = set()  # nannies whose worker was restarted for this task
         self._failures: list[str] = []  # of workers that loaded the task
@@ -69,15 +69,15 @@ class Admission:
     def begin(self, member: Member) -> Worker:
         """Return a new worker, which is asked for its identity."""
         worker = Worker(member)
-        self._call(worker, work.introduce, [*self._here.packages])
+        self._call(worker, work.hello, [*self._here.packages])
         return worker
 
     def proceed(self, worker: Worker, answer: Answer) -> None:
         """Admit, restart or refuse a worker, or take its next step."""
         if answer.error:
             self.refuse(worker, [answer.error])
-        elif worker.state == "introduce":
-            self._introduced(worker, answer.value)
+        elif worker.state == "hello":
+            self._on_hello(worker, answer.value)
         elif worker.state == "install":
             self._installed(worker, answer.value)
 
@@ -116,8 +116,8 @@ class Admission:
         worker.since = time.monotonic()
         self._connection.call(worker.member, (worker.state, worker.member), function, *values)
 
-    def _introduced(self, worker: Worker, there: proof.Identity) -> None:
-        differ = proof.differences(self._here, there)
+    def _on_hello(self, worker: Worker, there: identity.Identity) -> None:
+        differ = identity.differences(self._here, there)
         if differ:
             self.refuse(worker, differ)
         elif there.is_stale:
@@ -126,14 +126,14 @@ class Admission:
             self._renew(worker, _settings_differ(self._here.settings, there.settings))
         else:
             worker.state, worker.processor = "install", there.processor
-            parcel = self.parcel
-            self._call(worker, work.install, parcel.content, parcel.digest, self._check)
+            task = self.pickled
+            self._call(worker, work.install, task.content, task.digest, self._check)
             self._expected = self._expected or self._task.proof()  # while the worker does the same
 
     def _installed(self, worker: Worker, found: Installed) -> None:
         if found.error:
             self._renew(worker, f"it cannot load the task: {found.error.strip()}")
-        elif found.proof != self._expected:
+        elif found.numerics != self._expected:
             processors = f"processor {worker.processor}, here {self._here.processor}"
             self._renew(worker, f"other results for the same inputs ({processors})")
         else:

@@ -11,7 +11,7 @@ from typing import Any
 from seedlings.cluster import storage, work
 from seedlings.cluster.admission import ATTEMPTS, TIMEOUT, Admission, Job, Worker, warn
 from seedlings.cluster.connection import Answer, Connection, Member
-from seedlings.cluster.work import Outcome, Parcel
+from seedlings.cluster.work import Outcome, Pickled
 from seedlings.errors import SeedlingsError
 from seedlings.io.progress import bar
 from seedlings.io.shards import Shard, Sink, Task, remaining
@@ -159,8 +159,8 @@ class Dispatcher:
                     self._send(worker, self._waiting.popleft())
 
     def _send(self, worker: Worker, job: Job) -> None:
-        inputs = None if worker.sees_storage else Parcel.of(self._task.read(job.shard))
-        order = Parcel.of((self._admission.parcel.digest, job.shard, inputs, job.save))
+        inputs = None if worker.sees_storage else Pickled.of(self._task.read(job.shard))
+        order = Pickled.of((self._admission.pickled.digest, job.shard, inputs, job.save))
         if not worker.jobs:
             worker.since = time.monotonic()
         job.number = next(self._numbers)
@@ -187,7 +187,7 @@ class Dispatcher:
         duration, worker.since = now - worker.since, now
         if outcome.kind == "done":
             if outcome.result is not None:
-                self._sink.save(job.shard.name, outcome.result.open())
+                self._sink.save(job.shard.name, outcome.result.load())
             self._durations.append(duration)
             self._left -= 1
             return len(job.shard)

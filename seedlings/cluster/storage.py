@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from seedlings.cluster.connection import ClusterError
-from seedlings.cluster.work import Parcel, StorageCheck
+from seedlings.cluster.work import Pickled, StorageCheck
 from seedlings.io.shards import Shard, Sink, Task
 
 _PAUSE = 0.2  # seconds
@@ -23,15 +23,15 @@ def checking(task: Task, sink: Sink, shard: Shard) -> Iterator[bytes]:
     """
     shared, folder = bool(getattr(sink, "shared", False)), getattr(sink, "folder", None)
     if not shared and folder is None:
-        yield Parcel.of(StorageCheck(False, None, None, "")).content
+        yield Pickled.of(StorageCheck(False, None, None, "")).content
         return
     token = None if folder is None else Path(folder).absolute() / f".{uuid.uuid4().hex}.token"
-    digest = Parcel.of(task.read(shard)).digest
+    digest = Pickled.of(task.read(shard)).digest
     try:
         if token is not None:
             token.parent.mkdir(parents=True, exist_ok=True)
             token.touch()
-        yield Parcel.of(StorageCheck(shared, token, shard, digest)).content
+        yield Pickled.of(StorageCheck(shared, token, shard, digest)).content
     finally:
         if token is not None:
             token.unlink(missing_ok=True)

@@ -11,30 +11,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from seedlings.cluster import proof
-from seedlings.cluster.proof import Identity
+from seedlings.cluster import identity
+from seedlings.cluster.identity import Identity
 from seedlings.errors import SeedlingsError
 from seedlings.io.parts import digest
 from seedlings.io.shards import Shard, Sink, Task
 
-_LOADED = proof.code()  # when this process imported the library
+_LOADED = identity.code()  # when this process imported the library
 _ONE_AT_A_TIME = threading.Lock()  # a worker with several threads computes one shard at a time
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class Pickled:
     """A pickled value with its digest."""
 
     content: bytes
     digest: str
 
     @staticmethod
-    def of(value: Any) -> "Parcel":
-        """Return the parcel of a value."""
+    def of(value: Any) -> "Pickled":
+        """Return a value, pickled."""
         content = pickle.dumps(value, protocol=5)
-        return Parcel(content, digest(content))
+        return Pickled(content, digest(content))
 
-    def open(self) -> Any:
+    def load(self) -> Any:
         """Return the value. Raises ValueError if the bytes do not have the digest."""
         if digest(self.content) != self.digest:
             raise ValueError("expected other bytes: they changed on the way")
@@ -53,9 +53,9 @@ class StorageCheck:
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """The answer of a worker to a task: its proof, or why it failed."""
+    """The answer of a worker to a task: its digest of numerics, or why it failed."""
 
-    proof: str = ""
+    numerics: str = ""
     sees_storage: bool = False
     error: str = ""
 
@@ -65,13 +65,13 @@ class Outcome:
     """The result of a shard."""
 
     kind: Literal["done", "bad input", "failed", "not installed"]
-    result: Parcel | None = None  # None if the worker has saved it
+    result: Pickled | None = None  # None if the worker has saved it
     message: str = ""
 
 
 @dataclass(slots=True)
 class _Current:
-    """The task of this process, with the digest of its parcel."""
+    """The task of this process, with the digest of its pickled bytes."""
 
     digest: str = ""
     task: Task | None = None
@@ -81,18 +81,18 @@ class _Current:
 _current = _Current()
 
 
-def introduce(packages: Sequence[str]) -> Identity:
+def hello(packages: Sequence[str]) -> Identity:
     """Return the identity of this worker."""
-    return proof.identify(packages, _LOADED)
+    return identity.identify(packages, _LOADED)
 
 
-def examine(here: Identity, file: Path, token: str, programs: Sequence[str]) -> list[str]:
+def check(here: Identity, file: Path, token: str, programs: Sequence[str]) -> list[str]:
     """Return what prevents this worker from running commands in a folder of the client.
 
     `here` is the identity of the client, which has written the token into a file in that folder.
     """
-    there = introduce([*here.packages])
-    found = proof.differences(here, there)
+    there = hello([*here.packages])
+    found = identity.differences(here, there)
     if there.is_stale:
         found.append("its code has changed since it started: start it again")
     try:
@@ -112,12 +112,12 @@ def examine(here: Identity, file: Path, token: str, programs: Sequence[str]) -> 
 
 
 def install(content: bytes, digest: str, check: bytes) -> Installed:
-    """Keep a pickled task and its sink for the shards that follow; return the task's proof."""
+    """Keep a pickled task and its sink for the following shards; return its digest of numerics."""
     with _ONE_AT_A_TIME:
         try:
             if _current.digest != digest:
                 _current.digest, _current.task, _current.sink = "", None, None
-                _current.task, _current.sink = Parcel(content, digest).open()
+                _current.task, _current.sink = Pickled(content, digest).load()
                 _current.digest = digest
             assert _current.task is not None
             found = _current.task.proof()
@@ -139,11 +139,11 @@ def compute(order: bytes) -> Outcome:
         if task is None or sink is None or _current.digest != digest:
             return Outcome("not installed")
         try:
-            result = task.run(task.read(shard) if inputs is None else inputs.open())
+            result = task.run(task.read(shard) if inputs is None else inputs.load())
             if not save:
                 return Outcome("done")
             if inputs is not None:
-                return Outcome("done", Parcel.of(result))
+                return Outcome("done", Pickled.of(result))
             sink.save(shard.name, result)
             return Outcome("done")
         except SeedlingsError as error:
@@ -159,6 +159,6 @@ def _sees_storage(task: Task, check: StorageCheck) -> bool:
     if check.shard is None:
         return False
     try:
-        return Parcel.of(task.read(check.shard)).digest == check.digest
+        return Pickled.of(task.read(check.shard)).digest == check.digest
     except (OSError, SeedlingsError):
         return False

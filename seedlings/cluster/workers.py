@@ -1,4 +1,4 @@
-"""Workers for long calls: each is examined once, and has one call at a time."""
+"""Workers for long calls: each is checked once, and has one call at a time."""
 
 import time
 from collections import deque
@@ -10,7 +10,7 @@ from seedlings.cluster.admission import TIMEOUT, timeout, warn
 from seedlings.cluster.connection import Answer, ClusterError, Connection, Member
 
 _PAUSE = 1.0  # seconds between two looks at the list of workers
-State = Literal["examined", "ready", "refused"]
+State = Literal["checking", "ready", "refused"]
 
 
 @dataclass(slots=True, eq=False)
@@ -26,13 +26,13 @@ class Call:
 class Workers:
     """The workers behind a connection, of which each has one call at a time.
 
-    `examine(*values)` runs on a worker before its first call, and returns what is wrong there.
+    `check(*values)` runs on a worker before its first call, and returns what is wrong there.
     """
 
     def __init__(
-        self, connection: Connection, examine: Callable[..., list[str]], *values: Any
+        self, connection: Connection, check: Callable[..., list[str]], *values: Any
     ) -> None:
-        self._connection, self._examine, self._values = connection, examine, values
+        self._connection, self._checking, self._values = connection, check, values
         self._timeout = timeout()
         self._states: dict[Member, State] = {}
         self._waiting: deque[Call] = deque()
@@ -65,7 +65,7 @@ class Workers:
         if time.monotonic() - self._looked >= _PAUSE:
             self._looked = time.monotonic()
             self._compare({*self._connection.members()})
-            self._check()
+            self._check_states()
         busy = {call.member for call in self._running}
         for member, state in self._states.items():
             if state == "ready" and member not in busy and self._waiting:
@@ -83,8 +83,8 @@ class Workers:
             self.forget(call)
             call.answer = Answer(call, error=f"the worker {call.member} has ended")
         for member in sorted(present - self._states.keys(), key=str):
-            self._states[member] = "examined"
-            self._connection.call(member, member, self._examine, *self._values)
+            self._states[member] = "checking"
+            self._connection.call(member, member, self._checking, *self._values)
 
     def _handle(self, answer: Answer) -> None:
         if isinstance(answer.note, Call):
@@ -97,7 +97,7 @@ class Workers:
                 self._refusal = f"worker {answer.note} is refused: {'; '.join(problems)}"
                 warn(self._refusal)
 
-    def _check(self) -> None:
+    def _check_states(self) -> None:
         """Raise ClusterError if all workers are refused, or none is ready for a long time."""
         states = {*self._states.values()}
         if "ready" in states:

@@ -3,6 +3,7 @@
 import errno
 import gzip
 import os
+import shutil
 import stat
 import struct
 import tarfile
@@ -10,11 +11,10 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from seedlings.errors import SeedlingsError
 from seedlings.io.files import copy
@@ -34,12 +34,12 @@ class DamagedArchiveError(ArchiveError):
     """A file that is a truncated, damaged or encrypted archive, or not an archive."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Member:
+class _Member(NamedTuple):
     name: str
+    size: int  # as declared; zipfile and tarfile read no more bytes, whatever is there
     is_folder: bool
     is_file: bool
-    open: Callable[[], IO[bytes]]
+    open: Callable[[], IO[bytes] | None]
 
 
 def unpack(
@@ -48,43 +48,74 @@ def unpack(
     """Unpack a zip or tar (plain, gz, bz2, xz) into the new folder `target`; return the file count.
 
     With `folder`, only the members below that folder of the archive are unpacked, without its name.
-    Names, types and sizes are checked while the members are read; sizes that the archive declares
-    are ignored. Files of operating systems and tools are skipped.
+    Names, types and sizes are checked before a member is written. Files of operating systems and
+    tools are skipped.
 
     Raises ArchiveError for an absolute name or a name with `..`, a link or device, more than
     `max_files` files and folders, or more than `max_bytes` bytes; DamagedArchiveError for a damaged
     archive.
     """
     target.mkdir(parents=True)
-    unpacking = _Unpacking(archive, target, max_files, max_bytes)
-    for member in _members(archive):
-        unpacking.take(member, PurePosixPath(folder or ""))
-    if not unpacking.files:
+    inside = PurePosixPath(folder or "")
+    entries = files = size = 0
+    with _reading(archive):
+        for member in _members(archive):
+            name = _safe_name(archive, member.name)
+            if is_leftover(name) or not name.is_relative_to(inside):
+                continue
+            entries, files, size = entries + 1, files + member.is_file, size + member.size
+            if entries > max_files:
+                raise _too_large(archive, f"{max_files:,} files (data.limits.files)")
+            if size > max_bytes:
+                raise _too_large(archive, f"{max_bytes:,} bytes unpacked (data.limits.bytes)")
+            _write(archive, member, target / name.relative_to(inside))
+    if not files:
         where = f" in its folder {folder!r} (data.folder)" if folder else ""
         raise ArchiveError(f"{archive}: expected files{where}, found none")
-    return unpacking.files
+    return files
+
+
+def _too_large(archive: Path, limit: str) -> ArchiveError:
+    return ArchiveError(
+        f"{archive}: expected at most {limit}, found more; raise the limit if you trust the archive"
+    )
+
+
+def _write(archive: Path, member: _Member, place: Path) -> None:
+    """Write a member to a place where nothing is yet."""
+    if not (member.is_file or member.is_folder):
+        raise ArchiveError(f"{archive}: {member.name} is a link or device; expected only files")
+    try:
+        folder = place if member.is_folder else place.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        if member.is_file and (source := member.open()):
+            with source, place.open("xb") as sink:
+                shutil.copyfileobj(source, sink, _BLOCK)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ArchiveError(f"{archive}: the name {member.name!r} is there twice") from error
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise ArchiveError(f"{archive}: the name {member.name!r} is too long") from error
+
+
+@contextmanager
+def _reading(archive: Path) -> Iterator[None]:
+    """Raise DamagedArchiveError for the errors of zipfile and tarfile for a damaged archive."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):  # an error of the disk
+            raise
+        raise _damaged(archive, error) from error
+    except _DAMAGE as error:
+        raise _damaged(archive, error) from error
 
 
 _DAMAGE = (
     *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, LZMAError, EOFError),
     *(NotImplementedError, RuntimeError, IndexError, OverflowError, ValueError, struct.error),
 )
-
-
-@contextmanager
-def _reading(archive: Path) -> Iterator[None]:
-    """Raise DamagedArchiveError for the errors of zipfile and tarfile for a damaged archive.
-
-    The block contains only calls of these modules, so that other errors pass unchanged.
-    """
-    try:
-        yield
-    except _DAMAGE as error:
-        raise _damaged(archive, error) from error
-    except OSError as error:
-        if error.errno not in (None, errno.EINVAL):  # an error of the disk
-            raise
-        raise _damaged(archive, error) from error
 
 
 def _damaged(archive: Path, reason: object) -> DamagedArchiveError:
@@ -94,69 +125,10 @@ def _damaged(archive: Path, reason: object) -> DamagedArchiveError:
     )
 
 
-class _Unpacking:
-    """Unpacks members, and checks their number and size against the limits."""
-
-    def __init__(self, archive: Path, target: Path, max_files: int, max_bytes: int) -> None:
-        self._archive, self._target = archive, target
-        self._max_files, self._max_bytes = max_files, max_bytes
-        self._entries = self._bytes = 0
-        self.files = 0
-
-    def take(self, member: _Member, inside: PurePosixPath) -> None:
-        """Unpack a member if it is in the folder `inside`."""
-        name = _safe_name(self._archive, member.name)
-        if is_leftover(name) or not name.is_relative_to(inside):
-            return
-        self._entries += 1
-        if self._entries > self._max_files:
-            raise ArchiveError(
-                f"{self._archive}: expected at most {self._max_files:,} files (data.limits.files), "
-                "found more; raise the limit if you trust the archive"
-            )
-        place = self._target / name.relative_to(inside)
-        try:
-            if member.is_folder:
-                place.mkdir(parents=True, exist_ok=True)
-            else:
-                self._write(member, place)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise ArchiveError(f"{self._archive}: the name {str(name)!r} is there twice") from error
-        except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:
-                raise
-            raise ArchiveError(f"{self._archive}: the name {str(name)!r} is too long") from error
-
-    def _write(self, member: _Member, place: Path) -> None:
-        if not member.is_file:
-            raise ArchiveError(
-                f"{self._archive}: {member.name} is a link or device; expected only files"
-            )
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with _reading(self._archive):
-            source = member.open()
-        with source, place.open("xb") as sink:
-            while block := self._read(source):
-                self._bytes += len(block)
-                if self._bytes > self._max_bytes:
-                    raise ArchiveError(
-                        f"{self._archive}: expected at most {self._max_bytes:,} bytes unpacked "
-                        "(data.limits.bytes), found more; raise the limit if you trust the archive"
-                    )
-                sink.write(block)
-        self.files += 1
-
-    def _read(self, source: IO[bytes]) -> bytes:
-        with _reading(self._archive):
-            return source.read(min(_BLOCK, self._max_bytes - self._bytes + 1))
-
-
 def _members(archive: Path) -> Iterator[_Member]:
-    with _reading(archive):
-        is_zip, is_tar = zipfile.is_zipfile(archive), _is_tar(archive)
-    if is_zip:
+    if zipfile.is_zipfile(archive):
         yield from _zip_members(archive)
-    elif is_tar:
+    elif tarfile.is_tarfile(archive):
         yield from _tar_members(archive)
     else:
         with archive.open("rb") as file:
@@ -168,31 +140,21 @@ def _members(archive: Path) -> Iterator[_Member]:
 
 
 def _zip_members(archive: Path) -> Iterator[_Member]:
-    with _reading(archive):
-        container = zipfile.ZipFile(archive)
-    with container:
-        infos = container.infolist()
-        _check_count(archive, len(infos))
-        for info in infos:
-            with _reading(archive):
-                is_folder = info.is_dir()
-            is_file = not is_folder and stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG)
-            yield _Member(_zip_name(info), is_folder, is_file, partial(container.open, info))
+    with _open_zip(archive) as container:
+        _check_count(archive, len(container.infolist()))
+        for info in container.infolist():
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            is_file = not info.is_dir() and kind in (0, stat.S_IFREG)
+            opener = partial(container.open, info)
+            yield _Member(info.filename, info.file_size, info.is_dir(), is_file, opener)
 
 
-def _tar_members(archive: Path) -> Iterator[_Member]:
-    with _reading(archive):
-        container = tarfile.open(archive)  # noqa: SIM115 - closed below
-    with container:
-        while True:
-            with _reading(archive):
-                entry = container.next()
-            if entry is None:
-                break
-            opener = partial(_open_entry, container, entry)
-            yield _Member(entry.name, entry.isdir(), entry.isfile(), opener)
-        with _reading(archive):
-            _check_end(container)
+def _open_zip(archive: Path) -> zipfile.ZipFile:
+    """Return a zip whose names are UTF-8, also without the flag that says so, or in DOS' code."""
+    try:
+        return zipfile.ZipFile(archive, metadata_encoding="utf-8")
+    except UnicodeDecodeError:
+        return zipfile.ZipFile(archive)
 
 
 def _check_count(archive: Path, found: int) -> None:
@@ -203,17 +165,15 @@ def _check_count(archive: Path, found: int) -> None:
     end = tail.rfind(b"PK\x05\x06")
     count = int.from_bytes(tail[end + 10 : end + 12], "little")
     if count not in (found, _ZIP64):
-        raise _damaged(archive, f"its directory should have {count} entries, but has {found}")
+        raise zipfile.BadZipFile(f"its directory should have {count} entries, but has {found}")
 
 
-def _zip_name(info: zipfile.ZipInfo) -> str:
-    """Return the name of a zip member, also if it is UTF-8 without the UTF-8 flag."""
-    if not info.flag_bits & 0x800:
-        try:
-            return info.filename.encode("cp437").decode()
-        except UnicodeError:
-            pass
-    return info.filename
+def _tar_members(archive: Path) -> Iterator[_Member]:
+    with tarfile.open(archive) as container:
+        for entry in container:
+            opener = partial(container.extractfile, entry)
+            yield _Member(entry.name, entry.size, entry.isdir(), entry.isfile(), opener)
+        _check_end(container)
 
 
 def _check_end(container: tarfile.TarFile) -> None:
@@ -224,21 +184,6 @@ def _check_end(container: tarfile.TarFile) -> None:
         raise tarfile.ReadError(f"it is cut off at byte {container.offset:,}")
     while file.read(_BLOCK):
         pass
-
-
-def _open_entry(container: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes]:
-    file = container.extractfile(entry)
-    if file is None:
-        raise ArchiveError(f"{container.name!r}: {entry.name} is not a regular file")
-    return file
-
-
-def _is_tar(archive: Path) -> bool:
-    try:
-        with tarfile.open(archive):
-            return True
-    except (tarfile.TarError, EOFError, zlib.error, LZMAError):
-        return False
 
 
 def _safe_name(archive: Path, name: str) -> PurePosixPath:

@@ -1,8 +1,10 @@
-"""Doubtful labels: images whose label the model contradicts most surely.
+"""Doubtful labels: images whose label the model contradicts most confidently.
 
 Confident learning (Northcutt, Jiang and Chuang 2021, arXiv:1911.00068): a label is doubtful if
 another class has at least the probability that this class has on average for its own images. The
-probabilities of training images come from heads that have not seen them, by cross-fitting.
+probabilities of training images come from heads that have not seen them, by cross-fitting. The
+heads are trained at the same time, as one network whose bytes are the same on every processor;
+those of scikit-learn's solvers are not.
 """
 
 import numpy as np
@@ -38,8 +40,8 @@ def find(
     """Return the doubtful labels of the training images and of those of `split`, with `COLUMNS`.
 
     `table` is the split table, `embeddings` those of its training rows, and `outputs` (N x units)
-    those of the fine-tuned model for the rows of `split`. The surest contradiction is first. The
-    task has classes.
+    those of the fine-tuned model for the rows of `split`. The most confident contradiction is
+    first. The task has classes.
     """
     names, classes = task.outputs(table["label"]), task.targets(table["label"])
     train, evaluated = split_table.rows(table, "train"), split_table.rows(table, split)
@@ -53,7 +55,7 @@ def find(
         ),
         rank(table.iloc[evaluated], task.columns(outputs), classes[evaluated], names),
     ]
-    return _surest_first(pd.concat(found))
+    return _most_confident_first(pd.concat(found))
 
 
 def cross_fitted(
@@ -91,8 +93,8 @@ def cross_fitted(
     np.add.at(members, (folds, classes), 1)
     known = members.sum(axis=0)[classes] > members[folds, classes]
     if known.any():
-        heated = unseen ** (1.0 / calibration.temperature(unseen[known], classes[known]))
-        unseen = heated / heated.sum(axis=1, keepdims=True)
+        scaled = unseen ** (1.0 / calibration.temperature(unseen[known], classes[known]))
+        unseen = scaled / scaled.sum(axis=1, keepdims=True)
     unseen[~known] = np.nan
     return unseen
 
@@ -100,22 +102,22 @@ def cross_fitted(
 def rank(
     rows: pd.DataFrame, probabilities: Probabilities, classes: NDArray[np.int64], names: list[str]
 ) -> pd.DataFrame:
-    """Return the doubtful labels of one split, the surest contradiction first, with `COLUMNS`.
+    """Return the doubtful labels of one split, the most confident contradiction first.
 
-    `rows` are the N rows of the split table, `probabilities` (N x classes) those of their images,
-    `classes` the numbers of their labels among `names`. The order is by the difference of the
-    probabilities of the suggestion, the most probable class, and the label. Rows that are NaN are
-    left out.
+    The columns are `COLUMNS`. `rows` are the N rows of the split table, `probabilities` (N x
+    classes) those of their images, `classes` the numbers of their labels among `names`. The order
+    is by the difference of the probabilities of the suggestion, the most probable class, and the
+    label. Rows that are NaN are left out.
     """
     places = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
     rows, classes = rows.iloc[places], classes[places]
     probabilities = probabilities[places].astype(np.float64)
     places = np.arange(len(classes))
     own = probabilities[places, classes]
-    usual = np.array([_mean(own[classes == number]) for number in range(len(names))])
+    thresholds = np.array([_mean(own[classes == number]) for number in range(len(names))])
     suggestion = probabilities.argmax(axis=1)
     best = probabilities[places, suggestion]
-    doubtful = np.flatnonzero((suggestion != classes) & (best >= usual[suggestion]))
+    doubtful = np.flatnonzero((suggestion != classes) & (best >= thresholds[suggestion]))
     found = pd.DataFrame(
         {
             "path": rows["path"].to_numpy()[doubtful],
@@ -127,10 +129,10 @@ def rank(
         },
         columns=COLUMNS,
     )
-    return _surest_first(found)
+    return _most_confident_first(found)
 
 
-def _surest_first(found: pd.DataFrame) -> pd.DataFrame:
+def _most_confident_first(found: pd.DataFrame) -> pd.DataFrame:
     margin = (found["suggestion_probability"] - found["probability"]).to_numpy(np.float64)
     return found.iloc[np.argsort(-margin, kind="stable")].reset_index(drop=True)
 

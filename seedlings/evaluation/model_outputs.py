@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seedlings.networks import architectures, models, views
+from seedlings.networks import architectures, models, tta
 from seedlings.networks.features import stored
 from seedlings.networks.runtime import keras
 from seedlings.tasks import Task
@@ -39,9 +39,9 @@ def predict_finetuned(
 
     If there are stored features, only the head runs on them; otherwise, as for a model from
     scratch, the whole model runs on the images. Both give the same outputs. Features are those of
-    one view, so a model that averages several runs on the images, too.
+    one image, so a model that averages copies runs on the images, too.
     """
-    if stored(features) and views.count(model) == 1:
+    if stored(features) and tta.count(model) == 1:
         return predict(model.get_layer("head"), features, table, task, split=split)
     return predict(model, images, table, task, split=split)
 
@@ -59,7 +59,8 @@ def embedded(
     """Yield the inputs of the last layer of the fine-tuned model for one split: rows x width.
 
     They are in a temporary file, so that the memory does not grow with the data. If there are
-    stored features, only the head runs on them. Of several views, only the image as it is counts.
+    stored features, only the head runs on them. Copies of test-time augmentation are
+    left out.
     """
     head = model.get_layer("head")
     embedding = keras.Model(head.input, head.get_layer("output").input)

@@ -6,5 +6,5 @@ from seedlings.config.params import Section, Share
 
 
 class Package(Section):
-    views: Literal[1, 2, 4, 8]
+    tta: Literal[1, 2, 4, 8]
     out_of_distribution_share: Share

@@ -4,8 +4,8 @@ All machines see the folder of the project at one path. A worker starts a superv
 the command as `Here` does, and ends it with all its processes if
 
 - the worker ends: it has the other end of the supervisor's standard input;
-- the search removes the permit, a file beside the clone;
-- the search has ended: it touches the permit every few seconds, and now the permit has not changed
+- the search removes the lease, a file beside the clone;
+- the search has ended: it touches the lease every few seconds, and now the lease has not changed
   for LIMIT seconds by the clock of the supervisor. Clocks of two machines are never compared.
 
 The file `running` beside the clone is there from before a supervisor starts its command until the
@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seedlings.cluster import engine, proof, work
+from seedlings.cluster import engine, identity, work
 from seedlings.runners.processes import Handle, Here, Pool, end_leftover, log_of
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 LIMIT = 60.0  # seconds; more than a network file system takes to show a change
 _PAUSE = 0.2  # seconds
-_BEATS = 10  # how often a permit is touched in LIMIT seconds
+_BEATS = 10  # how often a lease is touched in LIMIT seconds
 _KILLED = -9
-_PERMIT, _RUNNING, _LOCK, _TOKEN = ".permit", ".running", ".lock", "token"
+_LEASE, _RUNNING, _LOCK, _TOKEN = ".lease", ".running", ".lock", "token"
 _PROGRAMS = ["dvc", "git"]
 _ROOT = Path(__file__).parents[2]
 _ONE_AT_A_TIME = threading.Lock()  # a worker with several threads runs one command at a time
@@ -63,8 +63,8 @@ def choose(folder: Path) -> Iterator[Pool]:
             token = uuid.uuid4().hex
             folder.mkdir(parents=True, exist_ok=True)
             (folder / _TOKEN).write_text(token, encoding="utf-8")
-            here = proof.identify(proof.locked(), proof.code())
-            workers = Workers(connection, work.examine, here, folder / _TOKEN, token, _PROGRAMS)
+            here = identity.identify(identity.locked(), identity.code())
+            workers = Workers(connection, work.check, here, folder / _TOKEN, token, _PROGRAMS)
             pool = stack.enter_context(_renewed(Remote(workers, optional=optional)))
         except ClusterError as error:
             engine.without(str(error), optional=optional)
@@ -76,7 +76,7 @@ class Remote:
 
     def __init__(self, workers: "Workers", *, optional: bool) -> None:
         self.workers, self._optional = workers, optional
-        self.permits: set[Path] = set()
+        self.leases: set[Path] = set()
         self._is_lost = False
 
     def start(self, command: Sequence[str], folder: Path, settings: Mapping[str, str]) -> Handle:
@@ -111,9 +111,9 @@ class _Command:
         self._is_over = False
         self._here: Handle | None = None
         log_of(self._folder).write_bytes(b"")
-        permit = self._folder.with_suffix(_PERMIT)
-        permit.write_text(self._order.token, encoding="utf-8")
-        pool.permits.add(permit)
+        lease = self._folder.with_suffix(_LEASE)
+        lease.write_text(self._order.token, encoding="utf-8")
+        pool.leases.add(lease)
         self._call = pool.workers.call(run, self._order)
 
     def poll(self) -> int | None:
@@ -127,7 +127,7 @@ class _Command:
         if not self._is_over:
             self._is_over = True
             self._code = _KILLED if self._code is None else self._code
-            self._pool.permits.discard(self._folder.with_suffix(_PERMIT))
+            self._pool.leases.discard(self._folder.with_suffix(_LEASE))
             self._pool.workers.forget(self._call)
             withdraw([self._folder])
 
@@ -149,14 +149,14 @@ class _Command:
 
 @contextmanager
 def _renewed(pool: Remote) -> Iterator[Remote]:
-    """Touch the permits of a pool until it is left, in a thread: the search may be at work."""
+    """Touch the leases of a pool until it is left, in a thread: the search may be at work."""
     left = threading.Event()
 
     def renew() -> None:
         while not left.wait(LIMIT / _BEATS):
-            for permit in [*pool.permits]:
+            for lease in [*pool.leases]:
                 with suppress(OSError):  # it was removed, or the storage does not answer
-                    os.utime(permit)
+                    os.utime(lease)
 
     thread = threading.Thread(target=renew, daemon=True)
     thread.start()
@@ -169,18 +169,18 @@ def _renewed(pool: Remote) -> Iterator[Remote]:
 
 def leftovers(folder: Path) -> set[Path]:
     """Return the clones below a folder that were given to workers, and perhaps are in use."""
-    files = [file for ending in (_PERMIT, _RUNNING) for file in folder.glob(f"*/*{ending}")]
+    files = [file for ending in (_LEASE, _RUNNING) for file in folder.glob(f"*/*{ending}")]
     return {file.with_suffix("") for file in files}
 
 
 def withdraw(clones: Collection[Path]) -> None:
     """End what workers run in clones, and wait until they are free.
 
-    Without its permit, a supervisor ends its command at once. If `running` is still there after
-    LIMIT seconds, the machine has failed: no supervisor goes on for so long without a permit.
+    Without its lease, a supervisor ends its command at once. If `running` is still there after
+    LIMIT seconds, the machine has failed: no supervisor goes on for so long without a lease.
     """
     for clone in clones:
-        clone.with_suffix(_PERMIT).unlink(missing_ok=True)
+        clone.with_suffix(_LEASE).unlink(missing_ok=True)
     end = time.monotonic() + LIMIT
     for clone in clones:
         while clone.with_suffix(_RUNNING).exists() and time.monotonic() < end:
@@ -196,7 +196,7 @@ class Order:
     command: list[str]
     folder: str
     settings: dict[str, str]
-    token: str  # the content of the permit
+    token: str  # the content of the lease
     limit: float  # seconds
 
 
@@ -232,17 +232,17 @@ def run(order: Order) -> int:
 
 
 def supervise(order: Order) -> int:
-    """Run a command as long as its permit is valid and the worker lives; return its exit code."""
+    """Run a command as long as its lease is valid and the worker lives; return its exit code."""
     folder, running = Path(order.folder), Path(order.folder).with_suffix(_RUNNING)
-    permit = _Permit(folder.with_suffix(_PERMIT), order)
-    if not permit.is_valid():
+    lease = _Lease(folder.with_suffix(_LEASE), order)
+    if not lease.is_valid():
         return _KILLED  # the search gave up before this worker began
     running.touch(exist_ok=False)
     try:
-        if not permit.is_valid():  # it was removed before `running` was there
+        if not lease.is_valid():  # it was removed before `running` was there
             return _KILLED
         handle = Here().start(order.command, folder, order.settings)
-        while (code := handle.poll()) is None and permit.is_valid():
+        while (code := handle.poll()) is None and lease.is_valid():
             if select.select([sys.stdin], [], [], _PAUSE)[0]:  # its other end is closed
                 break
         if code is None or code < 0:
@@ -254,7 +254,7 @@ def supervise(order: Order) -> int:
         running.unlink(missing_ok=True)
 
 
-class _Permit:
+class _Lease:
     def __init__(self, file: Path, order: Order) -> None:
         self._file, self._order = file, order
         self._changed, self._since = -1, time.monotonic()

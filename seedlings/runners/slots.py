@@ -95,7 +95,7 @@ class Slot:
 def clear(folder: Path) -> None:
     """End the processes that an earlier search left in its slots, and remove their folders.
 
-    Those on workers of a cluster end first: without a permit they may not run, and a slot that
+    Those on workers of a cluster end first: without a lease they may not run, and a slot that
     was used by a worker is free when its file `running` is gone (see remote.py). What is locked
     then is used by processes of this machine.
     """

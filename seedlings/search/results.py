@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from tabulate import tabulate
 
 from seedlings.errors import SeedlingsError
 from seedlings.report import summaries
@@ -137,7 +138,8 @@ def lines(result: Result) -> Iterator[str]:
         noun = _plural("trial", total)
         yield f"{best} finished {noun}, by {result.objective} on validation images:"
         yield ""
-    yield from _aligned(table(result, ranking))
+    rows = table(result, ranking)
+    yield from tabulate(rows, tablefmt="plain", disable_numparse=True).splitlines()
     yield ""
     yield counts(result)
     yield from sentences(result)
@@ -251,10 +253,3 @@ def _lower(title: str, by: float) -> str:
 
 def _plural(noun: str, count: int) -> str:
     return noun if count == 1 else f"{noun}s"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield the lines of a table whose columns are aligned on the left."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip()

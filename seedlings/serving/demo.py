@@ -11,7 +11,7 @@ from seedlings import images
 from seedlings.explain import gradients, saliency
 from seedlings.explain.saliency import Explainer
 from seedlings.images import BadImageError
-from seedlings.networks import models, views
+from seedlings.networks import models, tta
 from seedlings.plots import image_grid
 from seedlings.serving.predictor import Predictor
 
@@ -45,7 +45,7 @@ def show(package: Path) -> None:
 @st.cache_resource(show_spinner="Loading the model ...")
 def _loaded(package: str) -> tuple[Predictor, Explainer]:
     predictor = Predictor(Path(package))
-    network = gradients.differentiable(views.alone(models.load(Path(package))))
+    network = gradients.differentiable(tta.alone(models.load(Path(package))))
     directions = predictor.task.directions(predictor.contents.outputs)
     return predictor, Explainer(network, directions)
 

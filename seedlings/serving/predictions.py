@@ -72,8 +72,8 @@ def decoded(addresses: Sequence[str]) -> Iterator[images.Image | str]:
 
 
 def _reason(address: str, error: OSError) -> str:
-    if isinstance(error, IsADirectoryError):
-        linked = os.path.islink(address)  # noqa: PTH114 - the text of an address
+    if isinstance(error, IsADirectoryError | PermissionError) and os.path.isdir(address):  # noqa: PTH112 - the text of an address
+        linked = os.path.islink(address)  # noqa: PTH114 - as above
         return "a linked folder" if linked else "a folder that may not be read"
     return error.strerror or f"{type(error).__name__}: {error}"
 

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
-from seedlings.networks import architectures, views
+from seedlings.networks import architectures, tta
 from seedlings.networks.runtime import keras
 from seedlings.tasks import Task
 from seedlings.training.batches import Batches
@@ -20,12 +20,12 @@ def calibrate(model: "keras.Model", validation: Batches, task: Task) -> float:
 
     Temperature scaling (Guo et al. 2017, section 4.2) minimises the log loss on validation. It
     changes the confidence of the predictions, but not the predictions. For regression, which has no
-    probabilities, the temperature is 1. The scores of a model with views are divided before the
+    probabilities, the temperature is 1. With test-time augmentation, scores are divided before the
     outputs are averaged, which can change a prediction whose classes are nearly as probable.
     """
     if task.activation == "linear":
         return 1.0
-    source = views.apart(model) if views.count(model) > 1 else model
+    source = tta.apart(model) if tta.count(model) > 1 else model
     found = temperature(source.predict(validation.data(), verbose=0), validation.targets)
     output = architectures.head_of(model).get_layer("output")
     output.set_weights([weights / found for weights in output.get_weights()])
@@ -35,9 +35,9 @@ def calibrate(model: "keras.Model", validation: Batches, task: Task) -> float:
 def temperature(probabilities: NDArray[np.floating], targets: NDArray) -> float:
     """Return the temperature that minimises the log loss, between 0.37 and 20.
 
-    `probabilities` (N x units, or N x views x units to be averaged over views) are the outputs of a
-    softmax if `targets` has one dimension and there is more than one unit, else of sigmoids.
-    Returns 1.0 if every prediction, of every view, is correct: the loss would keep falling as the
+    `probabilities` (N x units, or N x copies x units to be averaged over copies) are the outputs of
+    a softmax if `targets` has one dimension and there is more than one unit, else of sigmoids.
+    Returns 1.0 if every prediction, of every copy, is correct: the loss would keep falling as the
     temperature approaches 0. The value is rounded to six digits, so that it does not depend on the
     last bits of the loss.
     """
@@ -58,15 +58,15 @@ def temperature(probabilities: NDArray[np.floating], targets: NDArray) -> float:
     return round(float(np.exp(found.x)), 6)
 
 
-def _softmax_loss(wide: NDArray[np.float64], targets: NDArray, heat: float) -> float:
-    scores = np.log(wide) / heat
+def _softmax_loss(wide: NDArray[np.float64], targets: NDArray, temperature: float) -> float:
+    scores = np.log(wide) / temperature
     scores -= np.log(np.exp(scores).sum(axis=2, keepdims=True))
     right = scores[np.arange(len(targets)), :, targets]
     return -float(_log_mean(right, axis=1).mean())
 
 
-def _sigmoid_loss(wide: NDArray[np.float64], targets: NDArray, heat: float) -> float:
-    scores = (np.log(wide) - np.log(np.maximum(1.0 - wide, _SMALLEST_REST))) / heat
+def _sigmoid_loss(wide: NDArray[np.float64], targets: NDArray, temperature: float) -> float:
+    scores = (np.log(wide) - np.log(np.maximum(1.0 - wide, _SMALLEST_REST))) / temperature
     signs = 2.0 * targets.reshape(len(wide), 1, -1) - 1.0
     right = -np.logaddexp(0.0, -signs * scores)
     return -float(_log_mean(right, axis=1).mean())

@@ -308,7 +308,7 @@ def test_a_text_is_written_as_it_is_typed(name: str, key: str, value: str, proje
         ("segment.pixels=[ 96, 128 ]  # small", [96, 128]),
         ("finetune.progressive.sizes=[[64, 64], [80, 80]]", [[64, 64], [80, 80]]),
         ("explain.filters={block1_conv1: [0]}", {"block1_conv1": [0]}),
-        ("package.views=2", 2),
+        ("package.tta=2", 2),
     ],
 )
 def test_other_values_are_read_as_yaml(change: str, value: Any, project: Path) -> None:

@@ -81,6 +81,7 @@ def test_what_cannot_be_decoded_is_left_out_and_named(
     assert len(bad) == 2
 
 
+@pytest.mark.slow
 def test_the_real_pairs_are_of_one_species(real_images: Path) -> None:
     table, _ = image_folder.scan(real_images, "per_class")
     table, bad = duplicates.fingerprint(real_images, table)

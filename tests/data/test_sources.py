@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from imports import ROOT
 
 from seedlings import images
 from seedlings.config import last_record
@@ -184,6 +183,7 @@ def test_images_without_folders_are_refused(
         sources.collect(data(source="folder", path=str(folder)), tmp_path / "raw", 0)
 
 
+@pytest.mark.slow
 def test_the_real_archive_gives_120_of_each_species(
     plants: Path, tmp_path: Path, data: Callable[..., Data]
 ) -> None:
@@ -191,7 +191,3 @@ def test_the_real_archive_gives_120_of_each_species(
     found = sources.collect(real, tmp_path / "raw", 0).files
     assert set(found.values()) == {120}
     assert sorted(found) == [species.name for species in sample.SPECIES]
-
-
-def test_the_default_folder_is_there() -> None:
-    assert (ROOT / "data" / "incoming").is_dir()

@@ -67,7 +67,7 @@ def test_filters_that_are_active_on_the_noise_are_chosen_if_there_are_enough(
 def test_the_activation_of_a_random_vgg16_cut_in_its_middle_is_higher_at_the_end(
     tree: dict[str, Any],
 ) -> None:
-    tree["extract"].update(backbone="VGG16", cut="block4_pool")
+    tree["extract"].update(backbone="VGG16", cut="block4_pool", width=0.25)
     tree["finetune"]["unfreeze"]["epochs"] = 1
     tree["explain"].update(filters={"block1_conv1": [0], "block5_conv1": [110]}, steps=8, jitter=0)
     params = check(tree)
@@ -112,13 +112,14 @@ def test_there_are_no_more_classes_than_asked_for_and_no_filters_without_convolu
     ("filters", "message"),
     [
         ({"conv9": [0]}, r"explain.filters: expected a layer of the model, found 'conv9'"),
-        ({"block1_conv1": [0, 64]}, r"explain.filters.block1_conv1: .* below 64.* found 64"),
+        ({"block1_conv1": [0, 16]}, r"explain.filters.block1_conv1: .* below 16.* found 16"),
     ],
 )
 def test_an_unknown_layer_or_filter_is_named(
     filters: dict[str, list[int]], message: str, tree: dict[str, Any]
 ) -> None:
     tree["explain"]["filters"] = filters
+    tree["extract"]["width"] = 0.25
     params = check(tree)
     with pytest.raises(SeedlingsError, match=message):
         activation_maximization.of_filters(network(params), params.explain, 0)

@@ -31,43 +31,36 @@ def assembled(tree: dict[str, Any]) -> Assembled:
 
 BACKBONES = [
     {},
-    {"backbone": "VGG16", "cut": "block4_pool"},
+    {"backbone": "VGG16", "cut": "block4_pool", "width": 0.25},
     {"backbone": "MobileNet", "cut": "conv_pw_6_relu", "cropping": [4, 4, 0, 0]},
 ]
 
 
 @pytest.mark.parametrize("extract", BACKBONES)
-def test_the_scores_are_those_of_the_model(
+def test_the_scores_are_those_of_the_model_and_of_its_last_map_and_what_follows_it(
     extract: dict[str, Any], assembled: Assembled, noise: Callable[..., NDArray[np.uint8]]
 ) -> None:
     model = assembled(**extract)
     images = np.stack([noise(40, 32) for _ in range(3)])
-    scores = gradients.differentiable(model).predict(images.astype(np.float32), verbose=0)
+    network, pixels = gradients.differentiable(model), images.astype(np.float32)
+    scores = np.asarray(network(pixels))
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     expected = powers / powers.sum(axis=1, keepdims=True)
-    assert model.predict(images, verbose=0) == pytest.approx(expected, abs=1e-6)
+    assert np.asarray(model(images)) == pytest.approx(expected, abs=1e-6)
     assert model.get_layer("head").get_layer("output").activation.__name__ == "softmax"
-
-
-@pytest.mark.parametrize("extract", BACKBONES)
-def test_the_last_map_and_what_follows_it_are_the_whole_model(
-    extract: dict[str, Any], assembled: Assembled, noise: Callable[..., NDArray[np.uint8]]
-) -> None:
-    network = gradients.differentiable(assembled(**extract))
-    pixels = noise(40, 32)[None].astype(np.float32)
     before, after = gradients.last_map(network)
     assert len(before.output_shape) == 4
-    assert np.asarray(after(before(pixels))) == pytest.approx(np.asarray(network(pixels)), abs=1e-5)
+    assert np.asarray(after(before(pixels))) == pytest.approx(scores, abs=1e-5)
 
 
 def test_a_layer_is_found_however_deep_it_lies(assembled: Assembled) -> None:
-    network = gradients.differentiable(assembled(backbone="VGG16", cut="block4_pool"))
+    network = gradients.differentiable(assembled(backbone="VGG16", cut="block4_pool", width=0.25))
     layers = gradients.convolutions(network)
     assert layers[0] == "block1_conv1"
     assert layers[-1] == "block5_conv3"
     assert len(layers) == 13
-    assert gradients.up_to_layer(network, "block1_conv1").output_shape == (None, 40, 32, 64)
-    assert gradients.up_to_layer(network, "block5_conv1").output_shape == (None, 2, 2, 512)
+    assert gradients.up_to_layer(network, "block1_conv1").output_shape == (None, 40, 32, 16)
+    assert gradients.up_to_layer(network, "block5_conv1").output_shape == (None, 2, 2, 128)
     with pytest.raises(SeedlingsError, match="found 'block5_con1'.*block5_conv1"):
         gradients.up_to_layer(network, "block5_con1")
 

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 from typing import Any
 
@@ -48,17 +47,6 @@ def test_the_same_model_gives_the_same_bytes(
     before = {path.name: path.read_bytes() for path in (tmp_path / "package").iterdir()}
     bundle.write(models.load(tmp_path / "package"), contents, tmp_path / "package")
     assert {p.name: p.read_bytes() for p in (tmp_path / "package").iterdir()} == before
-
-
-def test_a_bundle_of_an_older_version_is_not_portable(
-    contents: Contents, network: Any, tmp_path: Path
-) -> None:
-    bundle.write(network, contents, tmp_path / "package")
-    path = tmp_path / "package" / "bundle.json"
-    values = json.loads(path.read_text(encoding="utf-8"))
-    assert values.pop("portable") is True
-    path.write_text(json.dumps(values), encoding="utf-8")
-    assert not bundle.read(tmp_path / "package").portable
 
 
 def test_no_bundle_is_an_error(tmp_path: Path) -> None:

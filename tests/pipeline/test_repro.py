@@ -74,10 +74,10 @@ def test_every_image_is_accounted_for_and_names_survive(project: Project) -> Non
     assert sorted(predictions["path"]) == sorted(table.loc[table["split"] == "test", "path"])
 
 
-def test_validation_images_are_evaluated_in_place_of_test_images_also_with_several_views(
+def test_validation_images_are_evaluated_in_place_of_test_images_also_with_several_copies(
     changed: Project,
 ) -> None:
-    changed.set(evaluate__on="validation", package__views=8)
+    changed.set(evaluate__on="validation", package__tta=8)
     assert changed.ran(changed.repro()) == ["package", "evaluate", "explain", "report"]
     table = pd.read_csv(changed.root / "data" / "split.csv")
     expected = table[table["split"] == "validation"]

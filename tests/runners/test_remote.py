@@ -14,7 +14,7 @@ import psutil
 import pytest
 from servers import free_port
 
-from seedlings.cluster import proof, work
+from seedlings.cluster import identity, work
 from seedlings.errors import SeedlingsError
 from seedlings.runners import remote, slots
 from seedlings.runners.processes import Handle, Here, Pool, log_of
@@ -194,10 +194,10 @@ def test_workers_that_do_not_see_the_folder_are_refused(
 
 
 def test_a_worker_without_dvc_is_refused(tmp_path: Path) -> None:
-    here = proof.identify(proof.locked(), proof.code())
+    here = identity.identify(identity.locked(), identity.code())
     (tmp_path / "token").write_text("it", encoding="utf-8")
-    assert work.examine(here, tmp_path / "token", "it", ["dvc", "git"]) == []
-    [problem] = work.examine(here, tmp_path / "token", "it", ["dvc", "dvc-of-another"])
+    assert work.check(here, tmp_path / "token", "it", ["dvc", "git"]) == []
+    [problem] = work.check(here, tmp_path / "token", "it", ["dvc", "dvc-of-another"])
     assert problem.startswith("expected the program dvc-of-another, found none in ")
 
 

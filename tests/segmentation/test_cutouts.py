@@ -104,6 +104,7 @@ def test_the_summary_is_by_hand() -> None:
     }
 
 
+@pytest.mark.slow
 def test_excess_green_leaves_next_to_no_real_image_empty(
     real_images: Path, tmp_path: Path, segment: Callable[..., Segment]
 ) -> None:

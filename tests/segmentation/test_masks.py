@@ -36,6 +36,7 @@ def test_random_images_have_both_plant_and_background(rng: np.random.Generator) 
     assert 0.1 < mask.mean() < 0.9
 
 
+@pytest.mark.slow
 def test_color_distance_is_the_published_formula_on_real_images(real_images: Path) -> None:
     method = masks.METHODS["color_distance"]
     paths = sorted(real_images.rglob("*.png"))

@@ -2,10 +2,6 @@
 
 import os
 import pickle
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +12,6 @@ import pandas as pd
 import pytest
 import s3fs
 import servers
-from imports import ROOT
 from numpy.typing import NDArray
 from pyarrow import parquet as pq
 
@@ -251,37 +246,6 @@ def test_a_pickled_task_works_without_the_bundle_and_in_another_folder(
     assert bulk.Answers(model("other")).proof() != proof
 
 
-def running(model: Path, folder: Path, output: Path) -> subprocess.Popen[bytes]:
-    code = (
-        "from pathlib import Path\nfrom seedlings.io.shards import Here\n"
-        "from seedlings.serving import bulk, listing\nlisting.SIZE = 7\n"
-        f"bulk.predict(Path({str(model)!r}), [{str(folder)!r}], {str(output)!r}, "
-        "engine=Here(), overwrite=False)"
-    )
-    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
-
-
-@pytest.mark.slow
-def test_a_killed_process_is_resumed_with_the_same_bytes(
-    model: Callable[..., Path], folder: Path, tmp_path: Path, noise: Callable[..., Any]
-) -> None:
-    package = model()
-    for number in range(700):  # so that there is time to kill it
-        (folder / "1" / f"{number:05d}.png").write_bytes(images.encode_png(noise(200, 200)))
-    assert running(package, folder, tmp_path / "whole").wait() == 0
-    for parts in (5, 30):
-        process = running(package, folder, tmp_path / "killed")
-        while len([*(tmp_path / "killed").glob("*.parquet")]) < parts:
-            assert process.poll() is None
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert parts <= len([*(tmp_path / "killed").glob("*.parquet")]) < 107
-    assert running(package, folder, tmp_path / "killed").wait() == 0
-    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
-    assert len(pd.read_parquet(tmp_path / "killed")) == 750
-
-
 @pytest.fixture
 def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An empty bucket; the settings are those of AWS' own environment variables."""
@@ -367,8 +331,7 @@ def test_the_answers_of_a_cluster_have_the_same_bytes(
 def test_the_settings_of_the_processor_are_those_of_the_bundle_before_a_worker_is_asked(
     model: Callable[..., Path], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processor, "SETTINGS", {"NPY_ONE": "1"})
-    monkeypatch.setattr(processor, "_READERS", {"NPY": "a library that is not loaded"})
+    monkeypatch.setattr(processor, "_tensorflow_has_computed", lambda: False)
     found = []
 
     class Asked(Here):
@@ -377,7 +340,7 @@ def test_the_settings_of_the_processor_are_those_of_the_bundle_before_a_worker_i
             super().map(task, shards, sink)
 
     for portable in (True, False):
-        monkeypatch.setenv("NPY_ONE", "2")
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
         bulk.predict(
             model(f"model-{portable}", portable=portable),
             [str(folder / "0")],
@@ -385,4 +348,4 @@ def test_the_settings_of_the_processor_are_those_of_the_bundle_before_a_worker_i
             engine=Asked(),
             overwrite=False,
         )
-    assert found == [{"NPY_ONE": "1"}, {"NPY_ONE": None}]
+    assert found == [processor.SETTINGS, dict.fromkeys(processor.SETTINGS)]

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from seedlings import images
 from seedlings.packaging import bundle
 from seedlings.params import check
-from seedlings.segmentation import cutouts
 from seedlings.serving.predictor import Predictor
 from seedlings.tasks import TASKS
 
 testing = pytest.importorskip("streamlit.testing.v1", reason="there is no Streamlit here")
+
+pytestmark = pytest.mark.slow
 
 SCRIPT = ROOT / "seedlings" / "serving" / "demo_page.py"
 NAMES = {
@@ -115,11 +116,3 @@ def test_a_file_that_is_no_image_has_an_error(opened: Opened, picture: NDArray[n
     [error] = page.error
     assert "leaf.png: expected a whole image" in plain(error.value)
     assert not page.header
-
-
-def test_the_model_sees_the_cut_out_of_the_training(
-    opened: Opened, picture: NDArray[np.uint8], tmp_path: Path, tree: dict[str, Any]
-) -> None:
-    opened("binary")
-    expected = cutouts.one(picture, check(tree).segment)
-    assert np.array_equal(Predictor(tmp_path / "binary").cut_out(picture), expected)

@@ -49,7 +49,7 @@ def wait_until_removed(folder: Path) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_the_folder_of_a_server_is_removed_when_it_ends(
     start: Start, number: signal.Signals
 ) -> None:

@@ -79,6 +79,7 @@ def test_a_name_that_is_not_utf_8_is_escaped(folder: Path) -> None:
         predictions.text(table, form).encode()
 
 
+@pytest.mark.slow
 def test_files_and_folders_without_permission_are_named() -> None:
     with nobody.folder() as folder:
         closed, listed = folder / "closed", folder / "listed"
@@ -95,7 +96,6 @@ def test_files_and_folders_without_permission_are_named() -> None:
     assert told == [
         f"{closed}: a folder that may not be read",
         f"{listed}: a folder that may not be read",
-        f"{listed / 'inside.png'}: Permission denied",
         f"{folder / 'secret.png'}: Permission denied",
     ]
 

@@ -21,11 +21,15 @@ def softmax(scores: NDArray) -> NDArray[np.float64]:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("heat", [0.5, 1.0, 4.0])
-def test_the_temperature_of_scaled_scores_is_found(heat: float, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
+def test_the_temperature_of_scaled_scores_is_found(
+    temperature: float, rng: np.random.Generator
+) -> None:
     scores = rng.normal(0.0, 2.0, (20_000, 4))
     labels = drawn(scores, rng)
-    assert calibration.temperature(softmax(scores * heat), labels) == pytest.approx(heat, rel=0.05)
+    assert calibration.temperature(softmax(scores * temperature), labels) == pytest.approx(
+        temperature, rel=0.05
+    )
 
 
 def test_the_temperature_of_very_confident_scores_is_that_of_the_accuracy() -> None:
@@ -96,7 +100,7 @@ def test_answers_that_are_all_correct_have_the_temperature_one() -> None:
 def test_the_temperature_is_that_of_the_mean_over_views(
     is_softmax: bool, rng: np.random.Generator
 ) -> None:
-    """Views that agree have the temperature of one; 1.0 is for views that are all correct."""
+    """Copies that agree have the temperature of one; 1.0 is for copies that are all correct."""
     scores = rng.normal(0.0, 2.0, (4_000, 4 if is_softmax else 1))
     if is_softmax:
         labels, sharp = drawn(scores, rng), softmax(3.0 * scores)
@@ -108,5 +112,5 @@ def test_the_temperature_is_that_of_the_mean_over_views(
     assert calibration.temperature(agreed, labels) == pytest.approx(expected, abs=1e-4)
     one = np.array([[[0.9, 0.1], [0.3, 0.7]]] * 5) if is_softmax else np.array([[[0.9], [0.3]]] * 5)
     right = np.full(5, 0 if is_softmax else 1)
-    assert calibration.temperature(one, right) != 1.0  # the mean is correct, one view is not
+    assert calibration.temperature(one, right) != 1.0  # the mean is correct, one copy is not
     assert calibration.temperature(one[:, :1], right) == 1.0

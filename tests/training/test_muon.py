@@ -16,7 +16,7 @@ def kernel(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
     return rng.normal(size=shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("shape", [(3, 3, 8, 4), (1, 1, 4, 16), (3, 3, 96, 64), (1, 1, 640, 600)])
+@pytest.mark.parametrize("shape", [(3, 3, 8, 4), (1, 1, 4, 16), (3, 3, 96, 64), (1, 1, 640, 16)])
 def test_the_update_of_a_kernel_has_singular_values_near_one(
     shape: tuple[int, ...], rng: np.random.Generator
 ) -> None:

@@ -91,6 +91,7 @@ def test_images_are_resized_by_the_mean_of_areas_in_training_alone() -> None:
     np.testing.assert_array_equal(np.asarray(layer(pixels, training=True)), pixels)
 
 
+@pytest.mark.slow
 def test_training_sees_each_size_and_the_given_model_is_trained(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,10 +104,10 @@ def test_training_sees_each_size_and_the_given_model_is_trained(
 
     monkeypatch.setattr(progressive.Sizes, "on_epoch_begin", spied)
     inputs, labels = images(rng)
-    settings = parameters("finetune.epochs=20")
+    settings = parameters("finetune.epochs=10")
     before = model_of(settings).get_weights()
     model, record = trained(settings, inputs, labels)
-    assert seen == [[12, 12]] * 8 + [[16, 16]] * 8 + [[24, 24]] * 4
+    assert seen == [[12, 12]] * 4 + [[16, 16]] * 4 + [[24, 24]] * 2
     assert not np.array_equal(model.get_weights()[0], before[0])
     assert record.curves["val_loss"][-1] < record.curves["val_loss"][0]
     score = fit.score(model, Batches(inputs, labels, size=8))
@@ -116,26 +117,16 @@ def test_training_sees_each_size_and_the_given_model_is_trained(
         model.get_layer("head")(np.zeros((1, 12, 12, 3), np.float32))
 
 
-@pytest.mark.parametrize(
-    ("killed", "changes"),
-    [
-        (1, []),
-        (2, ["finetune.replicas=2"]),
-        (4, []),
-    ],
-)
-def test_a_killed_training_ends_with_the_same_weights(
-    killed: int,
-    changes: list[str],
-    rng: np.random.Generator,
-    tmp_path: Path,
+@pytest.mark.slow
+def test_a_killed_training_on_several_sizes_ends_with_the_same_weights(
+    rng: np.random.Generator, tmp_path: Path
 ) -> None:
     inputs, labels = images(rng)
-    settings = parameters(*changes)
+    settings = parameters("finetune.replicas=2")
     whole, expected = trained(settings, inputs, labels)
 
     def kill(epoch: int, values: Any) -> None:
-        if epoch == killed + 1:
+        if epoch == 3:  # the second size
             raise KeyboardInterrupt
 
     partial = PartialResults(tmp_path / "models", "one")
@@ -147,6 +138,7 @@ def test_a_killed_training_ends_with_the_same_weights(
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_the_compiled_steps_train_on_the_size(rng: np.random.Generator) -> None:
     """Images with the same means of 2 x 2 pixels have the same loss, until the full size."""
     means = rng.integers(50, 150, (24, 12, 12, 3), dtype=np.uint8)

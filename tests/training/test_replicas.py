@@ -105,6 +105,7 @@ def test_each_replica_normalises_its_part_and_all_update_the_moving_statistics(
     np.testing.assert_allclose(normalization.moving_mean, moving, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_replicas_at_the_same_time_give_the_same_bytes() -> None:
     digests = set()
     for _ in range(2):

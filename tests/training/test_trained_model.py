@@ -45,6 +45,7 @@ def test_only_parameters_that_differ_make_another_model(changes: list[str]) -> N
     assert dtypes["output"] == "float32"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole", [True, False])
 def test_the_given_model_has_the_trained_weights(whole: bool, rng: np.random.Generator) -> None:
     settings = parameters("finetune.replicas=2")

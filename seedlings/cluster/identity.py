@@ -1,4 +1,4 @@
-"""Proof that two processes agree: the digests of their code, packages and results."""
+"""The identity of a process: its code, packages and processor."""
 
 import importlib.metadata
 import platform

@@ -3,31 +3,31 @@ from pathlib import Path
 
 import pytest
 
-from seedlings.cluster import proof
+from seedlings.cluster import identity
 from seedlings.io.parts import digest
 
-HERE = proof.Identity(
+HERE = identity.Identity(
     "one", "A", "3.11.2", {"numpy": "2.4.0", "keras": None}, {"a.py": "1"}, {}, {"SETTING": None}
 )
 
 
 def test_equal_identities_do_not_differ_whatever_their_host_and_processor() -> None:
     other = dataclasses.replace(HERE, host="two", processor="B")
-    assert proof.differences(HERE, other) == []
+    assert identity.differences(HERE, other) == []
 
 
 def test_each_difference_is_named() -> None:
     there = dataclasses.replace(
         HERE, python="3.12.1", packages={"keras": "3.15.0"}, code={"a.py": "2", "b.py": "3"}
     )
-    assert proof.differences(HERE, there) == [
+    assert identity.differences(HERE, there) == [
         "Python 3.12.1 (here 3.11.2)",
         "numpy missing (here 2.4.0)",
         "keras 3.15.0 (here missing)",
         "other code in seedlings/a.py, seedlings/b.py",
     ]
     many = dataclasses.replace(HERE, code={f"{n}.py": "" for n in range(5)} | {"a.py": "1"})
-    assert proof.differences(HERE, many) == [
+    assert identity.differences(HERE, many) == [
         "other code in seedlings/0.py, seedlings/1.py, seedlings/2.py and 2 more files"
     ]
 
@@ -35,25 +35,25 @@ def test_each_difference_is_named() -> None:
 def test_the_code_is_every_module_of_the_library(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(proof, "_LIBRARY", tmp_path)
+    monkeypatch.setattr(identity, "_LIBRARY", tmp_path)
     (tmp_path / "room").mkdir()
     (tmp_path / "room" / "module.py").write_bytes(b"1")
     (tmp_path / "room" / "page.html").write_bytes(b"2")
-    before = proof.code()
+    before = identity.code()
     assert before == {"room/module.py": digest(b"1")}
     (tmp_path / "room" / "module.py").write_bytes(b"3")
-    identity = proof.identify([], before)
-    assert identity.is_stale
-    assert not proof.identify([], proof.code()).is_stale
+    found = identity.identify([], before)
+    assert found.is_stale
+    assert not identity.identify([], identity.code()).is_stale
 
 
 def test_the_packages_are_those_of_the_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert {"numpy", "tensorflow", "bcolz-zipline"} <= {*proof.locked()}
-    versions = proof.identify(["numpy", "no-such-package"], {}).packages
+    assert {"numpy", "tensorflow", "bcolz-zipline"} <= {*identity.locked()}
+    versions = identity.identify(["numpy", "no-such-package"], {}).packages
     assert versions["no-such-package"] is None
     assert versions["numpy"][0].isdigit()
-    monkeypatch.setattr(proof, "_LIBRARY", tmp_path / "seedlings")
+    monkeypatch.setattr(identity, "_LIBRARY", tmp_path / "seedlings")
     (tmp_path / "requirements.lock").write_text("# by\none==1 \\\n    --hash=x\ntwo[x]==2\n")
-    assert proof.locked() == ["one", "two"]
+    assert identity.locked() == ["one", "two"]
