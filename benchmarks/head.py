@@ -34,7 +34,7 @@ def main() -> None:
         seen = Batches(inputs[~unseen], labels[~unseen], size=size, seed=settings.seed)
         validation = Batches(inputs[unseen], labels[unseen], size=size)
         optimizer = keras.optimizers.Adam(settings.finetune.optimizer.learning_rate)
-        model.compile(optimizer, TASK.loss, metrics=[TASK.metric])
+        model.compile(optimizer, TASK.loss, metrics=[TASK.epoch_metric])
         record = Record("benchmark")
         fit.fit(model, seen, validation, record=record, epochs=_EPOCHS)
         accuracy[name] = record.curves["val_accuracy"][-1]

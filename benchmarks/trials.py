@@ -172,7 +172,7 @@ def _train(
     ) as (train, validation):
         fit.train_head(model, train, validation, record=Record("finetune"), task=task, params=own)
         training = time.perf_counter() - start
-        chosen = fit.score(model, validation)[task.metric]
+        chosen = fit.score(model, validation)[task.epoch_metric]
     outputs = model_outputs.predict(model, array, table, task, split="test")
     rows = split_table.rows(table, "test")
     correct = outputs.argmax(axis=1) == task.targets(table["label"])[rows]

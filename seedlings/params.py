@@ -1,8 +1,8 @@
 """All parameters: the sections of params.yaml, and the rules between them."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from seedlings.config import params
 from seedlings.config.params import Section
@@ -16,11 +16,25 @@ from seedlings.segmentation.params import Segment
 from seedlings.training.params import Baseline, Finetune
 
 
+def _has_classes(task: str) -> bool:
+    """Return whether each image has exactly one class. Raises ValueError for an unknown task."""
+    from seedlings.tasks import TASKS  # imports pandas, which the command line does without
+
+    if task not in TASKS:
+        raise ValueError(f"one of {', '.join(TASKS)}")
+    return TASKS[task].has_classes
+
+
+def _known(task: str) -> str:
+    _has_classes(task)
+    return task
+
+
 class Params(Section):
     """The parameters in params.yaml."""
 
     composed_from: str
-    task: Literal["multiclass", "binary", "multilabel", "regression"]
+    task: Annotated[str, AfterValidator(_known)]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     threads: Annotated[int, Field(ge=1, le=256)]
     portable: bool
@@ -37,7 +51,7 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _sections_fit_each_other(self) -> Self:
-        if self.task not in ("multiclass", "binary"):
+        if not _has_classes(self.task):
             if self.split.rule == "per_class":
                 raise ValueError(f"split.rule `share`, as {self.task} has no classes")
             if self.data.annotations.file is None:

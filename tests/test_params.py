@@ -42,7 +42,7 @@ def change(tree: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         ("segment.pixels", [150, 4], r"segment\.pixels\.1: expected greater than or equal to 8"),
         ("split.test_share", 1.0, r"split\.test_share: expected less than 1, found 1\.0"),
         ("data.source", "web", r"data\.source: expected 'sample', 'archive', 'folder', 'mnist' or"),
-        ("task", "guess", r"task: expected 'multiclass', 'binary', 'multilabel' or 'regression'"),
+        ("task", "guess", r"task: expected one of multiclass, binary, multilabel, regression"),
         ("task", "regression", r"expected split\.rule `share`, as regression has no"),
         ("finetune.augment.random_crop", True, r"expected extract\.center_crop to say how large"),
         (

@@ -24,11 +24,6 @@ class ClassEvaluator(Evaluator):
             columns[f"{name}_probability"] = probabilities.max(axis=1).round(6)
         return pd.DataFrame(columns)
 
-    @staticmethod
-    def main_metric(predictions: pd.DataFrame, model: str) -> tuple[str, float]:
-        """Return the accuracy."""
-        return "accuracy", float((predictions[model] == predictions["label"]).mean())
-
     def pairs(self, results: Results) -> pd.DataFrame:
         """Return the true class and the predicted classes of each image."""
         predicted = {name: self._predicted(self._task.columns(o)) for name, o in results.items()}

@@ -1,8 +1,9 @@
 """Evaluators: metrics, tables and figures of the models' outputs on the evaluated images.
 
-This is the base class; the evaluators of the tasks are in `classes`, `tags` and `numbers`.
+This is the base class; each task names its evaluator in `seedlings.tasks`.
 """
 
+import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -51,14 +52,6 @@ class Evaluator(ABC):
     @abstractmethod
     def predictions(self, results: Results) -> pd.DataFrame:
         """Return a row for each evaluated image: path, true label, and each model's prediction."""
-
-    @staticmethod
-    @abstractmethod
-    def main_metric(predictions: pd.DataFrame, model: str) -> tuple[str, float]:
-        """Return the name and the value of a model's main metric on some rows of `predictions`.
-
-        The columns are text, but for the F2 of tags, as they are read from predictions.csv.
-        """
 
     @abstractmethod
     def pairs(self, results: Results) -> pd.DataFrame:
@@ -135,3 +128,27 @@ class Evaluator(ABC):
             "samples": self._params.bootstrap_samples,
             "rng": np.random.default_rng(self._seed),
         }
+
+
+def of(task: Task, table: pd.DataFrame, params: Evaluate, seed: int) -> Evaluator:
+    """Return the evaluator of a task for the rows of the split `params.on`."""
+    kind: type[Evaluator] = pkgutil.resolve_name(task.evaluator)
+    return kind(task, table, params, seed)
+
+
+def score(
+    task: Task, table: pd.DataFrame, params: Evaluate, seed: int, results: Results
+) -> dict[str, float]:
+    """Return the metrics of all models on the images of the split `params.on`, as `name/metric`.
+
+    If groups of duplicates cross the splits, `without_crossing/name/metric` are the same metrics on
+    the evaluated images without a duplicate in another split.
+    """
+    metrics = of(task, table, params, seed).score(results)
+    crossing = split_table.crossing(table)[split_table.rows(table, params.on)]
+    if not crossing.any() or crossing.all():
+        return metrics
+    rest = table[~((table["split"] == params.on) & split_table.crossing(table))]
+    kept = {name: outputs[~crossing] for name, outputs in results.items()}
+    others = of(task, rest, params, seed).score(kept)
+    return metrics | {f"without_crossing/{name}": value for name, value in others.items()}

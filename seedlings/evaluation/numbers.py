@@ -23,12 +23,6 @@ class NumberEvaluator(Evaluator):
         values = {name: outputs[:, 0].round(6) for name, outputs in results.items()}
         return pd.DataFrame({"path": self.rows["path"], "label": self.truth[:, 0], **values})
 
-    @staticmethod
-    def main_metric(predictions: pd.DataFrame, model: str) -> tuple[str, float]:
-        """Return the mean absolute error."""
-        error = predictions[model].astype(float) - predictions["label"].astype(float)
-        return "mae", float(error.abs().mean())
-
     def pairs(self, results: Results) -> pd.DataFrame:
         """Return the values as ranges: ten of equal width between the extremes of the labels."""
         columns = {"label": self.truth, **results}

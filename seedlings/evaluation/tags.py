@@ -24,11 +24,6 @@ class TagEvaluator(Evaluator):
             columns[f"{name}_f2"] = metrics.f2_per_image(self.truth > 0, given).round(6)
         return pd.DataFrame(columns)
 
-    @staticmethod
-    def main_metric(predictions: pd.DataFrame, model: str) -> tuple[str, float]:
-        """Return the mean F2 per image."""
-        return "f2", float(predictions[f"{model}_f2"].mean())
-
     def pairs(self, results: Results) -> pd.DataFrame:
         """Return each tag of each image as `present` or `absent`."""
         words = np.array(["absent", "present"])
