@@ -1,4 +1,4 @@
-"""Images that maximise filters of the drawn network beside those of a random one, in one PNG.
+"""Images that maximise filters of the synthetic network beside those of a random one, in one PNG.
 
 `python -m benchmarks.filters FILE`; by activation maximisation, as in the stage explain. `--small`
 takes one step.
@@ -32,12 +32,12 @@ def main() -> None:
     path = options.path.absolute()
     os.chdir(ROOT)
     size, steps = (48, 1) if options.small else (128, _STEPS)
-    found = {name: maximize(name, size=size, steps=steps) for name in ("drawn", "random")}
+    found = {name: maximize(name, size=size, steps=steps) for name in ("synthetic", "random")}
     rows = []
     for layer in _LAYERS:
         own = [one for side in found.values() for one in side if one.layer == layer]
         tiles = [Tile(one.image, f"{one.start:.3g} to {one.end:.3g}") for one in own]
-        rows.append(Row(f"{layer}: {_COLUMNS} filters drawn, {_COLUMNS} random", tiles))
+        rows.append(Row(f"{layer}: {_COLUMNS} filters synthetic, {_COLUMNS} random", tiles))
     image_grid.write(image_grid.draw(rows, tile=96), path)
     print(f"{path.name}: {len(rows)} layers")
 

@@ -20,7 +20,7 @@ def presets_by_extract() -> dict[str, tuple[str, Any]]:
     found: dict[str, tuple[str, Any]] = {}
     for name in presets.names():
         tree = presets.compose([name, "data.path=data", "data.url=null"])
-        if tree["extract"]["weights"] != "drawn":
+        if tree["extract"]["weights"] != "synthetic":
             tree["extract"] |= {"weights": "random", "checksum": None}
         if tree["extract"]["backbone"] == "none":
             continue

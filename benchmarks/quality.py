@@ -113,9 +113,9 @@ _VARIANTS: dict[str, Variant] = {
         ingredients.two_halves,
     ),
     "self-distillation": Variant(training=ingredients.self_distilled),
-    "fine-tuned from drawn weights": Variant(
+    "fine-tuned from synthetic weights": Variant(
         [
-            "model=vgg16_drawn",
+            "model=vgg16_synthetic",
             "extract.cut=block1_pool",
             "finetune.progressive.sizes=[]",
             "finetune.optimizer.name=adamw",

@@ -25,15 +25,6 @@ def test_a_quarter_of_the_filters(tree: dict) -> None:
     assert extractor.count_params() == 920_784  # 9 in out + out, summed over 13 convolutions
 
 
-@pytest.mark.parametrize(
-    ("key", "value"), [("backbone", "ResNet50"), ("weights", "imagenet"), ("width", 0)]
-)
-def test_what_has_no_width_is_refused(tree: dict, key: str, value: object) -> None:
-    tree["extract"] |= {"width": 0.25, key: value}
-    with pytest.raises(SeedlingsError, match=r"extract.*width"):
-        check(tree)
-
-
 def test_images_that_are_too_small_are_refused(tree: dict) -> None:
     tree["extract"]["width"] = 0.25
     with pytest.raises(SeedlingsError, match="VGG16 cannot take images of 31 x 40"):

@@ -19,7 +19,7 @@ SMALL = {
     "pixels: [150, 150]": "pixels: [32, 32]  ",
     "backbone: VGG16  ": "backbone: none   ",
     "width: 0.25 ": "width: 1.0  ",
-    "weights: drawn ": "weights: random",
+    "weights: synthetic ": "weights: random",
     "baseline:                 # stage baseline: logistic (for numbers: linear) regression on "
     "pixels\n  epochs: 10": "baseline:                 # stage baseline: logistic (for numbers: "
     "linear) regression on pixels\n  epochs: 1 ",
