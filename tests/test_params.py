@@ -85,7 +85,7 @@ def change(tree: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         (
             "extract.weights",
             "vgg.h5",
-            r"^params.yaml: extract: expected a checksum of .*imagenet\)$",
+            r"^params.yaml: extract: expected a checksum of .*checksum\)$",
         ),
         ("baseline.learning_rate", float("inf"), r"baseline\.learning_rate: expected a finite"),
         ("seed", -1, r"seed: expected greater than or equal to 0, found -1"),
