@@ -14,6 +14,22 @@ def _on_this_machine(path: str) -> str:
     return path
 
 
+def _reads(source: str) -> tuple[str, ...]:
+    """Return the keys that a source reads. Raises ValueError for an unknown source."""
+    from seedlings.data.sources import (
+        SOURCES,
+    )  # imports OpenCV, which the command line does without
+
+    if source not in SOURCES:
+        raise ValueError(f"one of {', '.join(SOURCES)}")
+    return SOURCES[source].reads
+
+
+def _known(source: str) -> str:
+    _reads(source)
+    return source
+
+
 class Sample(Section):
     images_per_class: Count
     side: Annotated[int, Field(ge=32, le=1024)]
@@ -50,7 +66,7 @@ class Annotations(Section):
 
 
 class Data(Section):
-    source: Literal["sample", "archive", "folder", "mnist", "digits"]
+    source: Annotated[str, AfterValidator(_known)]
     path: Annotated[str, AfterValidator(_on_this_machine)]
     url: Annotated[str, Field(pattern=r"^https?://.+/.+")] | None
     checksum: Checksum | None
@@ -59,6 +75,16 @@ class Data(Section):
     on_bad_image: Literal["refuse", "skip"]
     sample: Sample
     limits: Limits
+
+    @model_validator(mode="after")
+    def _source_reads_what_is_set(self) -> Self:
+        for key in ("url", "checksum", "folder"):
+            value = getattr(self, key)
+            if value is not None and key not in _reads(self.source):
+                raise ValueError(
+                    f"{key} null, as the source {self.source} does not read it, found {value!r}"
+                )
+        return self
 
 
 class Split(Section):

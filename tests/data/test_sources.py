@@ -38,7 +38,7 @@ def test_the_sample_has_its_number_of_every_species(
     small = {"images_per_class": 2, "side": 40}
     found = sources.collect(data(source="sample", sample=small), tmp_path / "raw", 9)
     files = {species.name: 2 for species in sample.SPECIES}
-    assert found == Collected(files, skipped=[], checksum=None)
+    assert found == Collected(files=files)
     drawn, _ = sample.draw_numbered(9, 1, seed=9, size=40)
     read = images.read(tmp_path / "raw" / "Shepherd’s Purse" / "00001.png")
     assert np.array_equal(read, drawn)
@@ -49,7 +49,7 @@ def test_a_folder_is_copied(
 ) -> None:
     folder = image_folder({"a b": 2, "Shepherd’s Purse": 1})
     found = sources.collect(data(source="folder", path=str(folder)), tmp_path / "raw", 0)
-    assert found == Collected({"Shepherd’s Purse": 1, "a b": 2}, skipped=[], checksum=None)
+    assert found == Collected(files={"Shepherd’s Purse": 1, "a b": 2})
     copy = tmp_path / "raw" / "a b" / "001.png"
     assert copy.read_bytes() == (folder / "a b" / "001.png").read_bytes()
 
@@ -61,7 +61,7 @@ def test_an_archive_is_unpacked_and_its_checksum_held_against_it(
     right = hashlib.sha256(path.read_bytes()).hexdigest()
     good = data(source="archive", path=str(path), checksum=right)
     found = sources.collect(good, tmp_path / "raw", 0)
-    assert found == Collected({"a": 2, "b": 1}, skipped=[], checksum=None)
+    assert found == Collected(files={"a": 2, "b": 1})
     bad = data(source="archive", path=str(path), checksum="sha256:" + "0" * 64)
     with pytest.raises(SeedlingsError, match=f"expected the sha256 checksum 0+, found {right}"):
         sources.collect(bad, tmp_path / "other", 0)
