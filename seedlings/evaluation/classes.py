@@ -72,7 +72,8 @@ class ClassEvaluator(Evaluator):
     def _predicted(self, probabilities: Outputs) -> NDArray[np.str_]:
         return np.array(self.names)[probabilities.argmax(axis=1)]
 
-    def _summary(self, outputs: Outputs) -> dict[str, float]:
+    def summary(self, outputs: Outputs) -> dict[str, float]:
+        """Return `metrics.summarize` of the probabilities."""
         return metrics.summarize(
             self.truth,
             self._task.columns(outputs),
@@ -82,13 +83,16 @@ class ClassEvaluator(Evaluator):
         )
 
     @property
-    def _absent(self) -> int:
+    def absent(self) -> int:
+        """Number of classes without an evaluated image."""
         return len(self.names) - len(np.unique(self.truth))
 
-    def _trivial(self) -> dict[str, float]:
+    def trivial(self) -> dict[str, float]:
+        """Return the accuracy of the most frequent class of training."""
         return {"majority/accuracy": metrics.majority_accuracy(self.seen, self.truth)}
 
-    def _compare(self, baseline: Outputs, finetuned: Outputs) -> dict[str, float]:
+    def compare(self, baseline: Outputs, finetuned: Outputs) -> dict[str, float]:
+        """Return the result of McNemar's test."""
         first, second = (
             self._task.columns(outputs).argmax(axis=1) == self.truth
             for outputs in (baseline, finetuned)

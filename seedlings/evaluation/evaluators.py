@@ -44,10 +44,10 @@ class Evaluator(ABC):
         """
         numbers: dict[str, float] = {}
         for name in ("finetuned", "baseline"):
-            numbers |= {f"{name}/{key}": v for key, v in self._summary(results[name]).items()}
-        numbers |= self._compare(results["baseline"], results["finetuned"]) | self._trivial()
+            numbers |= {f"{name}/{key}": v for key, v in self.summary(results[name]).items()}
+        numbers |= self.compare(results["baseline"], results["finetuned"]) | self.trivial()
         numbers |= {"images": float(len(self.rows)), "groups": float(len(set(self.groups)))}
-        return numbers | ({"absent_labels": float(self._absent)} if self._absent else {})
+        return numbers | ({"absent_labels": float(self.absent)} if self.absent else {})
 
     @abstractmethod
     def predictions(self, results: Results) -> pd.DataFrame:
@@ -92,18 +92,21 @@ class Evaluator(ABC):
         return [(row, caption) for _, row, caption in ranked[:most]]
 
     @property
-    def _absent(self) -> int:
+    def absent(self) -> int:
         """Number of classes or tags without an evaluated image."""
         return 0
 
     @abstractmethod
-    def _summary(self, outputs: Outputs) -> dict[str, float]: ...
+    def summary(self, outputs: Outputs) -> dict[str, float]:
+        """Return the metrics of one model: those of the task, and the interval of the main one."""
 
     @abstractmethod
-    def _trivial(self) -> dict[str, float]: ...
+    def trivial(self) -> dict[str, float]:
+        """Return the main metric, as `name/metric`, of a model that sees no image."""
 
     @abstractmethod
-    def _compare(self, baseline: Outputs, finetuned: Outputs) -> dict[str, float]: ...
+    def compare(self, baseline: Outputs, finetuned: Outputs) -> dict[str, float]:
+        """Return the result of the task's paired test of the two models, as `test/number`."""
 
     def _draw_reliability(
         self, confidence: Results, correct: Mapping[str, NDArray[np.bool_]], report: Path

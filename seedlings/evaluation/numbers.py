@@ -64,18 +64,21 @@ class NumberEvaluator(Evaluator):
         spans = enumerate(pairwise(edges))
         return np.array([f"{n}: {low:.3g} to {high:.3g}" for n, (low, high) in spans])
 
-    def _summary(self, outputs: Outputs) -> dict[str, float]:
+    def summary(self, outputs: Outputs) -> dict[str, float]:
+        """Return `metrics.summarize_numbers` of the predicted numbers."""
         return metrics.summarize_numbers(
             self.truth[:, 0], outputs[:, 0], self.groups, **self._bootstrap()
         )
 
-    def _trivial(self) -> dict[str, float]:
+    def trivial(self) -> dict[str, float]:
+        """Return the errors of the mean of the training images."""
         constant = np.full(len(self.truth), self.seen.mean())
         return {
             f"mean/{name}": value
             for name, value in metrics.errors(self.truth[:, 0], constant).items()
         }
 
-    def _compare(self, baseline: Outputs, finetuned: Outputs) -> dict[str, float]:
+    def compare(self, baseline: Outputs, finetuned: Outputs) -> dict[str, float]:
+        """Return the p-value of Wilcoxon's test of the absolute errors of the images."""
         first, second = (np.abs(o - self.truth)[:, 0] for o in (baseline, finetuned))
         return {"wilcoxon/p_value": paired_tests.wilcoxon(first, second, self.groups)}

@@ -63,21 +63,25 @@ class TagEvaluator(Evaluator):
     def _given(self, outputs: Outputs) -> NDArray[np.bool_]:
         return outputs >= self._params.tag_threshold
 
-    def _summary(self, outputs: Outputs) -> dict[str, float]:
+    def summary(self, outputs: Outputs) -> dict[str, float]:
+        """Return `metrics.summarize_tags` of the predicted tags."""
         return metrics.summarize_tags(
             self.truth > 0, self._given(outputs), self.groups, **self._bootstrap()
         )
 
     @property
-    def _absent(self) -> int:
+    def absent(self) -> int:
+        """Number of tags without an evaluated image."""
         return int((~(self.truth > 0).any(axis=0)).sum())
 
-    def _trivial(self) -> dict[str, float]:
+    def trivial(self) -> dict[str, float]:
+        """Return the F2 of the tags that at least `tag_threshold` of the training images have."""
         frequent = self.seen.mean(axis=0) >= self._params.tag_threshold
         given = np.broadcast_to(frequent, self.truth.shape)
         return {"majority/f2": float(metrics.f2_per_image(self.truth > 0, given).mean())}
 
-    def _compare(self, baseline: Outputs, finetuned: Outputs) -> dict[str, float]:
+    def compare(self, baseline: Outputs, finetuned: Outputs) -> dict[str, float]:
+        """Return the p-value of Wilcoxon's test of the F2 of the images."""
         first, second = (
             metrics.f2_per_image(self.truth > 0, self._given(o)) for o in (baseline, finetuned)
         )
