@@ -56,7 +56,6 @@ class Task(ABC):
     # `module:class`, imported by the stages that evaluate; the others do not depend on it.
     evaluator: str
     has_classes = False  # whether each image has exactly one class
-    has_probabilities = True
     paired_test = "wilcoxon"  # or "mcnemar": the test of two models on the same images
     # The types of the columns of `answers`; "numbers" is a dictionary by the names of the outputs.
     answer_types: ClassVar[Mapping[str, str]]
@@ -292,7 +291,6 @@ class Regression(Task):
     )
     label_metric = metrics[0]
     evaluator = "seedlings.evaluation.numbers:NumberEvaluator"
-    has_probabilities = False
     answer_types: ClassVar = {"prediction": "number"}
 
     def outputs(self, labels: pd.Series) -> list[str]:

@@ -116,7 +116,7 @@ def test_answers_have_the_columns_of_the_task(name: str) -> None:
     if name == "binary":
         assert answers["probabilities"] == [pytest.approx({"a": 0.4, "b": 0.6})]
         assert answers["probability"] == pytest.approx([0.6])
-    elif task.has_probabilities:
+    elif name != "regression":
         assert answers["probabilities"] == [pytest.approx({"a": 0.6, "b": 0.3, "c": 0.9})]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seedlings.evaluation import metrics, paired_tests
+from seedlings.evaluation import metrics
 from seedlings.evaluation.evaluators import Evaluator, Outputs, Results
 from seedlings.plots import charts
 
@@ -90,16 +90,3 @@ class ClassEvaluator(Evaluator):
     def trivial(self) -> dict[str, float]:
         """Return the accuracy of the most frequent class of training."""
         return {"majority/accuracy": metrics.majority_accuracy(self.seen, self.truth)}
-
-    def compare(self, baseline: Outputs, finetuned: Outputs) -> dict[str, float]:
-        """Return the result of McNemar's test."""
-        first, second = (
-            self._task.columns(outputs).argmax(axis=1) == self.truth
-            for outputs in (baseline, finetuned)
-        )
-        test = paired_tests.mcnemar(first, second, self.groups)
-        return {
-            "mcnemar/only_baseline_right": float(test.only_first),
-            "mcnemar/only_finetuned_right": float(test.only_second),
-            "mcnemar/p_value": test.p_value,
-        }

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seedlings.evaluation import metrics
+from seedlings.evaluation import metrics, paired_tests
 from seedlings.evaluation.params import Evaluate
 from seedlings.io import split_table
 from seedlings.plots import charts
@@ -45,7 +45,7 @@ class Evaluator(ABC):
         numbers: dict[str, float] = {}
         for name in ("finetuned", "baseline"):
             numbers |= {f"{name}/{key}": v for key, v in self.summary(results[name]).items()}
-        numbers |= self.compare(results["baseline"], results["finetuned"]) | self.trivial()
+        numbers |= self._compare(results) | self.trivial()
         numbers |= {"images": float(len(self.rows)), "groups": float(len(set(self.groups)))}
         return numbers | ({"absent_labels": float(self.absent)} if self.absent else {})
 
@@ -104,9 +104,18 @@ class Evaluator(ABC):
     def trivial(self) -> dict[str, float]:
         """Return the main metric, as `name/metric`, of a model that sees no image."""
 
-    @abstractmethod
-    def compare(self, baseline: Outputs, finetuned: Outputs) -> dict[str, float]:
+    def _compare(self, results: Results) -> dict[str, float]:
         """Return the result of the task's paired test of the two models, as `test/number`."""
+        predictions = self.predictions(results)
+        first, second = (self._task.scores(predictions, name) for name in ("baseline", "finetuned"))
+        if self._task.paired_test == "wilcoxon":
+            return {"wilcoxon/p_value": paired_tests.wilcoxon(first, second, self.groups)}
+        test = paired_tests.mcnemar(first > 0, second > 0, self.groups)
+        return {
+            "mcnemar/only_baseline_right": float(test.only_first),
+            "mcnemar/only_finetuned_right": float(test.only_second),
+            "mcnemar/p_value": test.p_value,
+        }
 
     def _draw_reliability(
         self, confidence: Results, correct: Mapping[str, NDArray[np.bool_]], report: Path

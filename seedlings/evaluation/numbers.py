@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seedlings.evaluation import metrics, paired_tests
+from seedlings.evaluation import metrics
 from seedlings.evaluation.evaluators import Evaluator, Outputs, Results
 from seedlings.plots import charts
 
@@ -77,8 +77,3 @@ class NumberEvaluator(Evaluator):
             f"mean/{name}": value
             for name, value in metrics.errors(self.truth[:, 0], constant).items()
         }
-
-    def compare(self, baseline: Outputs, finetuned: Outputs) -> dict[str, float]:
-        """Return the p-value of Wilcoxon's test of the absolute errors of the images."""
-        first, second = (np.abs(o - self.truth)[:, 0] for o in (baseline, finetuned))
-        return {"wilcoxon/p_value": paired_tests.wilcoxon(first, second, self.groups)}

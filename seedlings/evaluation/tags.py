@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seedlings.evaluation import metrics, paired_tests
+from seedlings.evaluation import metrics
 from seedlings.evaluation.evaluators import Evaluator, Outputs, Results
 from seedlings.plots import charts
 
@@ -79,10 +79,3 @@ class TagEvaluator(Evaluator):
         frequent = self.seen.mean(axis=0) >= self._params.tag_threshold
         given = np.broadcast_to(frequent, self.truth.shape)
         return {"majority/f2": float(metrics.f2_per_image(self.truth > 0, given).mean())}
-
-    def compare(self, baseline: Outputs, finetuned: Outputs) -> dict[str, float]:
-        """Return the p-value of Wilcoxon's test of the F2 of the images."""
-        first, second = (
-            metrics.f2_per_image(self.truth > 0, self._given(o)) for o in (baseline, finetuned)
-        )
-        return {"wilcoxon/p_value": paired_tests.wilcoxon(first, second, self.groups)}
