@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from seedlings.config import params
-from seedlings.config.params import Section
+from seedlings.config.params import Section, one_of
 from seedlings.data.params import Data, Split
 from seedlings.evaluation.params import Evaluate
 from seedlings.explain.params import Explain
@@ -16,25 +16,11 @@ from seedlings.segmentation.params import Segment
 from seedlings.training.params import Baseline, Finetune
 
 
-def _has_classes(task: str) -> bool:
-    """Return whether each image has exactly one class. Raises ValueError for an unknown task."""
-    from seedlings.tasks import TASKS  # imports pandas, which the command line does without
-
-    if task not in TASKS:
-        raise ValueError(f"one of {', '.join(TASKS)}")
-    return TASKS[task].has_classes
-
-
-def _known(task: str) -> str:
-    _has_classes(task)
-    return task
-
-
 class Params(Section):
     """The parameters in params.yaml."""
 
     composed_from: str
-    task: Annotated[str, AfterValidator(_known)]
+    task: Annotated[str, one_of("seedlings.tasks:TASKS")]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     threads: Annotated[int, Field(ge=1, le=256)]
     portable: bool
@@ -51,7 +37,9 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _sections_fit_each_other(self) -> Self:
-        if not _has_classes(self.task):
+        from seedlings.tasks import TASKS  # imports pandas, which the command line does without
+
+        if not TASKS[self.task].has_classes:
             if self.split.rule == "per_class":
                 raise ValueError(f"split.rule `share`, as {self.task} has no classes")
             if self.data.annotations.file is None:

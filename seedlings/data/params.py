@@ -5,29 +5,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from seedlings.config.params import Checksum, Count, PositiveShare, Section
+from seedlings.config.params import Checksum, Count, PositiveShare, Section, one_of
 
 
 def _on_this_machine(path: str) -> str:
     if not path or "://" in path:
         raise ValueError("a file or folder on this machine, also if data.url has an address")
     return path
-
-
-def _reads(source: str) -> tuple[str, ...]:
-    """Return the keys that a source reads. Raises ValueError for an unknown source."""
-    from seedlings.data.sources import (
-        SOURCES,
-    )  # imports OpenCV, which the command line does without
-
-    if source not in SOURCES:
-        raise ValueError(f"one of {', '.join(SOURCES)}")
-    return SOURCES[source].reads
-
-
-def _known(source: str) -> str:
-    _reads(source)
-    return source
 
 
 class Sample(Section):
@@ -66,7 +50,7 @@ class Annotations(Section):
 
 
 class Data(Section):
-    source: Annotated[str, AfterValidator(_known)]
+    source: Annotated[str, one_of("seedlings.data.sources:SOURCES")]
     path: Annotated[str, AfterValidator(_on_this_machine)]
     url: Annotated[str, Field(pattern=r"^https?://.+/.+")] | None
     checksum: Checksum | None
@@ -78,9 +62,13 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _source_reads_what_is_set(self) -> Self:
+        from seedlings.data.sources import (
+            SOURCES,
+        )  # imports OpenCV, which the command line does without
+
         for key in ("url", "checksum", "folder"):
             value = getattr(self, key)
-            if value is not None and key not in _reads(self.source):
+            if value is not None and key not in SOURCES[self.source].reads:
                 raise ValueError(
                     f"{key} null, as the source {self.source} does not read it, found {value!r}"
                 )

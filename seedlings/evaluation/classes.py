@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from seedlings.evaluation import metrics
 from seedlings.evaluation.evaluators import Evaluator, Outputs, Results
@@ -20,14 +19,9 @@ class ClassEvaluator(Evaluator):
         columns = {"path": self.rows["path"], "label": self.rows["label"]}
         for name, outputs in results.items():
             probabilities = self._task.columns(outputs)
-            columns[name] = self._predicted(probabilities)
+            columns[name] = np.array(self.names)[probabilities.argmax(axis=1)]
             columns[f"{name}_probability"] = probabilities.max(axis=1).round(6)
         return pd.DataFrame(columns)
-
-    def pairs(self, results: Results) -> pd.DataFrame:
-        """Return the true class and the predicted classes of each image."""
-        predicted = {name: self._predicted(self._task.columns(o)) for name, o in results.items()}
-        return pd.DataFrame({"label": self.rows["label"], **predicted})
 
     def table(self, outputs: Outputs) -> pd.DataFrame:
         """Return precision, recall, F1 and the number of evaluated images of each class."""
@@ -68,9 +62,6 @@ class ClassEvaluator(Evaluator):
         correct = np.flatnonzero(probabilities.argmax(axis=1) == self.truth)
         for row in correct[np.argsort(-confidence[correct], kind="stable")]:
             yield int(row), f"{self.rows['label'].iloc[row]}\n{confidence[row]:.0%}"
-
-    def _predicted(self, probabilities: Outputs) -> NDArray[np.str_]:
-        return np.array(self.names)[probabilities.argmax(axis=1)]
 
     def summary(self, outputs: Outputs) -> dict[str, float]:
         """Return `metrics.summarize` of the probabilities."""

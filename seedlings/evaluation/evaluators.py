@@ -53,9 +53,9 @@ class Evaluator(ABC):
     def predictions(self, results: Results) -> pd.DataFrame:
         """Return a row for each evaluated image: path, true label, and each model's prediction."""
 
-    @abstractmethod
     def pairs(self, results: Results) -> pd.DataFrame:
         """Return the columns `label` and one for each model, as categories for a confusion plot."""
+        return self.predictions(results)[["label", *results]]
 
     @abstractmethod
     def table(self, outputs: Outputs) -> pd.DataFrame:
