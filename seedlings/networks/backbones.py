@@ -210,6 +210,6 @@ def _trainable_layers(
         return keras.Model(cut.output, last.output, name="trainable_layers")
     except ValueError as error:
         raise SeedlingsError(
-            f"extract.cut: {params.backbone} cannot be cut at {params.cut}, as a shortcut goes "
+            f"extract.cut: {params.backbone} cannot be cut at {cut.name}, as a shortcut goes "
             "around it; cut at a layer without such a shortcut, for example at the end of a block"
         ) from error
