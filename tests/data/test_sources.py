@@ -126,15 +126,17 @@ def test_a_download_with_a_checksum_is_not_compared_and_has_its_checksum_too(
     assert asked == []
 
 
-def test_a_bad_download_does_not_stay_in_the_cache(
-    tmp_path: Path, data: Callable[..., Data], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_download", [True, False])
+def test_a_damaged_download_leaves_the_cache_and_a_file_of_the_user_stays(
+    is_download: bool, tmp_path: Path, data: Callable[..., Data], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fetched = tmp_path / "fetched.zip"
-    fetched.write_bytes(b"half a zip")
-    monkeypatch.setattr(downloads, "current", lambda url, last: (fetched, "sha256:0"))
+    path = tmp_path / "half.zip"
+    path.write_bytes(b"half a zip")
+    monkeypatch.setattr(downloads, "current", lambda url, last: (path, "sha256:0"))
+    url = "http://x.invalid/a.zip" if is_download else None
     with pytest.raises(SeedlingsError, match="expected a whole zip or tar"):
-        sources.collect(data(source="archive", url="http://x.invalid/a.zip"), tmp_path / "raw", 0)
-    assert not fetched.exists()
+        sources.collect(data(source="archive", url=url, path=str(path)), tmp_path / "raw", 0)
+    assert path.exists() != is_download
 
 
 def test_a_good_download_stays_in_the_cache_where_a_parameter_is_wrong(
@@ -149,14 +151,6 @@ def test_a_good_download_stays_in_the_cache_where_a_parameter_is_wrong(
     with pytest.raises(SeedlingsError, match="in its folder 'trian'"):
         sources.collect(typo, tmp_path / "raw", 0)
     assert fetched.exists()
-
-
-def test_an_archive_of_the_user_is_never_removed(tmp_path: Path, data: Callable[..., Data]) -> None:
-    path = tmp_path / "mine.zip"
-    path.write_bytes(b"half a zip")
-    with pytest.raises(SeedlingsError, match="expected a whole zip or tar"):
-        sources.collect(data(source="archive", path=str(path)), tmp_path / "raw", 0)
-    assert path.exists()
 
 
 @pytest.mark.parametrize("source", ["archive", "folder"])
