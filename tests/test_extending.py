@@ -121,7 +121,7 @@ def extended(
         tree["explain"] |= {"steps": 1, "images": 1, "smoothgrad_samples": 1}
         found = check(tree)
         own = tree["finetune"]["augment"] | {"invert": 0.5}
-        augment = config.check(own, WithInvert, "finetune.augment")
+        augment = WithInvert.model_validate(own)
         return found.model_copy(
             update={"finetune": found.finetune.model_copy(update={"augment": augment})}
         )
