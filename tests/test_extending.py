@@ -22,11 +22,13 @@ from seedlings.config.records import Record
 from seedlings.data.params import Data
 from seedlings.data.sources import SOURCES, Collected, Source
 from seedlings.evaluation.classes import ClassEvaluator
+from seedlings.evaluation.evaluators import Results
 from seedlings.io.shards import Here
 from seedlings.networks import runtime
 from seedlings.networks.applications import APPLICATIONS, Application, Weights
 from seedlings.networks.runtime import keras
 from seedlings.params import Params, check
+from seedlings.plots import charts
 from seedlings.report import summaries
 from seedlings.tasks import TASKS, Metric, Multiclass
 from seedlings.training import replicas
@@ -87,6 +89,10 @@ class GradedEvaluator(ClassEvaluator):
     def summary(self, outputs: np.ndarray) -> dict[str, float]:
         near = np.abs(outputs.argmax(axis=1) - self.truth) <= 1
         return {"within_one": float(near.mean()), **super().summary(outputs)}
+
+    def draw(self, results: Results, report: Path) -> list[Path]:
+        charts.bars({n: [float(o.max())] for n, o in results.items()}, ["a"], "", report / "g.png")
+        return [report / "g.png", *super().draw(results, report)]
 
     def trivial(self) -> dict[str, float]:
         near = np.abs(np.bincount(self.seen).argmax() - self.truth) <= 1
@@ -168,3 +174,4 @@ def test_a_source_a_backbone_a_transformation_and_a_task_are_one_entry_each(
     assert summaries.lines(metrics)[0].title == "within one grade"
     page = Path("reports/index.html").read_text(encoding="utf-8")
     assert "finetuned, within one grade" in page
+    assert "<figcaption>g</figcaption>" in page
