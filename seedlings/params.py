@@ -1,11 +1,11 @@
 """All parameters: the sections of params.yaml, and the rules between them."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from seedlings.config import params
-from seedlings.config.params import Section
+from seedlings.config.params import Section, one_of
 from seedlings.data.params import Data, Split
 from seedlings.evaluation.params import Evaluate
 from seedlings.explain.params import Explain
@@ -20,7 +20,7 @@ class Params(Section):
     """The parameters in params.yaml."""
 
     composed_from: str
-    task: Literal["multiclass", "binary", "multilabel", "regression"]
+    task: Annotated[str, one_of("seedlings.tasks:TASKS")]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     threads: Annotated[int, Field(ge=1, le=256)]
     portable: bool
@@ -37,7 +37,9 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _sections_fit_each_other(self) -> Self:
-        if self.task not in ("multiclass", "binary"):
+        from seedlings.tasks import TASKS  # imports pandas, which the command line does without
+
+        if not TASKS[self.task].has_classes:
             if self.split.rule == "per_class":
                 raise ValueError(f"split.rule `share`, as {self.task} has no classes")
             if self.data.annotations.file is None:

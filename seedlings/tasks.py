@@ -1,12 +1,14 @@
 """Tasks: what a model predicts for an image, and everything that depends on it.
 
-A task defines targets, outputs, loss, predictions, confidence, and the test that compares two
-models. Labels in the split table are text: a class, tags separated by spaces, or a number.
+One class a task: its targets, outputs, loss, answers and confidence; the metrics of the stage
+evaluate with their titles and bounds; its evaluator, and the test that compares two models. Labels
+in the split table are text: a class, tags separated by spaces, or a number.
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,19 +23,47 @@ Direction = tuple[str, int, float]  # name, index of the output, sign (1 or -1)
 _BINS = 10
 
 
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric of the stage evaluate: its name in the record, its title, and its bounds."""
+
+    name: str
+    title: str
+    worst: float = 0.0
+    best: float = 1.0
+
+    @property
+    def is_higher_better(self) -> bool:
+        """Whether a higher value is better."""
+        return self.best > self.worst
+
+    @property
+    def is_share(self) -> bool:
+        """Whether the values are between 0 and 1."""
+        return {self.worst, self.best} == {0.0, 1.0}
+
+
 class Task(ABC):
     """What a model predicts for an image."""
 
     name: str
     loss: str  # the name in Keras
     activation: str  # of the last layer
-    metric: str  # the name in the log of each epoch
-    metric_class: str  # the class in `keras.metrics`
+    epoch_metric: str  # the name in the log of each epoch; better in the direction of `main_metric`
+    epoch_metric_class: str  # the class in `keras.metrics`
+    metrics: tuple[Metric, ...]  # of the stage evaluate; the first is the main one
+    label_metric: Metric  # by which the report sorts classes, tags or ranges
+    # `module:class`, imported by the stages that evaluate; the others do not depend on it.
+    evaluator: str
     has_classes = False  # whether each image has exactly one class
-    has_probabilities = True
     paired_test = "wilcoxon"  # or "mcnemar": the test of two models on the same images
     # The types of the columns of `answers`; "numbers" is a dictionary by the names of the outputs.
     answer_types: ClassVar[Mapping[str, str]]
+
+    @property
+    def main_metric(self) -> Metric:
+        """The metric with an interval, and of which `scores` has the share of each image."""
+        return self.metrics[0]
 
     @abstractmethod
     def outputs(self, labels: pd.Series) -> list[str]:
@@ -106,19 +136,33 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def scores(self, predictions: pd.DataFrame) -> NDArray[np.float64]:
-        """Return the score of the fine-tuned model for each evaluated image; higher is better.
+    def scores(self, predictions: pd.DataFrame, model: str = "finetuned") -> NDArray[np.float64]:
+        """Return the score of a model for each evaluated image; higher is better.
 
-        `predictions` are those of the stage evaluate, with the columns `label` and `finetuned`, and
-        for tags `finetuned_f2`.
+        `predictions` are those of the stage evaluate, with the columns `label` and `model` as text,
+        and for tags the numbers `{model}_f2`.
         """
+
+    def mean_score(self, predictions: pd.DataFrame, model: str) -> float:
+        """Return the main metric of a model on some rows of `predictions`; see `scores`."""
+        mean = float(self.scores(predictions, model).mean())
+        return mean if self.main_metric.is_higher_better else -mean
 
 
 class Multiclass(Task):
     """One of several classes: a softmax. Targets: N int64, the index of the sorted class."""
 
     name, loss, activation = "multiclass", "sparse_categorical_crossentropy", "softmax"
-    metric, metric_class = "accuracy", "SparseCategoricalAccuracy"
+    epoch_metric, epoch_metric_class = "accuracy", "SparseCategoricalAccuracy"
+    metrics = (
+        Metric("accuracy", "accuracy"),
+        Metric("macro_f1", "macro F1"),
+        Metric("weighted_f1", "weighted F1"),
+        Metric("log_loss", "log loss", worst=math.inf, best=0.0),
+        Metric("calibration_error", "calibration error", worst=1.0, best=0.0),
+    )
+    label_metric = Metric("f1", "F1")
+    evaluator = "seedlings.evaluation.classes:ClassEvaluator"
     has_classes = True
     paired_test = "mcnemar"
     answer_types: ClassVar = {
@@ -150,16 +194,16 @@ class Multiclass(Task):
             "probabilities": _named(names, columns),
         }
 
-    def scores(self, predictions: pd.DataFrame) -> NDArray[np.float64]:
+    def scores(self, predictions: pd.DataFrame, model: str = "finetuned") -> NDArray[np.float64]:
         """Return 1 for a correct class, else 0."""
-        return (predictions["finetuned"] == predictions["label"]).to_numpy(dtype=np.float64)
+        return (predictions[model] == predictions["label"]).to_numpy(dtype=np.float64)
 
 
 class Binary(Multiclass):
     """One of two classes: one sigmoid, the probability of the second class by name."""
 
     name, loss, activation = "binary", "binary_crossentropy", "sigmoid"
-    metric_class = "BinaryAccuracy"
+    epoch_metric_class = "BinaryAccuracy"
 
     def directions(self, names: Sequence[str]) -> list[Direction]:
         """Return the first class with the sign -1, and the second with the sign 1."""
@@ -190,7 +234,15 @@ class Multilabel(Task):
     """Several tags: a sigmoid for each. Targets: N x tags float32, 1 for a tag of the image."""
 
     name, loss, activation = "multilabel", "binary_crossentropy", "sigmoid"
-    metric, metric_class = "binary_accuracy", "BinaryAccuracy"
+    epoch_metric, epoch_metric_class = "binary_accuracy", "BinaryAccuracy"
+    metrics = (
+        Metric("f2", "F2"),
+        Metric("macro_f1", "macro F1"),
+        Metric("micro_f1", "micro F1"),
+        Metric("exact_match", "exact match"),
+    )
+    label_metric = metrics[0]
+    evaluator = "seedlings.evaluation.tags:TagEvaluator"
     answer_types: ClassVar = {"prediction": "text", "probabilities": "numbers"}
 
     def outputs(self, labels: pd.Series) -> list[str]:
@@ -222,17 +274,23 @@ class Multilabel(Task):
         given = [" ".join(np.array(names)[row]) for row in columns >= threshold]
         return {"prediction": given, "probabilities": _named(names, columns)}
 
-    def scores(self, predictions: pd.DataFrame) -> NDArray[np.float64]:
+    def scores(self, predictions: pd.DataFrame, model: str = "finetuned") -> NDArray[np.float64]:
         """Return the F2 of each image."""
-        return predictions["finetuned_f2"].to_numpy(dtype=np.float64)
+        return predictions[f"{model}_f2"].to_numpy(dtype=np.float64)
 
 
 class Regression(Task):
     """A number; a linear output, with the mean squared error. Targets: N x 1 float32."""
 
     name, loss, activation = "regression", "mean_squared_error", "linear"
-    metric, metric_class = "mean_absolute_error", "MeanAbsoluteError"
-    has_probabilities = False
+    epoch_metric, epoch_metric_class = "mean_absolute_error", "MeanAbsoluteError"
+    metrics = (
+        Metric("mae", "MAE", worst=math.inf, best=0.0),
+        Metric("rmse", "RMSE", worst=math.inf, best=0.0),
+        Metric("r2", "R2", worst=-math.inf),
+    )
+    label_metric = metrics[0]
+    evaluator = "seedlings.evaluation.numbers:NumberEvaluator"
     answer_types: ClassVar = {"prediction": "number"}
 
     def outputs(self, labels: pd.Series) -> list[str]:
@@ -272,10 +330,10 @@ class Regression(Task):
         """Return the predicted number of each row."""
         return {"prediction": outputs[:, 0].astype(np.float64)}
 
-    def scores(self, predictions: pd.DataFrame) -> NDArray[np.float64]:
+    def scores(self, predictions: pd.DataFrame, model: str = "finetuned") -> NDArray[np.float64]:
         """Return the negative absolute error of each image."""
-        finetuned, label = (predictions[name].astype(float) for name in ("finetuned", "label"))
-        return -(finetuned - label).abs().to_numpy()
+        predicted, label = (predictions[name].astype(float) for name in (model, "label"))
+        return -(predicted - label).abs().to_numpy()
 
     def problem(self, label: str) -> str | None:
         """Return why a text is not a finite number, or None."""
@@ -289,6 +347,11 @@ class Regression(Task):
 TASKS: dict[str, Task] = {
     task.name: task for task in (Multiclass(), Binary(), Multilabel(), Regression())
 }
+
+
+def metrics() -> dict[str, Metric]:
+    """Return the metrics of all tasks, by name."""
+    return {metric.name: metric for task in TASKS.values() for metric in task.metrics}
 
 
 def _named(names: Sequence[str], rows: Iterable[NDArray[np.float64]]) -> list[dict[str, float]]:

@@ -2,7 +2,7 @@
 
 from seedlings.config import paths
 from seedlings.config.records import Record
-from seedlings.evaluation import by_task, doubtful_labels, figures, metrics, model_outputs
+from seedlings.evaluation import doubtful_labels, evaluators, figures, metrics, model_outputs
 from seedlings.evaluation.params import Evaluate
 from seedlings.io import split_table
 from seedlings.io.files import write_csv, write_json
@@ -25,8 +25,8 @@ def main(
             finetuned, paths.FEATURES, paths.IMAGES, table, kind, split=evaluate.on
         ),
     }
-    evaluator = by_task.evaluator(task, table, evaluate, seed)
-    record.add_metrics(by_task.score(task, table, evaluate, seed, results))
+    evaluator = evaluators.of(kind, table, evaluate, seed)
+    record.add_metrics(evaluators.score(kind, table, evaluate, seed, results))
 
     report = paths.report("evaluate")
     write_json(report / "metrics.json", metrics.nest(record.metrics))
@@ -51,8 +51,8 @@ def main(
         limit = evaluate.doubtful_labels
         figures.doubtful_labels(paths.IMAGES, table, doubtful, limit=limit, path=picture)
     for stage in ("baseline", "finetune"):
-        history = paths.report(stage) / "history.csv"
-        figures.curves(history, kind.metric, record.add_picture(report / f"{stage}_curves.png"))
+        picture = record.add_picture(report / f"{stage}_curves.png")
+        figures.curves(paths.report(stage) / "history.csv", kind.epoch_metric, picture)
     window = backbones.of_model(finetuned).window
     if (augmentation := Augmentation(finetune.augment, window, seed)).active:
         picture = record.add_picture(report / "augmentations.png")

@@ -2,7 +2,7 @@
 
 from seedlings.config import paths
 from seedlings.config.records import Record
-from seedlings.evaluation import by_task, model_outputs
+from seedlings.evaluation import evaluators, model_outputs
 from seedlings.evaluation.params import Evaluate
 from seedlings.explain import activation_maximization, figures, gradients
 from seedlings.explain.params import Explain
@@ -32,7 +32,7 @@ def main(
     answers = model_outputs.predict_finetuned(
         model, paths.FEATURES, paths.IMAGES, table, kind, split=evaluate.on
     )
-    evaluator = by_task.evaluator(task, table, evaluate, seed)
+    evaluator = evaluators.of(kind, table, evaluate, seed)
     explainer = Explainer(network, directions)
     figures.saliency(
         paths.IMAGES,

@@ -1,6 +1,7 @@
 """Which modules of the library a file imports, directly or not, read from the source.
 
-Imports for a type alone (below `if TYPE_CHECKING:`) do not count; those inside functions do.
+Imports for a type alone (below `if TYPE_CHECKING:`) do not count; those inside functions do, and so
+do the evaluators, which the tasks name and one module loads.
 """
 
 import ast
@@ -8,7 +9,10 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from seedlings.tasks import TASKS
+
 ROOT = Path(__file__).parents[1]
+LOADS_EVALUATORS = ROOT / "seedlings" / "evaluation" / "evaluators.py"
 
 
 def closure(*files: Path) -> set[Path]:
@@ -27,6 +31,8 @@ def closure(*files: Path) -> set[Path]:
 def direct(path: Path) -> frozenset[Path]:
     """The library's files that one file imports itself, with the packages that they are in."""
     names = set(_names(ast.parse(path.read_text(encoding="utf-8"))))
+    if path == LOADS_EVALUATORS:
+        names |= {task.evaluator.partition(":")[0] for task in TASKS.values()}
     own = {name for name in names if name.split(".")[0] == "seedlings"}
     packages = {".".join(n.split(".")[:end]) for n in own for end in range(1, n.count(".") + 1)}
     return frozenset(file for name in own | packages if (file := _file_of(name)))

@@ -41,8 +41,13 @@ def change(tree: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         ("segment.pixels", [150], r"segment\.pixels: expected List should have at least 2 items"),
         ("segment.pixels", [150, 4], r"segment\.pixels\.1: expected greater than or equal to 8"),
         ("split.test_share", 1.0, r"split\.test_share: expected less than 1, found 1\.0"),
-        ("data.source", "web", r"data\.source: expected 'sample', 'archive', 'folder', 'mnist' or"),
-        ("task", "guess", r"task: expected 'multiclass', 'binary', 'multilabel' or 'regression'"),
+        (
+            "data.source",
+            "web",
+            r"data\.source: expected one of sample, archive, folder, mnist, dig",
+        ),
+        ("data.url", "https://a.org/b.zip", "data: expected url null, as the source sample does"),
+        ("task", "guess", r"task: expected one of multiclass, binary, multilabel, regression"),
         ("task", "regression", r"expected split\.rule `share`, as regression has no"),
         ("finetune.augment.random_crop", True, r"expected extract\.center_crop to say how large"),
         (
@@ -85,7 +90,7 @@ def change(tree: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         (
             "extract.weights",
             "vgg.h5",
-            r"^params.yaml: extract: expected a checksum of .*imagenet\)$",
+            r"^params.yaml: extract: expected a checksum of .*checksum\)$",
         ),
         ("baseline.learning_rate", float("inf"), r"baseline\.learning_rate: expected a finite"),
         ("seed", -1, r"seed: expected greater than or equal to 0, found -1"),

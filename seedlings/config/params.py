@@ -4,6 +4,7 @@ The model class of a section is in the package of its stage; `seedlings.params` 
 """
 
 import difflib
+import pkgutil
 import re
 from collections.abc import Collection, Mapping, Sequence
 from types import UnionType
@@ -39,6 +40,18 @@ class Section(BaseModel):
 
 
 AnySection = TypeVar("AnySection", bound=Section)
+
+
+def one_of(registry: str) -> AfterValidator:
+    """Return a check that a text is a key of a registry, `module:NAME`, imported at the check."""
+
+    def check(name: str) -> str:
+        names = pkgutil.resolve_name(registry)
+        if name not in names:
+            raise ValueError(f"one of {', '.join(names)}")
+        return name
+
+    return AfterValidator(check)
 
 
 def read() -> Any:

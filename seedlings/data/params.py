@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from seedlings.config.params import Checksum, Count, PositiveShare, Section
+from seedlings.config.params import Checksum, Count, PositiveShare, Section, one_of
 
 
 def _on_this_machine(path: str) -> str:
@@ -50,7 +50,7 @@ class Annotations(Section):
 
 
 class Data(Section):
-    source: Literal["sample", "archive", "folder", "mnist", "digits"]
+    source: Annotated[str, one_of("seedlings.data.sources:SOURCES")]
     path: Annotated[str, AfterValidator(_on_this_machine)]
     url: Annotated[str, Field(pattern=r"^https?://.+/.+")] | None
     checksum: Checksum | None
@@ -59,6 +59,20 @@ class Data(Section):
     on_bad_image: Literal["refuse", "skip"]
     sample: Sample
     limits: Limits
+
+    @model_validator(mode="after")
+    def _source_reads_what_is_set(self) -> Self:
+        from seedlings.data.sources import (
+            SOURCES,
+        )  # imports OpenCV, which the command line does without
+
+        for key in ("url", "checksum", "folder"):
+            value = getattr(self, key)
+            if value is not None and key not in SOURCES[self.source].reads:
+                raise ValueError(
+                    f"{key} null, as the source {self.source} does not read it, found {value!r}"
+                )
+        return self
 
 
 class Split(Section):

@@ -1,65 +1,68 @@
-"""Sources: collects the images of a source, with one folder for each class."""
+"""Sources of images: one entry each, which says how it collects and which parameters it reads."""
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from seedlings import images
 from seedlings.config import last_record
 from seedlings.data import archives, datasets, sample
-from seedlings.data.params import Data
 from seedlings.errors import SeedlingsError
 from seedlings.io import downloads
 from seedlings.io.progress import bar
 
+if TYPE_CHECKING:
+    from seedlings.data.params import Data
+
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What `collect` has put into a folder."""
+    """What a source has put into a folder."""
 
-    files: dict[str, int]  # the number of files in each top folder
-    skipped: list[str]
-    checksum: str | None  # of the downloaded file
+    skipped: list[str] = field(default_factory=list)
+    checksum: str | None = None  # of the downloaded file
+    files: dict[str, int] = field(default_factory=dict)  # the number of files in each top folder
 
 
-def collect(data: Data, target: Path, seed: int) -> Collected:
-    """Collect the images of a source in the new folder `target`.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source of images.
+
+    `collect(data, target, seed)` puts its images into the new folder `target`, with one folder for
+    each class. `reads` are those of the keys `path`, `url`, `checksum` and `folder` that it reads.
+    """
+
+    collect: Callable[["Data", Path, int], Collected]
+    reads: tuple[str, ...] = ()
+
+
+def collect(data: "Data", target: Path, seed: int) -> Collected:
+    """Collect the images of the source in the new folder `target`.
 
     Raises SeedlingsError if the source is missing, damaged or empty, if it contains an empty
     folder, if it contains files that cannot be copied while data.on_bad_image is `refuse`, and if
     the file at data.url is not that of the last run while data.checksum is null.
     """
-    skipped: list[str] = []
-    checksum = None
-    match data.source:
-        case "sample":
-            _draw(data, target, seed)
-        case "archive":
-            file, checksum = _file(data, "a zip or tar")
-            _unpack(file, data, target)
-        case "folder":
-            skipped = _copy(data, target)
-        case "mnist":
-            file, checksum = _file(data, "Keras' mnist.npz")
-            datasets.write_mnist(file, target)
-        case "digits":
-            datasets.write_digits(target)
-    files = _count(target, needs_folders=data.annotations.file is None)
-    return Collected(files, skipped, checksum)
+    found = SOURCES[data.source].collect(data, target, seed)
+    return replace(found, files=_count(target, needs_folders=data.annotations.file is None))
 
 
-def _draw(data: Data, target: Path, seed: int) -> None:
+def _sample(data: "Data", target: Path, seed: int) -> Collected:
     count = data.sample.images_per_class
     for index, number in bar(list(np.ndindex(len(sample.SPECIES), count)), "draw", unit="image"):
         picture, _ = sample.draw_numbered(index, number, seed=seed, size=data.sample.side)
         folder = target / sample.SPECIES[index].name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{number:05d}.png").write_bytes(images.encode_png(picture))
+    return Collected()
 
 
-def _unpack(archive: Path, data: Data, target: Path) -> None:
+def _archive(data: "Data", target: Path, _seed: int) -> Collected:
+    archive, checksum = _file(data, "a zip or tar")
     try:
         archives.unpack(
             archive,
@@ -72,9 +75,21 @@ def _unpack(archive: Path, data: Data, target: Path) -> None:
         if data.url:  # a damaged file in the cache would never be downloaded again
             archive.unlink()
         raise
+    return Collected(checksum=checksum)
 
 
-def _file(data: Data, kind: str) -> tuple[Path, str | None]:
+def _mnist(data: "Data", target: Path, _seed: int) -> Collected:
+    file, checksum = _file(data, "Keras' mnist.npz")
+    datasets.write_mnist(file, target)
+    return Collected(checksum=checksum)
+
+
+def _digits(_data: "Data", target: Path, _seed: int) -> Collected:
+    datasets.write_digits(target)
+    return Collected()
+
+
+def _file(data: "Data", kind: str) -> tuple[Path, str | None]:
     """Return the file at data.url or data.path, verified, and the checksum of a download."""
     if data.url:
         return _download(data.url, data.checksum)
@@ -103,7 +118,7 @@ def _download(url: str, checksum: str | None) -> tuple[Path, str]:
     return file, found
 
 
-def _copy(data: Data, target: Path) -> list[str]:
+def _folder(data: "Data", target: Path, _seed: int) -> Collected:
     folder = Path(data.path) / (data.folder or "")
     if not folder.is_dir():
         raise SeedlingsError(
@@ -120,7 +135,7 @@ def _copy(data: Data, target: Path) -> list[str]:
         )
     for reason in refused:
         print(f"skipped: {reason}", file=sys.stderr)
-    return refused
+    return Collected(skipped=refused)
 
 
 def _count(target: Path, *, needs_folders: bool) -> dict[str, int]:
@@ -139,3 +154,12 @@ def _count(target: Path, *, needs_folders: bool) -> dict[str, int]:
             "set data.path and data.folder to the folder with the class folders"
         )
     return {path.name: count for path, count in files.items() if path.parent == target}
+
+
+SOURCES = {
+    "sample": Source(_sample),
+    "archive": Source(_archive, reads=("path", "url", "checksum", "folder")),
+    "folder": Source(_folder, reads=("path", "folder")),
+    "mnist": Source(_mnist, reads=("path", "url", "checksum")),
+    "digits": Source(_digits),
+}

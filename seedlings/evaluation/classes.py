@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from seedlings.evaluation import metrics, paired_tests
+from seedlings.evaluation import metrics
 from seedlings.evaluation.evaluators import Evaluator, Outputs, Results
 from seedlings.plots import charts
 
@@ -20,19 +19,9 @@ class ClassEvaluator(Evaluator):
         columns = {"path": self.rows["path"], "label": self.rows["label"]}
         for name, outputs in results.items():
             probabilities = self._task.columns(outputs)
-            columns[name] = self._predicted(probabilities)
+            columns[name] = np.array(self.names)[probabilities.argmax(axis=1)]
             columns[f"{name}_probability"] = probabilities.max(axis=1).round(6)
         return pd.DataFrame(columns)
-
-    @staticmethod
-    def main_metric(predictions: pd.DataFrame, model: str) -> tuple[str, float]:
-        """Return the accuracy."""
-        return "accuracy", float((predictions[model] == predictions["label"]).mean())
-
-    def pairs(self, results: Results) -> pd.DataFrame:
-        """Return the true class and the predicted classes of each image."""
-        predicted = {name: self._predicted(self._task.columns(o)) for name, o in results.items()}
-        return pd.DataFrame({"label": self.rows["label"], **predicted})
 
     def table(self, outputs: Outputs) -> pd.DataFrame:
         """Return precision, recall, F1 and the number of evaluated images of each class."""
@@ -74,10 +63,8 @@ class ClassEvaluator(Evaluator):
         for row in correct[np.argsort(-confidence[correct], kind="stable")]:
             yield int(row), f"{self.rows['label'].iloc[row]}\n{confidence[row]:.0%}"
 
-    def _predicted(self, probabilities: Outputs) -> NDArray[np.str_]:
-        return np.array(self.names)[probabilities.argmax(axis=1)]
-
-    def _summary(self, outputs: Outputs) -> dict[str, float]:
+    def summary(self, outputs: Outputs) -> dict[str, float]:
+        """Return `metrics.summarize` of the probabilities."""
         return metrics.summarize(
             self.truth,
             self._task.columns(outputs),
@@ -87,20 +74,10 @@ class ClassEvaluator(Evaluator):
         )
 
     @property
-    def _absent(self) -> int:
+    def absent(self) -> int:
+        """Number of classes without an evaluated image."""
         return len(self.names) - len(np.unique(self.truth))
 
-    def _trivial(self) -> dict[str, float]:
+    def trivial(self) -> dict[str, float]:
+        """Return the accuracy of the most frequent class of training."""
         return {"majority/accuracy": metrics.majority_accuracy(self.seen, self.truth)}
-
-    def _compare(self, baseline: Outputs, finetuned: Outputs) -> dict[str, float]:
-        first, second = (
-            self._task.columns(outputs).argmax(axis=1) == self.truth
-            for outputs in (baseline, finetuned)
-        )
-        test = paired_tests.mcnemar(first, second, self.groups)
-        return {
-            "mcnemar/only_baseline_right": float(test.only_first),
-            "mcnemar/only_finetuned_right": float(test.only_second),
-            "mcnemar/p_value": test.p_value,
-        }

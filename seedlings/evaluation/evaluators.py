@@ -1,8 +1,9 @@
 """Evaluators: metrics, tables and figures of the models' outputs on the evaluated images.
 
-This is the base class; the evaluators of the tasks are in `classes`, `tags` and `numbers`.
+This is the base class; each task names its evaluator in `seedlings.tasks`.
 """
 
+import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seedlings.evaluation import metrics
+from seedlings.evaluation import metrics, paired_tests
 from seedlings.evaluation.params import Evaluate
 from seedlings.io import split_table
 from seedlings.plots import charts
@@ -43,26 +44,18 @@ class Evaluator(ABC):
         """
         numbers: dict[str, float] = {}
         for name in ("finetuned", "baseline"):
-            numbers |= {f"{name}/{key}": v for key, v in self._summary(results[name]).items()}
-        numbers |= self._compare(results["baseline"], results["finetuned"]) | self._trivial()
+            numbers |= {f"{name}/{key}": v for key, v in self.summary(results[name]).items()}
+        numbers |= self._compare(results) | self.trivial()
         numbers |= {"images": float(len(self.rows)), "groups": float(len(set(self.groups)))}
-        return numbers | ({"absent_labels": float(self._absent)} if self._absent else {})
+        return numbers | ({"absent_labels": float(self.absent)} if self.absent else {})
 
     @abstractmethod
     def predictions(self, results: Results) -> pd.DataFrame:
         """Return a row for each evaluated image: path, true label, and each model's prediction."""
 
-    @staticmethod
-    @abstractmethod
-    def main_metric(predictions: pd.DataFrame, model: str) -> tuple[str, float]:
-        """Return the name and the value of a model's main metric on some rows of `predictions`.
-
-        The columns are text, but for the F2 of tags, as they are read from predictions.csv.
-        """
-
-    @abstractmethod
     def pairs(self, results: Results) -> pd.DataFrame:
         """Return the columns `label` and one for each model, as categories for a confusion plot."""
+        return self.predictions(results)[["label", *results]]
 
     @abstractmethod
     def table(self, outputs: Outputs) -> pd.DataFrame:
@@ -99,18 +92,30 @@ class Evaluator(ABC):
         return [(row, caption) for _, row, caption in ranked[:most]]
 
     @property
-    def _absent(self) -> int:
+    def absent(self) -> int:
         """Number of classes or tags without an evaluated image."""
         return 0
 
     @abstractmethod
-    def _summary(self, outputs: Outputs) -> dict[str, float]: ...
+    def summary(self, outputs: Outputs) -> dict[str, float]:
+        """Return the metrics of one model: those of the task, and the interval of the main one."""
 
     @abstractmethod
-    def _trivial(self) -> dict[str, float]: ...
+    def trivial(self) -> dict[str, float]:
+        """Return the main metric, as `name/metric`, of a model that sees no image."""
 
-    @abstractmethod
-    def _compare(self, baseline: Outputs, finetuned: Outputs) -> dict[str, float]: ...
+    def _compare(self, results: Results) -> dict[str, float]:
+        """Return the result of the task's paired test of the two models, as `test/number`."""
+        predictions = self.predictions(results)
+        first, second = (self._task.scores(predictions, name) for name in ("baseline", "finetuned"))
+        if self._task.paired_test == "wilcoxon":
+            return {"wilcoxon/p_value": paired_tests.wilcoxon(first, second, self.groups)}
+        test = paired_tests.mcnemar(first > 0, second > 0, self.groups)
+        return {
+            "mcnemar/only_baseline_right": float(test.only_first),
+            "mcnemar/only_finetuned_right": float(test.only_second),
+            "mcnemar/p_value": test.p_value,
+        }
 
     def _draw_reliability(
         self, confidence: Results, correct: Mapping[str, NDArray[np.bool_]], report: Path
@@ -135,3 +140,27 @@ class Evaluator(ABC):
             "samples": self._params.bootstrap_samples,
             "rng": np.random.default_rng(self._seed),
         }
+
+
+def of(task: Task, table: pd.DataFrame, params: Evaluate, seed: int) -> Evaluator:
+    """Return the evaluator of a task for the rows of the split `params.on`."""
+    kind: type[Evaluator] = pkgutil.resolve_name(task.evaluator)
+    return kind(task, table, params, seed)
+
+
+def score(
+    task: Task, table: pd.DataFrame, params: Evaluate, seed: int, results: Results
+) -> dict[str, float]:
+    """Return the metrics of all models on the images of the split `params.on`, as `name/metric`.
+
+    If groups of duplicates cross the splits, `without_crossing/name/metric` are the same metrics on
+    the evaluated images without a duplicate in another split.
+    """
+    metrics = of(task, table, params, seed).score(results)
+    crossing = split_table.crossing(table)[split_table.rows(table, params.on)]
+    if not crossing.any() or crossing.all():
+        return metrics
+    rest = table[~((table["split"] == params.on) & split_table.crossing(table))]
+    kept = {name: outputs[~crossing] for name, outputs in results.items()}
+    others = of(task, rest, params, seed).score(kept)
+    return metrics | {f"without_crossing/{name}": value for name, value in others.items()}

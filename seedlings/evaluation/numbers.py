@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seedlings.evaluation import metrics, paired_tests
+from seedlings.evaluation import metrics
 from seedlings.evaluation.evaluators import Evaluator, Outputs, Results
 from seedlings.plots import charts
 
@@ -22,12 +22,6 @@ class NumberEvaluator(Evaluator):
         """Return the path, the label, and each model's number."""
         values = {name: outputs[:, 0].round(6) for name, outputs in results.items()}
         return pd.DataFrame({"path": self.rows["path"], "label": self.truth[:, 0], **values})
-
-    @staticmethod
-    def main_metric(predictions: pd.DataFrame, model: str) -> tuple[str, float]:
-        """Return the mean absolute error."""
-        error = predictions[model].astype(float) - predictions["label"].astype(float)
-        return "mae", float(error.abs().mean())
 
     def pairs(self, results: Results) -> pd.DataFrame:
         """Return the values as ranges: ten of equal width between the extremes of the labels."""
@@ -70,18 +64,16 @@ class NumberEvaluator(Evaluator):
         spans = enumerate(pairwise(edges))
         return np.array([f"{n}: {low:.3g} to {high:.3g}" for n, (low, high) in spans])
 
-    def _summary(self, outputs: Outputs) -> dict[str, float]:
+    def summary(self, outputs: Outputs) -> dict[str, float]:
+        """Return `metrics.summarize_numbers` of the predicted numbers."""
         return metrics.summarize_numbers(
             self.truth[:, 0], outputs[:, 0], self.groups, **self._bootstrap()
         )
 
-    def _trivial(self) -> dict[str, float]:
+    def trivial(self) -> dict[str, float]:
+        """Return the errors of the mean of the training images."""
         constant = np.full(len(self.truth), self.seen.mean())
         return {
             f"mean/{name}": value
             for name, value in metrics.errors(self.truth[:, 0], constant).items()
         }
-
-    def _compare(self, baseline: Outputs, finetuned: Outputs) -> dict[str, float]:
-        first, second = (np.abs(o - self.truth)[:, 0] for o in (baseline, finetuned))
-        return {"wilcoxon/p_value": paired_tests.wilcoxon(first, second, self.groups)}

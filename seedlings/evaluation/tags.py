@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seedlings.evaluation import metrics, paired_tests
+from seedlings.evaluation import metrics
 from seedlings.evaluation.evaluators import Evaluator, Outputs, Results
 from seedlings.plots import charts
 
@@ -23,11 +23,6 @@ class TagEvaluator(Evaluator):
             columns[name] = [" ".join(np.array(self.names)[row]) for row in given]
             columns[f"{name}_f2"] = metrics.f2_per_image(self.truth > 0, given).round(6)
         return pd.DataFrame(columns)
-
-    @staticmethod
-    def main_metric(predictions: pd.DataFrame, model: str) -> tuple[str, float]:
-        """Return the mean F2 per image."""
-        return "f2", float(predictions[f"{model}_f2"].mean())
 
     def pairs(self, results: Results) -> pd.DataFrame:
         """Return each tag of each image as `present` or `absent`."""
@@ -68,22 +63,19 @@ class TagEvaluator(Evaluator):
     def _given(self, outputs: Outputs) -> NDArray[np.bool_]:
         return outputs >= self._params.tag_threshold
 
-    def _summary(self, outputs: Outputs) -> dict[str, float]:
+    def summary(self, outputs: Outputs) -> dict[str, float]:
+        """Return `metrics.summarize_tags` of the predicted tags."""
         return metrics.summarize_tags(
             self.truth > 0, self._given(outputs), self.groups, **self._bootstrap()
         )
 
     @property
-    def _absent(self) -> int:
+    def absent(self) -> int:
+        """Number of tags without an evaluated image."""
         return int((~(self.truth > 0).any(axis=0)).sum())
 
-    def _trivial(self) -> dict[str, float]:
+    def trivial(self) -> dict[str, float]:
+        """Return the F2 of the tags that at least `tag_threshold` of the training images have."""
         frequent = self.seen.mean(axis=0) >= self._params.tag_threshold
         given = np.broadcast_to(frequent, self.truth.shape)
         return {"majority/f2": float(metrics.f2_per_image(self.truth > 0, given).mean())}
-
-    def _compare(self, baseline: Outputs, finetuned: Outputs) -> dict[str, float]:
-        first, second = (
-            metrics.f2_per_image(self.truth > 0, self._given(o)) for o in (baseline, finetuned)
-        )
-        return {"wilcoxon/p_value": paired_tests.wilcoxon(first, second, self.groups)}

@@ -4,15 +4,14 @@ The feature extractor is frozen. Without a backbone (from scratch), it is only t
 """
 
 import difflib
-import importlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seedlings.errors import SeedlingsError
 from seedlings.io import downloads
-from seedlings.networks import drawn_weights, layers, models, vgg16
+from seedlings.networks import applications, layers, models
+from seedlings.networks.applications import Application, Shape
 from seedlings.networks.params import Extract
 from seedlings.networks.runtime import keras
 
@@ -51,11 +50,12 @@ def build(params: Extract, height: int, width: int) -> Backbone:
         return Backbone(
             keras.Model(images, _scale(cropped, params), name="feature_extractor"), None
         )
-    application, preprocess = _find(params.backbone)
+    application = applications.find(params.backbone)
     backbone = _with_weights(application, params, tuple(cropped.shape[1:]))
     last = _find_layer(backbone, params.last, "last") if params.last else backbone.layers[-1]
-    cut = _find_layer(backbone, params.cut, "cut")
-    pixels = preprocess(keras.ops.cast(_colours(cropped, params), "float32"))
+    name = params.cut or application.cut
+    cut = _find_layer(backbone, name, "cut") if name else last
+    pixels = application.preprocess(keras.ops.cast(_colours(cropped, params), "float32"))
     below = keras.Model(backbone.input, cut.output, name="below")
     feature_extractor = keras.Model(images, below(pixels), name="feature_extractor")
     feature_extractor.trainable = False
@@ -129,63 +129,47 @@ def of_model(model: "keras.Model") -> Backbone:
     return Backbone(model.get_layer("feature_extractor"), None)
 
 
-def _find(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return the function that builds a backbone, and its preprocessing function."""
-    names = [member for member in dir(keras.applications) if member[0].isupper()]
-    if name not in names:
-        close = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names
-        raise SeedlingsError(
-            f"extract.backbone: expected a network of keras.applications, found {name!r}; "
-            f"similar names are {', '.join(close)}"
-        )
-    application = getattr(keras.applications, name)
-    return application, importlib.import_module(application.__module__).preprocess_input
-
-
-def _with_weights(
-    application: Callable[..., Any], params: Extract, shape: tuple[int, int, int]
-) -> "keras.Model":
-    weights = "imagenet" if params.weights == "imagenet" else None
+def _with_weights(application: Application, params: Extract, shape: Shape) -> "keras.Model":
+    """Return the network of an application with the weights of the parameters."""
+    named = application.weights.get(params.weights)
+    downloaded = params.weights if named and not named.file else None
     try:
-        if params.width == 1.0:
-            backbone = application(include_top=False, weights=weights, input_shape=shape)
-        else:
-            backbone = vgg16.build(shape, params.width)
+        backbone = application.build(shape, params.width, downloaded)
     except ValueError as error:
         raise SeedlingsError(
             f"extract.backbone {params.backbone} cannot take images of {shape[0]} x {shape[1]} "
             f"(segment.pixels): {error}"
         ) from error
     except Exception as error:
-        if weights is None:
+        if downloaded is None:
             raise
         raise SeedlingsError(  # Keras raises a plain Exception for a failed download
-            f"the ImageNet weights of {params.backbone} could not be downloaded: {error}\n"
+            f"the weights `{downloaded}` of {params.backbone} could not be downloaded: {error}\n"
             "There are two ways out: download the file on a machine with a network and set "
             "extract.weights to its path and extract.checksum to its checksum; or set "
             "extract.weights to `random`, for a backbone that is not pretrained"
         ) from error
-    if params.weights not in ("imagenet", "random"):
-        _load(backbone, _file(params), params)
+    if named and named.file:
+        _load(backbone, _file(named.file, named.checksum, "install the package again"), params)
+    elif params.weights not in (downloaded, "random"):
+        _load(backbone, _file(params.weights, params.checksum, "put the file there"), params)
     return layers.replaced(backbone)
 
 
-def _file(params: Extract) -> Path:
-    """Return the path of a file of weights, after a comparison with its checksum."""
-    if params.weights == "drawn":
-        return drawn_weights.verified()
-    if params.weights.startswith(("http://", "https://")):
-        assert params.checksum is not None  # its section requires one
-        return downloads.retrieve(params.weights, params.checksum)
-    path = Path(params.weights)
-    if not path.is_file():
+def _file(file: str, checksum: str | None, remedy: str) -> Path:
+    """Return the path of a file of weights, by its path or URL, after a look at its checksum."""
+    if file.startswith(("http://", "https://")):
+        assert checksum is not None  # its section requires one
+        return downloads.retrieve(file, checksum)
+    try:
+        downloads.verify(Path(file), checksum)
+    except (SeedlingsError, OSError) as error:
         raise SeedlingsError(
-            f"extract.weights: expected `random`, `drawn`, `imagenet`, a URL or a file, found no "
-            f"file at {path}\nThere are two ways out: put the file there, or set extract.weights "
-            "to `random`"
-        )
-    downloads.verify(path, params.checksum)
-    return path
+            f"extract.weights: expected a file at {file} with its checksum, found another or none "
+            f"({error})\nThere are two ways out: {remedy}, or set extract.weights to `random`, for "
+            "a backbone that is not pretrained"
+        ) from error
+    return Path(file)
 
 
 def _load(backbone: "keras.Model", path: Path, params: Extract) -> None:
@@ -226,6 +210,6 @@ def _trainable_layers(
         return keras.Model(cut.output, last.output, name="trainable_layers")
     except ValueError as error:
         raise SeedlingsError(
-            f"extract.cut: {params.backbone} cannot be cut at {params.cut}, as a shortcut goes "
+            f"extract.cut: {params.backbone} cannot be cut at {cut.name}, as a shortcut goes "
             "around it; cut at a layer without such a shortcut, for example at the end of a block"
         ) from error

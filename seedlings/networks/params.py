@@ -2,17 +2,16 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from seedlings.config.params import Checksum, Count, NotNegative, Section, Share
-
-DRAWN_WIDTH = 0.25  # of VGG16, the one network with drawn weights
+from seedlings.networks import applications
 
 
 class Extract(Section):
     backbone: str
     last: str | None
-    cut: str
+    cut: str | None
     width: Annotated[float, Field(gt=0, le=1)]
     weights: str
     checksum: Checksum | None
@@ -27,32 +26,30 @@ class Extract(Section):
         """Whether there is no backbone, and so neither frozen layers nor stored features."""
         return self.backbone == "none"
 
-    @field_validator("weights")
-    @classmethod
-    def _one_network_has_drawn_weights(cls, weights: str, info: ValidationInfo) -> str:
-        found = info.data.get("backbone"), info.data.get("width")
-        if weights == "drawn" and None not in found and found != ("VGG16", DRAWN_WIDTH):
+    @model_validator(mode="after")
+    def _backbone_has_the_width_and_the_weights(self) -> Self:
+        application = applications.find(self.backbone)
+        if self.width != 1.0 and not application.has_widths:
             raise ValueError(
-                f"random, imagenet or a file, as only VGG16 with the width {DRAWN_WIDTH} has drawn "
-                f"weights (extract.backbone is {found[0]} and extract.width {found[1]}; all other "
-                "backbones need the width 1.0)"
+                f"width 1.0, as {self.backbone} has no other widths, found {self.width}"
             )
-        return weights
-
-    @model_validator(mode="after")
-    def _only_vgg16_has_a_width(self) -> Self:
-        if self.width != 1.0 and self.backbone != "VGG16":
-            raise ValueError(f"width 1.0, as only VGG16 has other widths, found {self.width}")
-        if self.width != 1.0 and self.weights == "imagenet":
-            raise ValueError(f"width 1.0 with the weights `imagenet`, found {self.width}")
-        return self
-
-    @model_validator(mode="after")
-    def _own_weights_need_a_checksum(self) -> Self:
-        if self.weights not in ("random", "drawn", "imagenet") and self.checksum is None:
+        named = application.weights.get(self.weights)
+        if named and named.width != self.width:
+            raise ValueError(
+                f"width {named.width} with the weights `{self.weights}`, found {self.width}"
+            )
+        if named or self.weights == "random":
+            return self
+        if self.weights.isidentifier():
+            names = ", ".join(["random", *application.weights])
+            raise ValueError(
+                f"weights {names}, or the path or URL of a .h5 file, as {self.backbone} has no "
+                f"others, found {self.weights!r}"
+            )
+        if self.checksum is None:
             raise ValueError(
                 f"a checksum of the weights {self.weights!r}, a file that DVC does not track, "
-                "found none (set extract.checksum, or weights to random, drawn or imagenet)"
+                "found none (set extract.checksum)"
             )
         return self
 

@@ -10,6 +10,7 @@ from seedlings.config import paths, records
 from seedlings.config.records import Record
 from seedlings.report import diagrams, html, summaries
 from seedlings.report.params import Report
+from seedlings.tasks import TASKS, Metric
 
 STAGES = (
     "download",
@@ -23,7 +24,6 @@ STAGES = (
     "explain",
 )
 _PAIRS = 8
-_SCORES = ("precision", "recall", "f1", "f2")
 _MEGABYTES = 4.0  # of images, so that the page can be sent by e-mail
 
 
@@ -50,7 +50,7 @@ def write(path: Path, params: Report) -> None:
         "counts": found["split"].details["counts"],
         "without_images": found["split"].details.get("absent", []),
         "weights": found["finetune"].metrics,
-        "details": _details(),
+        "details": _details(TASKS[found["evaluate"].params["task"]].label_metric),
         "pairs": _pairs(),
         "doubtful": _doubtful(),
         "activations": _activations(found["explain"].metrics),
@@ -78,19 +78,16 @@ def _without_crossing(metrics: Mapping[str, float], split: str) -> dict[str, Any
     }
 
 
-def _details() -> pd.DataFrame:
+def _details(by: Metric) -> pd.DataFrame:
     """Return the fine-tuned model's metrics by class, tag or range, from worst to best.
 
     A label without true images has no scores, and is last.
     """
     table = pd.read_csv(
         paths.report("evaluate") / "finetuned_classes.csv",
-        dtype={"label": str, "range": str},
-        na_values={name: [""] for name in _SCORES},
-        keep_default_na=False,
+        converters={"label": str, "range": str},  # also a label such as NA
     )
-    by = next(name for name in ("f2", "f1", "mae") if name in table)
-    return table.sort_values(by, ascending=by != "mae", kind="stable")
+    return table.sort_values(by.name, ascending=by.is_higher_better, kind="stable")
 
 
 def _pairs() -> list[tuple[str, str, int]]:

@@ -6,7 +6,6 @@ from typing import Any
 
 _TRIVIAL = ("majority", "mean")  # without an interval
 _MODELS = (*_TRIVIAL, "baseline", "finetuned")
-_CAPITALS = ("f1", "f2", "r2", "mae", "rmse")
 _ENDS = {"low": "from", "high": "to"}
 NO_INTERVAL = "no interval"
 
@@ -133,8 +132,11 @@ def without_crossing(metrics: Mapping[str, float]) -> dict[str, float]:
 
 def title(metric: str) -> str:
     """Return the displayed name of a metric: "macro F1" for `macro_f1`, "from" for `f1_low`."""
-    words = [word.upper() if word in _CAPITALS else word for word in metric.split("_")]
-    return _ENDS.get(words[-1], " ".join(words))
+    from seedlings import tasks  # imports pandas, which the command line does without
+
+    known = tasks.metrics()
+    end = _ENDS.get(metric.rpartition("_")[2], metric)
+    return known[metric].title if metric in known else end
 
 
 def comparison(metrics: Mapping[str, float]) -> str:

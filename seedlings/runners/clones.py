@@ -11,9 +11,9 @@ from typing import Any
 
 from seedlings import params_file
 from seedlings.config import params, paths, pipeline
+from seedlings.data.sources import SOURCES
 from seedlings.search.space import changed
 from seedlings.tracking import git
-from seedlings.tracking.run_logger import OWN_SOURCES
 
 _LINKS = ["reflink", "hardlink", "symlink", "copy"]
 _IDENTITY = {"user.name": "Seedlings", "user.email": "seedlings@localhost"}
@@ -87,7 +87,8 @@ class Clone:
     def _link_data(self) -> None:
         """Link the files of the user that parameters name and Git does not have."""
         data, weights = self.tree["data"], str(self.tree["extract"]["weights"])
-        wanted = [] if data["source"] in OWN_SOURCES or data["url"] else [Path(data["path"])]
+        reads_path = "path" in SOURCES[data["source"]].reads and not data["url"]
+        wanted = [Path(data["path"])] if reads_path else []
         if weights.endswith(".h5"):
             wanted.append(Path(weights))
         for path in wanted:

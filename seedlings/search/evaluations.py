@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from seedlings.config import earlier, paths, records
 from seedlings.errors import SeedlingsError
-from seedlings.evaluation.by_task import EVALUATORS
 from seedlings.io import split_table
 from seedlings.report import summaries
 from seedlings.search.space import Space
+from seedlings.tasks import TASKS
 from seedlings.tracking import comparisons, revisions
 from seedlings.tracking.revisions import Revision
 
@@ -54,7 +54,7 @@ class Evaluation:
     @property
     def measure(self) -> str:
         """Name of the metric that is the mean score of the images."""
-        return EVALUATORS[self.task].main_metric(self.predictions, "finetuned")[0]
+        return TASKS[self.task].main_metric.name
 
     def score(self, space: Space) -> Score:
         """Return the objective of a search, with its interval."""

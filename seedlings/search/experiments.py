@@ -14,7 +14,6 @@ from seedlings.tasks import TASKS
 from seedlings.tracking import revisions
 
 ON = "evaluate.on"
-_HIGHER_IS_BETTER = ("accuracy", "binary_accuracy")  # among the metrics of an epoch
 _RECORDS = [paths.record("evaluate"), paths.record("finetune")]
 
 
@@ -72,9 +71,9 @@ def curve(space: Space, task: str, epochs: Sequence[Mapping[str, float]]) -> lis
     Its sign changes if the objective is minimised and the metric is better when higher, or the
     other way round.
     """
-    metric = TASKS[task].metric
-    sign = 1.0 if (metric in _HIGHER_IS_BETTER) == space.maximizes else -1.0
-    return [sign * values[f"val_{metric}"] for values in epochs]
+    kind = TASKS[task]
+    sign = 1.0 if kind.main_metric.is_higher_better == space.maximizes else -1.0
+    return [sign * values[f"val_{kind.epoch_metric}"] for values in epochs]
 
 
 def _rows(curves: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:

@@ -238,7 +238,7 @@ def _gain(start: Evaluation, others: Sequence[Evaluation], tried: int, space: Sp
     return Gain(
         measure=start.measure,
         by=float((scores[0] - own).mean()),
-        is_share=TASKS[start.task].has_probabilities,
+        is_share=TASKS[start.task].main_metric.is_share,
         p_value=significance.corrected_p_value(scores, own, groups, 0, tried=tried, rng=rng),
     )
 

@@ -15,15 +15,8 @@ from seedlings.config import params, pipeline
 from seedlings.config.params import Section
 from seedlings.errors import SeedlingsError
 from seedlings.search.trials import Values, identity
+from seedlings.tasks import TASKS
 
-# The metrics of the stage evaluate, and whether a higher value is better.
-_OF_CLASSES = {"accuracy": True, "macro_f1": True, "weighted_f1": True, "log_loss": False}
-_METRICS = {
-    "multiclass": _OF_CLASSES,
-    "binary": _OF_CLASSES,
-    "multilabel": {"f2": True, "macro_f1": True, "micro_f1": True, "exact_match": True},
-    "regression": {"mae": False, "rmse": False, "r2": True},
-}
 # The parameters of other sections change the images, the numbers of every trial, or pictures only.
 _SECTIONS = ("segment", "extract", "finetune")
 _DIGITS = 6  # significant digits of a suggested number
@@ -204,7 +197,7 @@ def is_active(entry: Entry, values: Values) -> bool:
 
 
 def _problem_of_objective(space: Space, task: str) -> str | None:
-    metrics = _METRICS[task]
+    metrics = {metric.name: metric for metric in TASKS[task].metrics}
     names = ", ".join(f"validation/{name}" for name in metrics)
     split, _, metric = space.objective.partition("/")
     if split == "test":
@@ -214,7 +207,7 @@ def _problem_of_objective(space: Space, task: str) -> str | None:
         )
     if split != "validation" or metric not in metrics:
         return f"objective: expected one of {names}, found {space.objective!r}"
-    wanted = "maximize" if metrics[metric] else "minimize"
+    wanted = "maximize" if metrics[metric].is_higher_better else "minimize"
     if space.direction != wanted:
         return f"direction: expected {wanted} for {space.objective}, found {space.direction}"
     return None

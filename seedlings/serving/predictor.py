@@ -70,7 +70,7 @@ class Predictor:
 
     def _out_of_distribution(self, share: float, value: float) -> str:
         low, high = self.contents.in_distribution
-        what = "confidence" if self.task.has_probabilities else "value"
+        what = "confidence" if "probabilities" in self.task.answer_types else "value"
         if share < self._segment.empty_below:
             return f"empty mask: {share:.2%} of the image is foreground"
         if value < low:

@@ -14,7 +14,6 @@ from seedlings import images, moves
 from seedlings.config import paths, records
 from seedlings.errors import SeedlingsError
 from seedlings.evaluation import paired_tests
-from seedlings.evaluation.by_task import EVALUATORS
 from seedlings.io import split_table
 from seedlings.moves import Move
 from seedlings.plots import image_grid
@@ -209,10 +208,10 @@ def _scores(task: str, before: pd.DataFrame, after: pd.DataFrame) -> dict[str, l
     """Return the main metric of both models on the predictions of both sides, by its title."""
     rows = {}
     if len(before):
+        kind = TASKS[task]
         for model in ("finetuned", "baseline"):
-            found = [EVALUATORS[task].main_metric(part, model) for part in (before, after)]
-            title = f"{model} {summaries.title(found[0][0])}"
-            rows[title] = [f"{value:.4f}" for _, value in found]
+            found = [kind.mean_score(part, model) for part in (before, after)]
+            rows[f"{model} {kind.main_metric.title}"] = [f"{value:.4f}" for value in found]
     return rows
 
 

@@ -19,10 +19,9 @@ from typing import Any
 
 from seedlings.config import params, paths, pipeline, records
 from seedlings.config.records import Record
+from seedlings.data.sources import SOURCES
 from seedlings.tracking import client, git
 from seedlings.tracking import tags as names
-
-OWN_SOURCES = ("sample", "digits")  # sources without a file of the user
 
 Message = Mapping[str, Any]
 
@@ -120,7 +119,7 @@ def _inputs(record: Record, tree: Mapping[str, Any]) -> dict[str, str]:
         return pipeline.locked_inputs(record.stage)
     data = tree["data"]
     by_params = hashlib.sha256(json.dumps(record.params, sort_keys=True).encode()).hexdigest()
-    if data["source"] in OWN_SOURCES:
+    if "path" not in SOURCES[data["source"]].reads:
         return {data["source"]: by_params}
     if data["url"]:
         return {data["url"]: data["checksum"] or by_params}
@@ -137,7 +136,7 @@ def input_digest(tree: Mapping[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode())
     for path in (paths.PIPELINE, *pipeline.code()):
         digest.update(path.as_posix().encode() + b"\0" + path.read_bytes())
-    if tree["data"]["source"] not in OWN_SOURCES:
+    if "path" in SOURCES[tree["data"]["source"]].reads:
         for file, stamp in pipeline.stamps(Path(tree["data"]["path"])).items():
             digest.update(os.fsencode(file) + f"\0{stamp}".encode())
     return digest.hexdigest()

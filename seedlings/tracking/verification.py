@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from seedlings import tasks
 from seedlings.config import earlier, paths, pipeline, records
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
@@ -17,8 +18,6 @@ from seedlings.tracking import git, revisions
 # Outputs that no tolerance applies to: with others, the metrics are those of other images.
 _EVALUATED_IMAGES = (paths.RAW.as_posix(), paths.SPLIT.as_posix())
 _MODELS = ("baseline", "finetuned")
-# Main metrics that are means of values from 0 to 1, one value for each evaluated image.
-_MEANS_OF_SHARES = ("accuracy", "f2")
 _ROUNDING = 1e-6  # of an evaluated image
 
 
@@ -92,7 +91,7 @@ def compare(expected: Record, found: Record) -> Agreement:
     """
     count = int(expected.metrics["images"])
     main = next(iter(expected.metrics)).rpartition("/")[2]
-    is_share = main in _MEANS_OF_SHARES
+    is_share = tasks.metrics()[main].is_share
     what = "one" if is_share else "the mean share of one"
     images = f"{summaries.split(found.params)} images"
     agreement = Agreement(f"{what} of {count} {images}")

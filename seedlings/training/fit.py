@@ -207,7 +207,7 @@ def compile_model(
     It also makes the variables of the optimiser and the metric. If the first training step made
     them, TensorFlow would trace it twice.
     """
-    metric = getattr(keras.metrics, task.metric_class)(name=task.metric)
+    metric = getattr(keras.metrics, task.epoch_metric_class)(name=task.epoch_metric)
     model.compile(optimizer, _smoothed(task, smoothing), metrics=[metric])
     if not optimizer.built:
         optimizer.build(model.trainable_variables)
@@ -249,7 +249,9 @@ def history(record: Record, task: "Task") -> pd.DataFrame:
     """
     table = pd.DataFrame(record.curves)
     table.insert(0, "epoch", np.arange(1, len(table) + 1))
-    return table.rename(columns={task.metric: "score", f"val_{task.metric}": "val_score"})
+    return table.rename(
+        columns={task.epoch_metric: "score", f"val_{task.epoch_metric}": "val_score"}
+    )
 
 
 def _trainable_layers(model: "keras.Model") -> "keras.Model":

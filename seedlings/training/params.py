@@ -4,54 +4,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from seedlings.config.params import (
-    Count,
-    NotNegative,
-    PositiveShare,
-    Probability,
-    Range,
-    Rate,
-    Section,
-    Share,
-)
+from seedlings.config.params import Count, NotNegative, PositiveShare, Rate, Section, Share
 from seedlings.networks.params import ConvNet, Head, Regularization
+from seedlings.training.transformations import Augment
 
 
 class Baseline(Section):
     epochs: Count
     batch_size: Count
     learning_rate: Rate
-
-
-class Augment(Section):
-    rotation: Annotated[float, Field(ge=0.0, le=180.0)]
-    shift: Share
-    shear: Share
-    zoom: Share
-    flip_horizontal: Probability
-    flip_vertical: Probability
-    alternating_flips: bool
-    crop: Annotated[float, Field(ge=0.0, lt=0.5)]
-    random_crop: bool
-    blur: NotNegative
-    blur_probability: Probability
-    contrast: Range
-    noise: NotNegative
-    noise_per_channel: Probability
-    multiply: Range
-    multiply_per_channel: Probability
-    random_order: bool
-    fill: Literal["nearest", "reflect", "black"]
-
-    @model_validator(mode="after")
-    def _alternating_flips_are_half_of_all(self) -> Self:
-        flips = {self.flip_horizontal, self.flip_vertical}
-        if self.alternating_flips and not (0.5 in flips and flips <= {0.0, 0.5}):
-            raise ValueError(
-                "flip_horizontal and flip_vertical each 0.5 or 0.0, at least one 0.5, with "
-                f"alternating_flips, found {self.flip_horizontal} and {self.flip_vertical}"
-            )
-        return self
 
 
 class Progressive(Section):

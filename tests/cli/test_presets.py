@@ -60,17 +60,16 @@ def test_every_preset_is_valid_and_keeps_every_comment(name: str, project: Path)
     assert yaml.safe_load(written) == presets.compose([name])  # also for a reader of YAML 1.1
 
 
-def test_drawn_weights_are_those_of_the_sample_alone(project: Path) -> None:
+def test_synthetic_weights_are_those_of_the_sample_alone(project: Path) -> None:
     for name in presets.names():
         extract = presets.compose([name])["extract"]
-        drawn = (extract["backbone"], extract["width"], extract["weights"])
-        assert (drawn == ("VGG16", 0.25, "drawn")) == (name == "sample")
+        assert (extract["weights"] == "synthetic") == (name == "sample")
         assert name == "sample" or extract["width"] == 1.0
 
 
-def test_drawn_weights_are_available_for_a_folder(project: Path) -> None:
-    assert preset("folder", "extract.width=0.25", "extract.weights=drawn").exit_code == 0
-    assert params.load().extract.weights == "drawn"
+def test_synthetic_weights_are_available_for_a_folder(project: Path) -> None:
+    assert preset("folder", "extract.width=0.25", "extract.weights=synthetic").exit_code == 0
+    assert params.load().extract.weights == "synthetic"
 
 
 def test_every_key_of_a_section_has_its_comment_or_a_name_that_says_it() -> None:
@@ -267,8 +266,8 @@ def test_an_unknown_preset_and_a_bad_change_are_errors_and_change_nothing(projec
         ("folder", "data.folder", "true"),
         ("folder", "data.folder", "Null"),
         ("folder", "data.folder", ""),
-        ("folder", "data.url", "https://example.org/a.zip?dl=1"),
-        ("folder", "data.url", "https://example.org/a%20b.zip?a=1&b=[2]#c"),
+        ("plants", "data.url", "https://example.org/a.zip?dl=1"),
+        ("plants", "data.url", "https://example.org/a%20b.zip?a=1&b=[2]#c"),
         ("folder", "extract.backbone", "on"),
         ("multilabel", "data.annotations.separator", ","),
         ("multilabel", "data.annotations.separator", ";"),

@@ -37,7 +37,7 @@ def test_the_sample_has_its_number_of_every_species(
     small = {"images_per_class": 2, "side": 40}
     found = sources.collect(data(source="sample", sample=small), tmp_path / "raw", 9)
     files = {species.name: 2 for species in sample.SPECIES}
-    assert found == Collected(files, skipped=[], checksum=None)
+    assert found == Collected(files=files)
     drawn, _ = sample.draw_numbered(9, 1, seed=9, size=40)
     read = images.read(tmp_path / "raw" / "Shepherd’s Purse" / "00001.png")
     assert np.array_equal(read, drawn)
@@ -48,7 +48,7 @@ def test_a_folder_is_copied(
 ) -> None:
     folder = image_folder({"a b": 2, "Shepherd’s Purse": 1})
     found = sources.collect(data(source="folder", path=str(folder)), tmp_path / "raw", 0)
-    assert found == Collected({"Shepherd’s Purse": 1, "a b": 2}, skipped=[], checksum=None)
+    assert found == Collected(files={"Shepherd’s Purse": 1, "a b": 2})
     copy = tmp_path / "raw" / "a b" / "001.png"
     assert copy.read_bytes() == (folder / "a b" / "001.png").read_bytes()
 
@@ -60,7 +60,7 @@ def test_an_archive_is_unpacked_and_its_checksum_held_against_it(
     right = hashlib.sha256(path.read_bytes()).hexdigest()
     good = data(source="archive", path=str(path), checksum=right)
     found = sources.collect(good, tmp_path / "raw", 0)
-    assert found == Collected({"a": 2, "b": 1}, skipped=[], checksum=None)
+    assert found == Collected(files={"a": 2, "b": 1})
     bad = data(source="archive", path=str(path), checksum="sha256:" + "0" * 64)
     with pytest.raises(SeedlingsError, match=f"expected the sha256 checksum 0+, found {right}"):
         sources.collect(bad, tmp_path / "other", 0)
@@ -125,15 +125,17 @@ def test_a_download_with_a_checksum_is_not_compared_and_has_its_checksum_too(
     assert asked == []
 
 
-def test_a_bad_download_does_not_stay_in_the_cache(
-    tmp_path: Path, data: Callable[..., Data], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_download", [True, False])
+def test_a_damaged_download_leaves_the_cache_and_a_file_of_the_user_stays(
+    is_download: bool, tmp_path: Path, data: Callable[..., Data], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fetched = tmp_path / "fetched.zip"
-    fetched.write_bytes(b"half a zip")
-    monkeypatch.setattr(downloads, "current", lambda url, last: (fetched, "sha256:0"))
+    path = tmp_path / "half.zip"
+    path.write_bytes(b"half a zip")
+    monkeypatch.setattr(downloads, "current", lambda url, last: (path, "sha256:0"))
+    url = "http://x.invalid/a.zip" if is_download else None
     with pytest.raises(SeedlingsError, match="expected a whole zip or tar"):
-        sources.collect(data(source="archive", url="http://x.invalid/a.zip"), tmp_path / "raw", 0)
-    assert not fetched.exists()
+        sources.collect(data(source="archive", url=url, path=str(path)), tmp_path / "raw", 0)
+    assert path.exists() != is_download
 
 
 def test_a_good_download_stays_in_the_cache_where_a_parameter_is_wrong(
@@ -148,14 +150,6 @@ def test_a_good_download_stays_in_the_cache_where_a_parameter_is_wrong(
     with pytest.raises(SeedlingsError, match="in its folder 'trian'"):
         sources.collect(typo, tmp_path / "raw", 0)
     assert fetched.exists()
-
-
-def test_an_archive_of_the_user_is_never_removed(tmp_path: Path, data: Callable[..., Data]) -> None:
-    path = tmp_path / "mine.zip"
-    path.write_bytes(b"half a zip")
-    with pytest.raises(SeedlingsError, match="expected a whole zip or tar"):
-        sources.collect(data(source="archive", path=str(path)), tmp_path / "raw", 0)
-    assert path.exists()
 
 
 @pytest.mark.parametrize("source", ["archive", "folder"])

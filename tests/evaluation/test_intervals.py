@@ -34,12 +34,6 @@ def test_thirty_of_thirty_right_is_no_point() -> None:
     assert found == (0.0, pytest.approx(1 - 30 / (30 + 2.0452**2), abs=1e-4))
 
 
-def test_where_all_are_right_a_group_counts_once() -> None:
-    groups = np.repeat(np.arange(12), 100)
-    found = intervals.share(right(1200, 1200), groups, confidence=0.95)
-    assert found == intervals.share(right(12, 12), np.arange(12), confidence=0.95)
-
-
 def test_copies_of_images_add_nothing() -> None:
     """Of 12 groups, each of 100 equal images, 9 are right: the design effect by hand."""
     groups = np.repeat(np.arange(12), 100)
@@ -118,15 +112,6 @@ def test_the_interval_of_a_mean_depends_on_the_seed_alone(rng: np.random.Generat
     ]
     assert found[0] == found[1] != found[2]
     assert found[0] == pytest.approx(found[2], rel=0.02)
-
-
-def test_the_result_is_the_same_in_blocks(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    values, groups = rng.random(60), np.repeat(np.arange(20), 3)
-    whole = intervals.mean(values, groups, rng=np.random.default_rng(1), **OPTIONS)
-    monkeypatch.setattr(intervals, "_DRAWN_AT_ONCE", 500)
-    assert intervals.mean(values, groups, rng=np.random.default_rng(1), **OPTIONS) == whole
 
 
 def test_equal_errors_have_no_interval_and_equal_scores_that_of_a_share(

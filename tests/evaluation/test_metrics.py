@@ -17,13 +17,6 @@ def summary(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     )
 
 
-def test_accuracy_and_log_loss_by_hand() -> None:
-    labels = np.array([0, 1, 2, 2])
-    found = summary(labels, probabilities_of([0, 1, 2, 0], 0.5))
-    assert found["accuracy"] == 0.75
-    assert found["log_loss"] == pytest.approx(-(3 * np.log(0.5) + np.log(0.25)) / 4)
-
-
 def test_the_log_loss_is_scikit_learns_and_has_no_early_limit(rng: np.random.Generator) -> None:
     probabilities = rng.dirichlet(np.ones(4), 50)
     labels = rng.integers(0, 4, 50)
@@ -47,24 +40,6 @@ def test_macro_f1_leaves_out_a_class_without_test_images() -> None:
     assert summary(labels, probabilities_of([0, 1, 1]))["macro_f1"] == 1.0
     # Class 1 has one image that is taken for class 2: F1 2/3. Class 2 has no image.
     assert summary(labels, probabilities_of([0, 1, 2]))["macro_f1"] == pytest.approx(5 / 6)
-
-
-def test_the_interval_of_the_accuracy_is_that_of_groups() -> None:
-    labels, probabilities = np.zeros(8, np.int64), probabilities_of([0, 0, 0, 0, 0, 0, 1, 1])
-    alone = summary(labels, probabilities)
-    groups = np.arange(8) // 2
-    found = metrics.summarize(labels, probabilities, groups, bins=10, confidence=0.95)
-    assert found["accuracy_low"] < alone["accuracy_low"] < 0.75
-    assert 0.75 < alone["accuracy_high"] < found["accuracy_high"]
-    one = metrics.summarize(labels, probabilities, 0 * groups, bins=10, confidence=0.95)
-    assert {*alone} - {*one} == {"accuracy_low", "accuracy_high"}
-
-
-def test_the_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
-    labels = np.zeros(10, np.int64)
-    predicted = [0] * 6 + [1] * 4  # 60% right
-    error = metrics.calibration_error(labels, probabilities_of(predicted, 0.85), bins=10)
-    assert error == pytest.approx(0.25)
 
 
 def test_the_calibration_error_weighs_bins_by_their_images(rng: np.random.Generator) -> None:
@@ -91,13 +66,6 @@ def test_per_class_equals_scikit_learn(rng: np.random.Generator) -> None:
     )
 
 
-def test_a_class_without_test_images_has_no_scores() -> None:
-    table = metrics.per_class(np.array([0, 0]), probabilities_of([0, 1]), ["a", "b", "c"])
-    assert table["images"].tolist() == [2, 0, 0]
-    assert table["recall"][0] == 0.5
-    assert table.loc[1:, ["precision", "recall", "f1"]].isna().to_numpy().all()
-
-
 def test_confusion_counts_the_true_class_in_rows() -> None:
     counts = metrics.confusion(np.array([0, 0, 2]), probabilities_of([0, 1, 2]))
     assert counts.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
@@ -113,15 +81,6 @@ def test_reliability_is_the_accuracy_by_confidence_by_hand() -> None:
     assert found.count.tolist() == [2, 1, 2]
     assert found.confidence == pytest.approx([0.075, 0.9, 0.93])
     assert found.accuracy == pytest.approx([0.5, 1.0, 0.5])
-
-
-def test_reliability_and_the_calibration_error_agree(rng: np.random.Generator) -> None:
-    probabilities = rng.dirichlet(np.ones(4), 300)
-    labels = rng.integers(0, 4, 300)
-    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    found = metrics.reliability(confidence, correct, bins=7)
-    gaps = (np.abs(found.accuracy - found.confidence) * found.count).sum() / 300
-    assert gaps == pytest.approx(metrics.calibration_error(labels, probabilities, bins=7))
 
 
 OPTIONS = {"confidence": 0.9, "samples": 999}

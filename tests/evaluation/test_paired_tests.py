@@ -10,14 +10,6 @@ from scipy import stats
 from seedlings.evaluation import paired_tests
 
 
-def test_mcnemar_by_hand() -> None:
-    first = np.array([True] * 5 + [False] * 1 + [True] * 3)
-    second = np.array([False] * 5 + [True] * 1 + [True] * 3)
-    test = paired_tests.mcnemar(first, second, np.arange(9))
-    assert (test.only_first, test.only_second) == (5, 1)
-    assert test.p_value == pytest.approx(2 * (1 + 6) / 2**6)
-
-
 def test_equal_models_have_a_p_value_of_one() -> None:
     same = np.array([True, False])
     for groups in ([0, 1], [0, 0]):
@@ -115,15 +107,6 @@ def test_images_that_share_a_group_in_either_grouping_are_joined() -> None:
     alone = np.arange(6)
     assert len(set(paired_tests.join(alone, alone[::-1]))) == 6
     assert paired_tests.join(alone[:0], alone[:0]).tolist() == []
-
-
-def test_sums_of_groups_are_in_the_order_of_their_first_images() -> None:
-    values = np.array([[1.0, 2.0, 3.0, 4.0], [0.0, 1.0, 0.0, 1.0]])
-    found = paired_tests.group_sums(values, np.array([7, 2, 7, 9]))
-    assert found.tolist() == [[4.0, 2.0, 4.0], [0.0, 1.0, 1.0]]
-    alone = paired_tests.group_sums(values, np.array([7, 2, 8, 9]))
-    assert alone.tolist() == values.tolist()
-    assert paired_tests.group_sums(values[0], np.array([1, 1, 1, 1])).tolist() == [10.0]
 
 
 def rejections(test: str, count: int, rng: np.random.Generator) -> float:

@@ -24,7 +24,7 @@ CROSSING = {f"without_crossing/{name}": value for name, value in METRICS.items()
     ("params", "sentences"),
     [
         (
-            {"evaluate.on": "test"},
+            {"evaluate.on": "test", "task": "multiclass"},
             [
                 "On 8 test images that no model was trained on. Wilcoxon signed-rank test of the "
                 "two models: p = 0.5.",
@@ -34,7 +34,7 @@ CROSSING = {f"without_crossing/{name}": value for name, value in METRICS.items()
             ],
         ),
         (
-            {"evaluate.on": "validation"},
+            {"evaluate.on": "validation", "task": "multiclass"},
             [
                 "On 8 validation images that no model was trained on. Wilcoxon signed-rank test of "
                 "the two models: p = 0.5. Validation images are also used for early stopping and "

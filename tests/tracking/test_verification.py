@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from project import Project
 
@@ -11,7 +10,6 @@ from seedlings import processor
 from seedlings.cli import cli
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
-from seedlings.evaluation.by_task import EVALUATORS
 from seedlings.tracking import verification
 
 PIPELINE = """
@@ -100,13 +98,6 @@ def test_validation_images_are_named_where_they_are_evaluated() -> None:
     assert verification.compare(*sides).disagreeing == [
         "there are 11 validation images, in dvc.lock 10"
     ]
-
-
-def test_the_bound_of_the_main_metric_of_every_task_is_known() -> None:
-    table = pd.DataFrame({"label": ["1", "2"], "finetuned": ["1", "1"], "finetuned_f2": [1.0, 0.0]})
-    found = {task: kind.main_metric(table, "finetuned")[0] for task, kind in EVALUATORS.items()}
-    assert found.pop("regression") == "mae"
-    assert set(found.values()) == {*verification._MEANS_OF_SHARES}
 
 
 @pytest.fixture

@@ -1,4 +1,3 @@
-import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -85,18 +84,6 @@ def test_the_first_flip_of_an_image_is_random_by_the_seed_and_its_row(
         for image, row, found in zip(images, rows, batch, strict=True):
             number = np.random.default_rng([seed, int(row), 0, 1]).integers(4)
             assert np.array_equal(found, image[:, ::-1] if number % 2 else image)
-
-
-def test_memory_does_not_grow_with_the_images(augmentation: Callable[..., Augmentation]) -> None:
-    own = augmentation(flip_horizontal=0.5, alternating_flips=True)
-    images = np.zeros((500, 2, 2, 3), np.uint8)
-    own.batch(images, np.arange(500), 0)
-    tracemalloc.start()
-    for start in range(500, 5000, 500):
-        own.batch(images, np.arange(start, start + 500), 0)
-    kept, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert kept < 45_000  # 10 bytes for each of 4,500 images
 
 
 @pytest.mark.parametrize(("horizontal", "vertical"), [(0.0, 0.0), (0.3, 0.5), (1.0, 0.0)])
@@ -222,11 +209,3 @@ def test_the_order_of_the_steps_is_random_if_asked(
     assert {int(o[0, 0, 0]) for o in many(augmentation(**changes), grey)} == {36}
     both = {int(o[0, 0, 0]) for o in many(augmentation(random_order=True), grey)}
     assert both == {36, 0}  # (100 - 128) * 2 + 128 = 72, halved; or 50 first, then below 0
-
-
-def test_an_augmentation_alone_is_the_only_one_active(
-    augmentation: Callable[..., Augmentation],
-) -> None:
-    several = augmentation(rotation=10.0, noise=0.1)
-    assert several.active == ["rotation", "noise"]
-    assert several.alone("noise").active == ["noise"]

@@ -48,7 +48,7 @@ def linear() -> "keras.Model":
 
 
 def compiled(model: "keras.Model", optimizer: "keras.optimizers.Optimizer") -> None:
-    model.compile(optimizer, TASK.loss, metrics=[TASK.metric])
+    model.compile(optimizer, TASK.loss, metrics=[TASK.epoch_metric])
 
 
 @pytest.mark.slow
@@ -256,7 +256,7 @@ def test_training_is_traced_once(
     data = Batches(points, targets, size=16, seed=0)
     fit.train_head(model, data, data, record=record, task=kind, params=finetune(epochs=2))
     assert len(traces) == 1
-    assert set(record.curves) >= {"loss", kind.metric, f"val_{kind.metric}"}
+    assert set(record.curves) >= {"loss", kind.epoch_metric, f"val_{kind.epoch_metric}"}
 
 
 @pytest.mark.parametrize("patience", [None, 1])

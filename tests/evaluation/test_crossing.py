@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seedlings.evaluation import by_task
+from seedlings.evaluation import evaluators
 from seedlings.params import Params
 from seedlings.tasks import TASKS
 
@@ -23,11 +23,6 @@ def results(*rows: list[float]) -> dict[str, np.ndarray]:
     return {"baseline": finetuned[:, ::-1], "finetuned": finetuned}
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_every_task_has_an_evaluator(task: str) -> None:
-    assert task in by_task.EVALUATORS
-
-
 @pytest.mark.parametrize("split", ["test", "validation"])
 def test_every_metric_is_given_with_and_without_crossing_duplicates(
     split: str, params: Params
@@ -35,7 +30,7 @@ def test_every_metric_is_given_with_and_without_crossing_duplicates(
     outputs = results(RIGHT, WRONG, RIGHT, WRONG)  # right: the duplicate, and the last
     table = TABLE.replace({"split": {"test": split}})
     evaluate = params.evaluate.model_copy(update={"on": split})
-    found = by_task.score("multiclass", table, evaluate, 1, outputs)
+    found = evaluators.score(TASKS["multiclass"], table, evaluate, 1, outputs)
     assert found["finetuned/accuracy"] == 0.5
     assert (found["images"], found["groups"]) == (4, 4)
     assert found["without_crossing/finetuned/accuracy"] == pytest.approx(1 / 3)
@@ -49,9 +44,11 @@ def test_duplicates_are_one_observation(params: Params) -> None:
     """Four images in two groups: the interval is wider, and no test can tell the models apart."""
     outputs = results(RIGHT, RIGHT, WRONG, WRONG)
     outputs["baseline"] = np.array([WRONG, WRONG, RIGHT, RIGHT], np.float32)
-    alone = by_task.score("multiclass", TABLE.assign(group=range(8)), params.evaluate, 1, outputs)
+    alone = evaluators.score(
+        TASKS["multiclass"], TABLE.assign(group=range(8)), params.evaluate, 1, outputs
+    )
     table = TABLE.assign(group=[0, 1, 2, 3, 4, 4, 5, 5])
-    found = by_task.score("multiclass", table, params.evaluate, 1, outputs)
+    found = evaluators.score(TASKS["multiclass"], table, params.evaluate, 1, outputs)
     assert (alone["finetuned/accuracy"], found["finetuned/accuracy"]) == (1.0, 1.0)
     assert (alone["groups"], found["groups"]) == (4, 2)
     assert found["finetuned/accuracy_low"] < alone["finetuned/accuracy_low"] < 1.0
@@ -63,7 +60,7 @@ def test_duplicates_are_one_observation(params: Params) -> None:
 def test_a_single_group_has_no_interval(params: Params) -> None:
     table = TABLE.assign(group=[0, 1, 2, 3, 4, 4, 4, 4])
     outputs = results(RIGHT, WRONG, RIGHT, WRONG)
-    found = by_task.score("multiclass", table, params.evaluate, 1, outputs)
+    found = evaluators.score(TASKS["multiclass"], table, params.evaluate, 1, outputs)
     assert not any(name.endswith(("_low", "_high")) for name in found)
     assert found["groups"] == 1
 
@@ -72,7 +69,7 @@ def test_labels_without_an_evaluated_image_are_counted(params: Params) -> None:
     """The only evaluated image of b is a duplicate of a training image."""
     table = TABLE.assign(label=list("aabbaaab"), group=[0, 1, 2, 3, 4, 5, 6, 0])
     outputs = results(RIGHT, RIGHT, RIGHT, WRONG)
-    found = by_task.score("multiclass", table, params.evaluate, 1, outputs)
+    found = evaluators.score(TASKS["multiclass"], table, params.evaluate, 1, outputs)
     assert found["finetuned/macro_f1"] == 1.0
     assert found["without_crossing/finetuned/macro_f1"] == 1.0
     assert "absent_labels" not in found
@@ -82,5 +79,5 @@ def test_labels_without_an_evaluated_image_are_counted(params: Params) -> None:
 def test_without_crossing_duplicates_there_is_one_set_of_metrics(params: Params) -> None:
     table = TABLE.assign(group=range(8))
     outputs = results(RIGHT, WRONG, RIGHT, WRONG)
-    found = by_task.score("multiclass", table, params.evaluate, 1, outputs)
+    found = evaluators.score(TASKS["multiclass"], table, params.evaluate, 1, outputs)
     assert not any(name.startswith("without_crossing") for name in found)
