@@ -15,11 +15,13 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.measure import ROOT
-from seedlings import images, moves, params
+from seedlings import images, params
 from seedlings.config.pipeline import read_yaml
 from seedlings.data import annotations, duplicates, image_folder, sample, splits
 from seedlings.params import Params
 from seedlings.tasks import TASKS
+from seedlings.tracking import split_changes
+from seedlings.tracking.split_changes import SplitChange
 
 _PER_CLASS, _SIZE = 100, 64
 _START, _CASES = 960, 20
@@ -75,10 +77,10 @@ def divided(pool: pd.DataFrame, rows: np.ndarray, settings: Params) -> pd.DataFr
 
 def report(
     pool: pd.DataFrame, here: np.ndarray, there: np.ndarray, settings: Params
-) -> tuple[bool, list[moves.Move]]:
+) -> tuple[bool, list[SplitChange]]:
     """Print what one growth or removal moves; return whether all is as expected, and the moves."""
     before, after = (divided(pool, rows, settings) for rows in (here, there))
-    found = moves.find(before, after)
+    found = split_changes.find(before, after)
     by_class = after.groupby("label")["split"]
     sizes, tests = by_class.size(), by_class.agg(lambda split: (split == "test").sum())
     share = settings.split.test_share
@@ -94,7 +96,7 @@ def report(
     )
     for move in found:
         print(f"      {move}")
-    unexplained = any(move.cause == moves.UNKNOWN for move in found)
+    unexplained = any(move.cause == split_changes.OTHER for move in found)
     return exact and deviation <= _BOUND and not unexplained, found
 
 

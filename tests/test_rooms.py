@@ -23,7 +23,7 @@ ORDER = [
         "data",
     ),
     *("segmentation", "networks", "training", "evaluation", "explain", "packaging", "serving"),
-    *("report", "params.py", "params_file.py", "moves.py", "tracking", "cluster"),
+    *("report", "params.py", "params_file.py", "tracking", "cluster"),
     *("search", "runners", "cli", "run.py"),
 ]
 MODULES = sorted(LIBRARY.rglob("*.py"))

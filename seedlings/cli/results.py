@@ -114,10 +114,10 @@ def _changes(first: str, found: "Changes") -> Iterable[str]:
     for how, changed in (("better", found.better), ("worse", found.worse)):
         for change in changed[:_SHOWN]:
             yield f"  {how:<7} {change.path}: {change.before} → {change.after}"
-    yield f"Images whose split changed: {len(found.moves) or 'none'}"
-    yield from (f"  {move}" for move in found.moves[:_SHOWN])
-    if len(found.moves) > _SHOWN:
-        yield f"  and {len(found.moves) - _SHOWN} more"
+    yield f"Images whose split changed: {len(found.split_changes) or 'none'}"
+    yield from (f"  {change}" for change in found.split_changes[:_SHOWN])
+    if len(found.split_changes) > _SHOWN:
+        yield f"  and {len(found.split_changes) - _SHOWN} more"
 
 
 def _columns(rows: Mapping[str, Sequence[object]]) -> Iterable[str]:

@@ -3,30 +3,30 @@
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from seedlings import images, moves
+from seedlings import images
 from seedlings.config import paths, records
 from seedlings.errors import SeedlingsError
 from seedlings.evaluation import paired_tests
 from seedlings.evaluation.by_task import EVALUATORS
 from seedlings.io import split_table
-from seedlings.moves import Move
 from seedlings.plots import image_grid
 from seedlings.report import html, summaries
 from seedlings.tasks import TASKS
-from seedlings.tracking import client
+from seedlings.tracking import client, split_changes
 from seedlings.tracking import revisions as all_revisions
 from seedlings.tracking.revisions import Revision, UnknownRevisionError
+from seedlings.tracking.split_changes import SplitChange
 from seedlings.tracking.tags import COMMIT, EXPERIMENT_NAME, LOCK, PARENT, RESTORE
 
 WORKSPACE = "workspace"
-_RULES = ("seed", "split.", "task", "data.annotations.block")  # keys that change the split
+_OF_SPLIT = ("seed", "split.", "task", "data.annotations.block")  # keys that change the split
 _PREDICTIONS = paths.report("evaluate") / "predictions.csv"
 
 
@@ -82,7 +82,7 @@ class Changes:
     gain: float  # of the mean score on these images; above 0 if the other is better
     p_value: float
     is_better: bool  # whether the mean score and the statistic of the test favour the other
-    moves: list[Move]  # of all images that both have
+    split_changes: list[SplitChange]  # of all images that both have
 
     @property
     def title(self) -> str:
@@ -183,13 +183,13 @@ def changes(first: Side, other: Side) -> Changes:
         gain=mean_gain,
         p_value=test.p_value,
         is_better=mean_gain > 0 and test.is_second_better,
-        moves=_moves(first, other),
+        split_changes=_split_changes(first, other),
     )
 
 
 def _common(first: Side, other: Side) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the predictions of both sides for the images that both evaluate, in the same order."""
-    known = moves.match(first.table, other.table)
+    known = split_changes.match(first.table, other.table)
     after = other.predictions[other.predictions.index.isin(known)]
     after = after.rename(index=known)
     both = first.predictions.index[first.predictions.index.isin(after.index)]
@@ -198,7 +198,7 @@ def _common(first: Side, other: Side) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def _groups(first: Side, other: Side) -> pd.Series:
     """Return the group, on either side, of the images that both have, by the first one's paths."""
-    known = moves.match(first.table, other.table)
+    known = split_changes.match(first.table, other.table)
     ours, theirs = (side.table.set_index("path")["group"] for side in (first, other))
     theirs = theirs[theirs.index.isin(known)].rename(index=known)
     joined = paired_tests.join(ours.loc[theirs.index].to_numpy(), theirs.to_numpy())
@@ -216,12 +216,16 @@ def _scores(task: str, before: pd.DataFrame, after: pd.DataFrame) -> dict[str, l
     return rows
 
 
-def _moves(first: Side, other: Side) -> list[Move]:
-    """Return the moves between two sides; a parameter of the split can be the cause of each."""
-    task = TASKS[first.params["task"]]
-    found = moves.find(first.table, other.table, has_classes=task.has_classes)
-    same_rules = not any(key.startswith(_RULES) for key in differing([first, other]))
-    return found if same_rules else [replace(m, cause=moves.UNKNOWN, by=()) for m in found]
+def _split_changes(first: Side, other: Side) -> list[SplitChange]:
+    """Return the images of both sides whose split changed."""
+    params = [one.params for one in (first, other)]
+    keys = [key for key in {**params[0], **params[1]} if key.startswith(_OF_SPLIT)]
+    return split_changes.find(
+        first.table,
+        other.table,
+        has_classes=TASKS[first.params["task"]].has_classes,
+        same_params=all(params[0].get(key) == params[1].get(key) for key in keys),
+    )
 
 
 def write(sides: Sequence[Side], found: Sequence[Changes], path: Path, most: int = 24) -> None:

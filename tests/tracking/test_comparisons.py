@@ -6,10 +6,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from seedlings import moves
 from seedlings.cli import results
 from seedlings.errors import SeedlingsError
-from seedlings.tracking import comparisons
+from seedlings.tracking import comparisons, split_changes
 from seedlings.tracking.comparisons import Side
 from seedlings.tracking.revisions import Revision
 
@@ -98,9 +97,9 @@ def test_images_of_one_group_on_either_side_are_one_observation() -> None:
 def test_groups_are_joined_by_images_that_have_another_path() -> None:
     before, after = make("one", list("bbaa")), make("two", list("aabb"))
     table = after.table.assign(path=["new.png", *after.table["path"][1:]], group=[1, 1, 2, 2])
-    moved = replace(after, table=table, predictions=after.predictions.set_axis(table["path"]))
+    changed = replace(after, table=table, predictions=after.predictions.set_axis(table["path"]))
     joined = replace(before, table=before.table.assign(group=[0, 1, 1, 3]))
-    assert comparisons.changes(joined, moved).groups == 1
+    assert comparisons.changes(joined, changed).groups == 1
 
 
 def test_only_images_of_both_tests_count() -> None:
@@ -177,13 +176,15 @@ def test_changed_splits_are_named_with_their_cause() -> None:
     before, after = make("one", list("aabb")), make("two", list("aabb"))
     joined = after.table.assign(group=[0, 0, 2, 3], split=["train", "train", "test", "test"])
     found = comparisons.changes(before, replace(after, table=joined))
-    assert [str(move) for move in found.moves] == [
-        "0.png: test → train, its group was joined by 1.png",
-        "1.png: test → train, its group was joined by 0.png",
+    assert [str(change) for change in found.split_changes] == [
+        "0.png: test → train, its group changed",
+        "1.png: test → train, its group changed",
     ]
     reseeded = Revision("", "", after.revision.lock, after.revision.tree | {"seed": 2})
     other = replace(after, table=joined, revision=reseeded)
-    assert {move.cause for move in comparisons.changes(before, other).moves} == {moves.UNKNOWN}
+    assert {change.cause for change in comparisons.changes(before, other).split_changes} == {
+        split_changes.OTHER
+    }
 
 
 def test_the_same_images_are_the_same_files_with_the_same_labels() -> None:
