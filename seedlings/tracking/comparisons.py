@@ -1,4 +1,4 @@
-"""Comparisons of revisions of the pipeline: parameters, metrics and single evaluated images."""
+"""Comparisons of revisions: parameters and metrics as DVC compares them, and single images."""
 
 import tempfile
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from seedlings import images
-from seedlings.config import paths, records
+from seedlings.config import paths
 from seedlings.errors import SeedlingsError
 from seedlings.evaluation import paired_tests
 from seedlings.evaluation.by_task import EVALUATORS
@@ -19,7 +19,7 @@ from seedlings.io import split_table
 from seedlings.plots import image_grid
 from seedlings.report import html, summaries
 from seedlings.tasks import TASKS
-from seedlings.tracking import client, split_changes
+from seedlings.tracking import client, outputs, split_changes
 from seedlings.tracking import revisions as all_revisions
 from seedlings.tracking.revisions import Revision, UnknownRevisionError
 from seedlings.tracking.split_changes import SplitChange
@@ -27,16 +27,16 @@ from seedlings.tracking.tags import COMMIT, EXPERIMENT_NAME, LOCK, PARENT, RESTO
 
 WORKSPACE = "workspace"
 _OF_SPLIT = ("seed", "split.", "task", "data.annotations.block")  # keys that change the split
+Table = dict[str, dict[str, Any]]  # by key: the values `old` and `new`
 _PREDICTIONS = paths.report("evaluate") / "predictions.csv"
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the compared revisions: its parameters, metrics and predictions."""
+    """One of the compared revisions: its parameters, predictions and split table."""
 
     name: str
     revision: Revision
-    metrics: dict[str, float]
     predictions: pd.DataFrame  # indexed by path; label, finetuned, baseline, score
     table: pd.DataFrame  # the split table
 
@@ -107,11 +107,10 @@ def side(name: str) -> Side:
     revision = _revision(name)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        revision.get([paths.report("evaluate"), paths.SPLIT], root)
-        record = records.read(root / paths.record("evaluate"))
+        revision.get([_PREDICTIONS, paths.SPLIT], root)
         predictions = read_predictions(root / _PREDICTIONS, revision.params["task"])
         table = split_table.read(root / paths.SPLIT)
-    return Side(name, revision, record.metrics, predictions, table)
+    return Side(name, revision, predictions, table)
 
 
 def read_predictions(path: Path, task: str) -> pd.DataFrame:
@@ -125,24 +124,22 @@ def read_predictions(path: Path, task: str) -> pd.DataFrame:
     return predictions.set_index("path")
 
 
-def differing(sides: Sequence[Side]) -> dict[str, list[Any]]:
-    """Return the parameters that differ between the sides, with the value on each side."""
-    keys = sorted({key for one in sides for key in one.params})
-    rows = {key: [one.params.get(key) for one in sides] for key in keys}
-    return {key: values for key, values in rows.items() if any(v != values[0] for v in values)}
+def differing(first: Side, other: Side) -> dict[str, Table]:
+    """Return the parameters and the metrics that differ, as `dvc params diff` and `metrics diff`.
+
+    The keys are the titles `Parameters` and `Metrics`.
+    """
+    names = [one.revision.commit or WORKSPACE for one in (first, other)]
+    with outputs.repository() as repo:
+        found = {"Parameters": repo.params.diff(*names), "Metrics": repo.metrics.diff(*names)}
+    for title, result in found.items():
+        if errors := result.get("errors"):
+            raise SeedlingsError(f"DVC cannot read the {title.lower()}: {errors}")
+    return {title: _rows(result.get("diff", {})) for title, result in found.items()}
 
 
-def side_by_side(sides: Sequence[Side]) -> dict[str, list[str]]:
-    """Return the metrics of both models that differ: the value and interval on each side."""
-    rows: dict[str, list[str]] = {}
-    shown = [line for line in summaries.lines(sides[0].metrics) if not line.is_end]
-    for model in ("finetuned", "baseline"):
-        for line in shown:
-            key, is_main = f"{model}/{line.metric}", line is shown[0]
-            texts = [summaries.text(one.metrics, key, has_interval=is_main) for one in sides]
-            if any(text != texts[0] for text in texts):
-                rows[f"{model} {line.title}"] = texts
-    return rows
+def _rows(diff: dict[str, Table]) -> Table:
+    return {key: row for rows in diff.values() for key, row in sorted(rows.items())}
 
 
 def changes(first: Side, other: Side) -> Changes:
@@ -228,20 +225,22 @@ def _split_changes(first: Side, other: Side) -> list[SplitChange]:
     )
 
 
-def write(sides: Sequence[Side], found: Sequence[Changes], path: Path, most: int = 24) -> None:
-    """Write the comparison as an HTML page, with at most `most` images in each list."""
-    wanted = {
-        change.path
-        for entry in found
-        for side in (entry.better, entry.worse)
-        for change in side[:most]
-    }
+def write(
+    sides: Sequence[Side],
+    compared: Sequence[tuple[dict[str, Table], Changes]],
+    path: Path,
+    most: int = 24,
+) -> None:
+    """Write the comparisons of the first side with the others as an HTML page.
+
+    `compared` has what `differing` and `changes` return. Each list has at most `most` images.
+    """
+    lists = [found for _, changes in compared for found in (changes.better, changes.worse)]
+    wanted = {change.path for found in lists for change in found[:most]}
     values = {
         "title": "Comparison of " + ", ".join(one.name for one in sides),
-        "names": [one.name for one in sides],
-        "parameters": differing(sides),
-        "metrics": side_by_side(sides),
-        "changes": found,
+        "first": sides[0].name,
+        "compared": compared,
         "most": most,
         "pictures": _pictures(sides[0].revision, sorted(wanted)),
     }

@@ -126,19 +126,30 @@ def default_remote() -> str:
 
 
 @contextmanager
+def repository() -> Iterator[Repo]:
+    """Yield DVC's repository, which reads each commit with the remotes of the workspace.
+
+    Raises SeedlingsError for an error of DVC.
+    """
+    try:
+        with Repo() as workspace:
+            name = workspace.config["core"].get("remote")
+            core = {"remote": name} if name else {}
+            config = {"core": core, "remote": workspace.config["remote"]}
+        with Repo(config=config) as repo:
+            yield repo
+    except DvcException as error:
+        raise SeedlingsError(str(error)) from error
+
+
+@contextmanager
 def opened() -> Iterator[Storage]:
     """Yield DVC's cache and the remotes of the workspace.
 
     Raises SeedlingsError if DVC has no default remote, or if another command of DVC runs.
     """
-    try:
-        with Repo() as workspace:
-            core = {"remote": default_remote()}
-            config = {"core": core, "remote": workspace.config["remote"]}
-        with Repo(config=config) as repo, lock_repo(repo):
-            yield Storage(repo)
-    except DvcException as error:
-        raise SeedlingsError(str(error)) from error
+    with repository() as repo, lock_repo(repo):
+        yield Storage(repo)
 
 
 def _is_pushed(out: Any) -> bool:

@@ -1,3 +1,4 @@
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -5,13 +6,15 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from dvc.repo import Repo
 
 from seedlings.cli import results
 from seedlings.errors import SeedlingsError
-from seedlings.tracking import comparisons, split_changes
+from seedlings.tracking import comparisons, git, split_changes
 from seedlings.tracking.comparisons import Side
 from seedlings.tracking.revisions import Revision
 
+AUTHOR = ("-c", "user.name=Test", "-c", "user.email=t@example.org")
 LABELS = ["a", "a", "b", "b"]
 
 
@@ -26,13 +29,6 @@ def make(
     table = pd.DataFrame({"label": LABELS, "finetuned": answers, "baseline": LABELS[::-1]})
     table["score"] = (table["label"] == table["finetuned"]).astype(float)
     table.index = pd.Index([f"{n}.png" for n in range(len(table))], name="path")
-    accuracy = table["score"].mean()
-    metrics = {
-        "finetuned/accuracy": accuracy,
-        "finetuned/accuracy_low": accuracy - 0.1,
-        "finetuned/accuracy_high": accuracy + 0.1,
-        "baseline/accuracy": 0.25,
-    }
     tree: dict[str, Any] = {"task": task, "seed": 1, "finetune": {"epochs": 3, **changes}}
     if on is not None:
         tree["evaluate"] = {"on": on}
@@ -46,26 +42,34 @@ def make(
             "digest": list("0123"),
         }
     )
-    return Side(name, Revision("", "", lock, tree), metrics, table, split)
+    return Side(name, Revision("", "", lock, tree), table, split)
 
 
-def test_what_differs_is_named_with_the_value_of_every_side() -> None:
-    sides = [make("one", list("aabb")), make("two", list("aaba"), epochs=5, rate=0.1)]
-    assert comparisons.differing(sides) == {
-        "finetune.epochs": [3, 5],
-        "finetune.rate": [None, 0.1],
+def test_parameters_and_metrics_that_differ_are_those_of_dvc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    git.run("init", "--quiet")
+    Repo.init().close()
+    Path("dvc.yaml").write_text("metrics: [metrics.json]\n", encoding="utf-8")
+    sides = []
+    for name, epochs, accuracy in (("one", 3, 0.5), ("two", 5, 0.75), ("again", 5, 0.75)):
+        Path("params.yaml").write_text(f"seed: 1\nfinetune: {{epochs: {epochs}}}\n", "utf-8")
+        metrics = {"finetuned": {"accuracy": accuracy}, "images": 4}
+        Path("metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+        git.run("add", "--all")
+        git.run(*AUTHOR, "commit", "--quiet", "--allow-empty", "--message", name)
+        commit = git.run("rev-parse", "HEAD")
+        sides.append(replace(make(name, list("aabb")), revision=Revision(commit, "", {}, {})))
+    one, two, again = sides
+    found = comparisons.differing(one, two)
+    assert found == {
+        "Parameters": {"finetune.epochs": {"old": 3, "new": 5, "diff": 2}},
+        "Metrics": {"finetuned.accuracy": {"old": 0.5, "new": 0.75, "diff": 0.25}},
     }
-    assert comparisons.side_by_side(sides) == {
-        "finetuned accuracy": ["1.0000 (0.9000 to 1.1000)", "0.7500 (0.6500 to 0.8500)"]
-    }
-
-
-def test_a_model_without_an_interval_is_told() -> None:
-    sides = [make("one", list("aabb")), make("two", list("aaba"))]
-    del sides[1].metrics["finetuned/accuracy_low"]
-    assert comparisons.side_by_side(sides) == {
-        "finetuned accuracy": ["1.0000 (0.9000 to 1.1000)", "0.7500 (no interval)"]
-    }
+    workspace = replace(one, revision=Revision("", "", {}, {}))
+    assert comparisons.differing(one, workspace) == found
+    assert comparisons.differing(two, again) == {"Parameters": {}, "Metrics": {}}
 
 
 def test_images_go_from_wrong_to_right_and_back() -> None:
@@ -139,8 +143,11 @@ def test_the_evaluated_split_of_each_side_is_named(
     assert (found.title, found.counts, found.common) == (title, counts, 3)
     line = f"{title}: {counts[0]} in one, {counts[1]} in two, 3 in both"
     assert next(iter(results._changes("one", found))) == f"\n{line}"
-    comparisons.write([before, shorter], [found], tmp_path / "page.html")
+    row = {"finetuned.accuracy": {"old": 0.5, "new": 1 / 3, "diff": -1 / 6}}
+    tables = {"Parameters": {}, "Metrics": row}
+    comparisons.write([before, shorter], [(tables, found)], tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<td>finetuned.accuracy</td><td>0.5</td><td>0.33333</td>" in text
     assert f"<h2>{title}, one → two</h2>" in text
     named = [split or "test" for split in splits]
     second = "3" if named[0] == named[1] else f"3 {named[1]} images"
@@ -154,7 +161,6 @@ def test_images_of_different_splits_are_not_compared() -> None:
     other = replace(after, predictions=after.predictions.iloc[2:])
     found = comparisons.changes(half, other)
     assert (found.totals, found.common, found.better, found.worse) == ((2, 2), 0, [], [])
-    assert comparisons.differing([half, other]) == {"evaluate.on": ["validation", "test"]}
 
 
 def test_a_renamed_test_image_is_the_same_image() -> None:
@@ -201,8 +207,6 @@ def test_the_same_images_are_the_same_files_with_the_same_labels() -> None:
 
 def test_nothing_differs_between_equal_sides() -> None:
     sides = [make("one", list("aabb")), make("two", list("aabb"))]
-    assert comparisons.differing(sides) == {}
-    assert comparisons.side_by_side(sides) == {}
     found = comparisons.changes(*sides)
     assert (found.better, found.worse, found.p_value) == ([], [], 1.0)
 

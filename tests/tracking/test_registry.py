@@ -13,7 +13,7 @@ def test_a_revision_that_is_evaluated_on_validation_images_is_refused(
     force: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     revision = Revision("", "trial", {}, {"evaluate": {"on": "validation"}})
-    side = comparisons.Side("trial", revision, {}, pd.DataFrame(), pd.DataFrame())
+    side = comparisons.Side("trial", revision, pd.DataFrame(), pd.DataFrame())
     monkeypatch.setattr(comparisons, "side", lambda name: side)
     monkeypatch.setattr(registry, "client", None)  # MLflow is not asked
     message = (
@@ -40,6 +40,7 @@ def test_a_better_model_is_better_in_the_mean_and_in_groups(
     count = len(gains)
     paths = [f"{n}.png" for n in range(count)]
     table = pd.DataFrame({"path": paths, "label": "a", "split": "test"})
+    table["digest"] = paths
     table["group"] = [n * groups // count for n in range(count)]
     predictions = pd.DataFrame({"label": "a", "finetuned": "a", "baseline": "a"}, index=paths)
     predictions["finetuned_f2"] = predictions["baseline_f2"] = 0.0
@@ -48,7 +49,6 @@ def test_a_better_model_is_better_in_the_mean_and_in_groups(
         comparisons.Side(
             name,
             Revision("", "", lock, {"task": "multilabel", "number": name}),
-            {},
             predictions.assign(score=scores),
             table,
         )
@@ -71,5 +71,5 @@ def test_a_better_model_is_better_in_the_mean_and_in_groups(
 def test_a_revision_from_before_the_parameter_is_evaluated_on_test_images() -> None:
     for tree in ({}, {"evaluate": {"on": "test"}}):
         revision = Revision("", "trial", {}, tree)
-        side = comparisons.Side("trial", revision, {}, pd.DataFrame(), pd.DataFrame())
+        side = comparisons.Side("trial", revision, pd.DataFrame(), pd.DataFrame())
         registry._check_split(side)
