@@ -13,7 +13,7 @@ from seedlings import params_file
 from seedlings.config import params, paths, pipeline
 from seedlings.search.space import changed
 from seedlings.tracking import git
-from seedlings.tracking.run_logger import OWN_SOURCES
+from seedlings.tracking.stage_runs import OWN_SOURCES
 
 _LINKS = ["reflink", "hardlink", "symlink", "copy"]
 _IDENTITY = {"user.name": "Seedlings", "user.email": "seedlings@localhost"}

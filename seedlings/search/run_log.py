@@ -13,7 +13,7 @@ from seedlings.search import trials
 from seedlings.search.history import History
 from seedlings.search.trials import Trial
 from seedlings.tracking import client, revisions, sync
-from seedlings.tracking.tags import BASELINE, COMMIT, SEARCH, TRIAL
+from seedlings.tracking.tags import BASELINE, COMMIT, LOCK, SEARCH, TRIAL
 
 _STATUS = {"pruned": "KILLED", "failed": "FAILED"}
 
@@ -64,7 +64,7 @@ class RunLog:
         tracker = client.Tracker()
         if not self._run:
             history = self._history
-            runs = tracker.runs(search=history.name, baseline=history.commit)
+            runs = tracker.runs(self._tags)
             self._known = {run.tags[TRIAL] for run in runs if TRIAL in run.tags}
             own = [run.id for run in runs if TRIAL not in run.tags]
             tags = {**self._tags, COMMIT: history.commit}
@@ -107,5 +107,5 @@ class RunLog:
         _, missing = sync.publish([revision], models=models)
         if missing:
             raise SeedlingsError(missing[0])
-        tracker.tag(tracker.runs(lock=revision.digest)[0].id, {**self._tags, TRIAL: name})
+        tracker.tag(tracker.runs({LOCK: revision.digest})[0].id, {**self._tags, TRIAL: name})
         self._known.add(name)

@@ -14,7 +14,6 @@ from typing import Any
 from filelock import FileLock
 
 from seedlings.config import paths
-from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
 from seedlings.tasks import TASKS
 from seedlings.tracking import views
@@ -65,7 +64,7 @@ class Tracker:
         mlflow.set_tracking_uri(uri())
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
         store = (paths.home() / "mlartifacts").as_uri() if uri().startswith("sqlite:") else None
-        with FileLock(_lock_file(), timeout=60):  # two processes must not create the database
+        with lock("mlflow").acquire(timeout=60):  # two processes must not create the database
             self._client = MlflowClient()
             found = self._client.get_experiment_by_name(name)
             self._experiment = (
@@ -79,30 +78,21 @@ class Tracker:
         """URL, relative to MLflow's, of the list of complete revisions with their metrics."""
         return views.link(self._experiment)
 
-    def runs(self, **tags: str) -> list[Run]:
-        """Return the runs with these tags, oldest first; `lock` means the tag `seedlings.lock`."""
-        conditions = (f"tags.`seedlings.{key}` = '{value}'" for key, value in tags.items())
-        return self._search(" and ".join(conditions))
+    def runs(self, tags: Mapping[str, str | None]) -> list[Run]:
+        """Return the runs with these tags, oldest first; None is the value of a missing tag."""
+        query = " and ".join(
+            f"tags.`{key}` IS NULL" if value is None else f"tags.`{key}` = '{value}'"
+            for key, value in tags.items()
+        )
+        order = ["attributes.start_time"]
+        found = mlflow.search_runs([self._experiment], query, order_by=order, output_format="list")
+        return [_run(entry) for entry in found]
 
-    def run(self, run_id: str) -> Run:
-        """Return the run with an id."""
-        return _run(self._client.get_run(run_id))
-
-    def family(self, parent: str) -> list[Run]:
-        """Return a run and its child runs."""
-        return [self.run(parent), *self._search(f"tags.`{PARENT}` = '{parent}'")]
-
-    def _search(self, query: str) -> list[Run]:
-        found: list[Any] = []
-        token = None
-        while True:
-            page = self._client.search_runs(
-                [self._experiment], query, order_by=["attributes.start_time"], page_token=token
-            )
-            found += page
-            token = page.token
-            if not token:
-                return [_run(entry) for entry in found]
+    def find(self, run_id: str) -> Run | None:
+        """Return the run with an id, or None if there is none."""
+        with _absent_as_none():
+            return _run(self._client.get_run(run_id))
+        return None
 
     def start(
         self, name: str, *, tags: Mapping[str, str], params: Mapping[str, Any], parent: str = ""
@@ -140,23 +130,9 @@ class Tracker:
         for start in range(0, len(points), _LARGEST_BATCH):
             self._client.log_batch(run_id, metrics=points[start : start + _LARGEST_BATCH])
 
-    def log_record(self, run_id: str, record: Record, file: Path, *, curves: bool) -> None:
-        """Log the metrics and pictures of a record, and the record itself from `file`.
-
-        With `curves`, also log the metrics of every epoch; the run logger does that during a stage.
-        """
-        if curves:
-            for epoch in range(max([0, *map(len, record.curves.values())])):
-                values = {name: curve[epoch] for name, curve in record.curves.items()}
-                self.log_metrics(run_id, values, epoch + 1)
-        self.log_metrics(run_id, record.metrics)
-        self.log_pictures(run_id, record, file.parents[2])
-        self._client.log_artifact(run_id, str(file))
-
-    def log_pictures(self, run_id: str, record: Record, root: Path) -> None:
-        """Log the pictures of a record under its stage; their paths are relative to `root`."""
-        for picture in record.pictures:
-            self._client.log_artifact(run_id, str(root / picture), f"pictures/{record.stage}")
+    def log_file(self, run_id: str, file: Path, folder: str | None = None) -> None:
+        """Log a file as an artifact of a run, in a folder of its artifacts."""
+        self._client.log_artifact(run_id, str(file), folder)
 
     def log_inputs(self, run_id: str, hashes: Mapping[str, str], context: str) -> None:
         """Log the paths of the inputs of a run, each with DVC's hash."""
@@ -201,13 +177,10 @@ class Tracker:
 
     def champion(self) -> tuple[str, str] | None:
         """Return the version and the run id of the model with the alias `champion`, or None."""
-        try:
+        with _absent_as_none():
             version = self._client.get_model_version_by_alias(EXPERIMENT, CHAMPION)
-        except MlflowException as error:
-            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                raise
-            return None
-        return version.version, version.run_id
+            return version.version, version.run_id
+        return None
 
     def promote(self, run_id: str, tags: Mapping[str, str]) -> str:
         """Register a run's model with tags, set its alias `champion`, and return its version."""
@@ -293,7 +266,18 @@ def _run(entry: Any) -> Run:
     )
 
 
-def _lock_file() -> Path:
+@contextmanager
+def _absent_as_none() -> Iterator[None]:
+    """Suppress the exceptions of MLflow for something that does not exist."""
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+
+
+def lock(name: str) -> FileLock:
+    """Return the lock of the project with a name."""
     folder = paths.home() / ".dvc" / "tmp"
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / "mlflow.lock"
+    return FileLock(folder / f"{name}.lock")

@@ -278,11 +278,13 @@ def _revision(name: str) -> Revision:
 def _revision_of_run(run_id: str) -> Revision | None:
     """Return the revision of a run in MLflow, by its parent's tags; None for an unknown run."""
     with client.reachable():
-        runs = {run.id: run for run in client.Tracker().runs()}
-    run = runs.get(run_id)
+        tracker = client.Tracker()
+        run = tracker.find(run_id)
+        if run and PARENT in run.tags:
+            run = tracker.find(run.tags[PARENT])
     if run is None:
         return None
-    tags = runs.get(run.tags.get(PARENT, run_id), run).tags
+    tags = run.tags
     if LOCK not in tags:
         raise SeedlingsError(f"the run {run_id} is not complete in MLflow: run `seedlings sync`")
     for name in (EXPERIMENT_NAME, COMMIT, WORKSPACE):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from seedlings.errors import SeedlingsError
 from seedlings.tracking import client, comparisons, git
-from seedlings.tracking.tags import CHAMPION, EXPERIMENT
+from seedlings.tracking.tags import CHAMPION, EXPERIMENT, LOCK
 
 ADDRESS = f"models:/{EXPERIMENT}@{CHAMPION}"
 
@@ -31,7 +31,7 @@ def promote(name: str, confidence: float, *, force: bool = False) -> Promotion:
     _check_split(challenger)
     with client.reachable():
         tracker = client.Tracker()
-        run = next((r for r in tracker.runs(lock=challenger.revision.digest)), None)
+        run = next(iter(tracker.runs({LOCK: challenger.revision.digest})), None)
         if run is None:
             raise SeedlingsError(f"{name} is not in MLflow yet: run `seedlings sync` first")
         try:

@@ -52,7 +52,7 @@ def history(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatc
 
     def publish(revisions: list[Revision], *, models: bool) -> tuple[int, list[str]]:
         tracker, revision = Tracker(), revisions[0]
-        if not tracker.runs(lock=revision.digest):
+        if not tracker.runs({"seedlings.lock": revision.digest}):
             tracker.start(revision.name, tags={"seedlings.lock": revision.digest}, params={})
         return 1, []
 
@@ -66,7 +66,7 @@ def logged(history: Trials) -> RunLog:
 
 
 def by_name() -> dict[str, Run]:
-    return {run.name: run for run in Tracker().runs()}
+    return {run.name: run for run in Tracker().runs({})}
 
 
 def test_trials_are_linked_to_their_search(history: Trials) -> None:
@@ -101,7 +101,7 @@ def test_nothing_is_logged_twice(history: Trials) -> None:
     before = by_name()
     logged(history).complete(["head-start"])  # another process goes on
     logged(history).complete(["head-start"])
-    assert len(Tracker().runs()) == 4
+    assert len(Tracker().runs({})) == 4
     assert by_name()["head"].id == before["head"].id
     assert "head-0003" not in by_name()  # it still runs
 
@@ -111,7 +111,7 @@ def test_searches_of_two_commits_with_one_name_have_their_own_runs(history: Tria
     other = Trials(commit="d" * 40, trials=[Trial(1, SGD, "finished", 0.6), Trial(2, ADAM)])
     logged(history).complete(["head-start"])
     logged(other).complete(["head-start"])
-    found = [(run.name, run.tags[BASELINE][0], run.metrics) for run in Tracker().runs()]
+    found = [(run.name, run.tags[BASELINE][0], run.metrics) for run in Tracker().runs({})]
     assert [run for run in found if run[0] == "head"] == [
         ("head", "c", {"value": 0.7, "best": 0.7}),
         ("head", "d", {"value": 0.6, "best": 0.6}),

@@ -8,10 +8,9 @@ import pytest
 from imports import ROOT
 from mlflow import MlflowClient
 
-from seedlings.config.records import Record
 from seedlings.tracking import client
 from seedlings.tracking.client import Tracker
-from seedlings.tracking.tags import PARENT
+from seedlings.tracking.tags import LOCK, PARENT, STAGE
 
 
 @pytest.fixture
@@ -58,16 +57,16 @@ def test_a_run_has_what_was_logged(here: Path) -> None:
     tracker.log_metrics(child, {"loss": 1.0}, 2)
     tracker.end(child)
     tracker.end(parent, "FAILED")
-    [found] = tracker.runs(lock="1")
+    [found] = tracker.runs({LOCK: "1"})
     assert (found.id, found.name, found.status) == (parent, "whole", "FAILED")
     assert found.params == {"seed": "42"}
-    [part] = tracker.runs(stage="split")
+    [part] = tracker.runs({STAGE: "split"})
     assert part.tags[PARENT] == parent
     assert part.metrics == {"loss": 1.0}
-    assert tracker.runs(lock="2") == []
-    assert [run.id for run in tracker.runs()] == [parent, child]
+    assert tracker.runs({LOCK: "2"}) == []
+    assert [run.id for run in tracker.runs({})] == [parent, child]
     tracker.remove(child)
-    assert [run.id for run in tracker.runs()] == [parent]
+    assert [run.id for run in tracker.runs({})] == [parent]
 
 
 def test_more_than_a_page_of_runs_is_found(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,21 +77,4 @@ def test_more_than_a_page_of_runs_is_found(here: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(
         tracker._client, "search_runs", lambda *a, **o: search(*a, **o, max_results=3)
     )
-    assert [run.name for run in tracker.runs()] == list("0123456")
-
-
-def test_a_record_is_logged_with_every_epoch(here: Path) -> None:
-    record = Record("finetune", curves={"loss": [3.0, 2.0, 1.0]}, metrics={"x": 0.5})
-    picture = here / "reports" / "finetune" / "a.png"
-    picture.parent.mkdir(parents=True)
-    picture.write_bytes(b"png")
-    record.add_picture(picture.relative_to(here))
-    record.write(picture.with_name("record.json"))
-    tracker = Tracker()
-    run = tracker.start("finetune", tags={}, params={})
-    tracker.log_record(run, record, picture.with_name("record.json"), curves=True)
-    history = tracker._client.get_metric_history(run, "loss")
-    assert [(point.step, point.value) for point in history] == [(1, 3.0), (2, 2.0), (3, 1.0)]
-    assert tracker.runs()[0].metrics == {"loss": 1.0, "x": 0.5}
-    [stored] = tracker._client.list_artifacts(run, "pictures/finetune")
-    assert stored.path == "pictures/finetune/a.png"
+    assert [run.name for run in tracker.runs({})] == list("0123456")
