@@ -178,7 +178,7 @@ def _package(model: str) -> Iterator[Path]:
 
     with tempfile.TemporaryDirectory() as folder:
         with client.reachable():
-            package = client.Tracker().download_model(model, Path(folder))
+            package = client.Tracker().download_package(model, Path(folder))
         yield package
 
 

@@ -280,11 +280,11 @@ def _revision_of_run(run_id: str) -> Revision | None:
     with client.reachable():
         tracker = client.Tracker()
         run = tracker.find(run_id)
-        if run and PARENT in run.tags:
-            run = tracker.find(run.tags[PARENT])
+        if run and PARENT in run.data.tags:
+            run = tracker.find(run.data.tags[PARENT])
     if run is None:
         return None
-    tags = run.tags
+    tags = run.data.tags
     if LOCK not in tags:
         raise SeedlingsError(f"the run {run_id} is not complete in MLflow: run `seedlings sync`")
     for name in (EXPERIMENT_NAME, COMMIT, WORKSPACE):

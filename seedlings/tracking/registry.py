@@ -48,7 +48,7 @@ def promote(name: str, confidence: float, *, force: bool = False) -> Promotion:
             "seedlings.promoted_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "seedlings.promoted_because": text,
         }
-        return Promotion(tracker.promote(run.id, tags), text)
+        return Promotion(tracker.promote(run, tags), text)
 
 
 def _check_split(challenger: comparisons.Side) -> None:

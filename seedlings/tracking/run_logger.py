@@ -68,18 +68,18 @@ def _log(messages: Iterator[Message]) -> None:
         else:
             stage_runs.finish(tracker, run, parent, stage, Path())
             if stage == pipeline.PACKAGE_STAGE:
-                tracker.log_model(parent, paths.PACKAGED)
+                tracker.log_package(parent, paths.PACKAGED)
             status = "FINISHED"
-    tracker.end(run, status)
-    tracker.end(parent, status)  # the next stage resumes it
+    tracker.set_terminated(run, status)
+    tracker.set_terminated(parent, status)  # until the next stage starts
 
 
 def _open_parent(tracker: Tracker, tree: Mapping[str, Any]) -> str:
     """Return the id of the run of these parameters, code and data; start or resume it."""
     digest = input_digest(tree)
     for run in tracker.runs({INPUTS: digest}):
-        tracker.resume(run.id)
-        return run.id
+        tracker.update_run(run.info.run_id, "RUNNING")
+        return run.info.run_id
     experiment = os.environ.get("DVC_EXP_NAME", "")
     tags = {INPUTS: digest, **git.tags()}
     if experiment:

@@ -27,7 +27,7 @@ def start(
     """
     tags = {STAGE: record.stage, **tags}
     run = tracker.start(record.stage, tags=tags, params=record.params, parent=parent)
-    tracker.log_inputs(run, _inputs(record, deps), record.stage)
+    tracker.log_hashes(run, _inputs(record, deps), record.stage)
     return run
 
 
@@ -39,13 +39,13 @@ def finish(tracker: Tracker, run: str, parent: str, stage: str, root: Path) -> N
     file = root / paths.record(stage)
     record = records.read(file)
     tracker.log_metrics(run, record.metrics)
-    tracker.log_file(run, file)
+    tracker.log_artifact(run, str(file))
     for figure in record.pictures:
         for one in (run, parent):
-            tracker.log_file(one, root / figure, f"pictures/{stage}")
+            tracker.log_artifact(one, str(root / figure), f"pictures/{stage}")
     if stage == pipeline.FINAL_STAGE:
         tracker.log_metrics(parent, record.metrics)
-    tracker.tag(run, {RECORD: record_digest(file)})
+    tracker.set_tags(run, {RECORD: record_digest(file)})
 
 
 def record_digest(file: Path) -> str:

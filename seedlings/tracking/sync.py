@@ -13,7 +13,7 @@ from seedlings.config import params, paths
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
 from seedlings.tracking import client, stage_runs
-from seedlings.tracking.client import Tracker
+from seedlings.tracking.client import Run, Tracker
 from seedlings.tracking.revisions import Revision
 from seedlings.tracking.tags import (
     COMMIT,
@@ -29,7 +29,6 @@ from seedlings.tracking.tags import (
     RESTORE,
     RESTORED,
     STAGE,
-    Run,
 )
 
 
@@ -66,24 +65,24 @@ def _publish(tracker: Tracker, revision: Revision, *, models: bool) -> bool:
     """Log a revision, or what a killed sync left out; return whether more than its tags is new."""
     known = next(iter(tracker.runs({LOCK: revision.digest})), None)
     wanted = models and paths.PACKAGED.as_posix() in revision.outputs
-    if known and COMPLETE in known.tags and (known.has_model or not wanted):
-        if revision.commit or known.tags.get(DIRTY) == "true":  # a commit can be restored
-            tracker.tag(known.id, _tags(revision))
+    if known and COMPLETE in known.data.tags and (client.has_model(known) or not wanted):
+        if revision.commit or known.data.tags.get(DIRTY) == "true":  # a commit can be restored
+            tracker.set_tags(known.info.run_id, _tags(revision))
         return False
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         found = revision.restore_into(root)
         parent = known or _logged(tracker, revision, root)
-        run = parent.id if parent else _start(tracker, revision)
-        tracker.tag(run, {LOCK: revision.digest, **_tags(revision)})
+        run = parent.info.run_id if parent else _start(tracker, revision)
+        tracker.set_tags(run, {LOCK: revision.digest, **_tags(revision)})
         for record in found.values():
             _log_stage(tracker, run, revision, record, root)
         raw = paths.RAW.as_posix()
-        tracker.log_inputs(run, {raw: revision.hashes("download")[raw]}, "pipeline")
-        if wanted and not (parent and parent.has_model):
-            tracker.log_model(run, root / paths.PACKAGED)
-    tracker.end(run)
-    tracker.tag(run, {COMPLETE: "true"})
+        tracker.log_hashes(run, {raw: revision.hashes("download")[raw]}, "pipeline")
+        if wanted and not (parent and client.has_model(parent)):
+            tracker.log_package(run, root / paths.PACKAGED)
+    tracker.set_terminated(run)
+    tracker.set_tags(run, {COMPLETE: "true"})
     return True
 
 
@@ -91,9 +90,11 @@ def _logged(tracker: Tracker, revision: Revision, root: Path) -> Run | None:
     """Return the parent run that the run logger wrote for this revision, or None."""
     expected = {key: str(value) for key, value in revision.params.items()}
     for run in tracker.runs({LOCK: None, PARENT: None}):
-        if run.params == expected:
-            stages = [r for r in tracker.runs({PARENT: run.id}) if r.status == "FINISHED"]
-            if stages and all(_is_result(r.tags, root) for r in stages):
+        if run.data.params == expected:
+            stages = [
+                r for r in tracker.runs({PARENT: run.info.run_id}) if r.info.status == "FINISHED"
+            ]
+            if stages and all(_is_result(r.data.tags, root) for r in stages):
                 return run
     return None
 
@@ -116,20 +117,20 @@ def _log_stage(
     outputs = {f"{OUTPUT}{path}": md5 for path, md5 in revision.hashes(record.stage).items()}
     digest = stage_runs.record_digest(root / paths.record(record.stage))
     for run in tracker.runs({PARENT: parent, STAGE: record.stage}):
-        if run.status == "RUNNING":
-            tracker.remove(run.id)  # left by a killed stage or sync
-        elif run.tags.get(RECORD) == digest:
-            tracker.tag(run.id, outputs)
+        if run.info.status == "RUNNING":
+            tracker.delete_run(run.info.run_id)  # left by a killed stage or sync
+        elif run.data.tags.get(RECORD) == digest:
+            tracker.set_tags(run.info.run_id, outputs)
             return
     first = next(iter(tracker.runs({RECORD: digest, RESTORED: None})), None)
-    tags = {RESTORED: "true", **outputs, **({FIRST_RUN: first.id} if first else {})}
+    tags = {RESTORED: "true", **outputs, **({FIRST_RUN: first.info.run_id} if first else {})}
     deps = revision.inputs(record.stage)
     started = stage_runs.start(tracker, record, parent, deps=deps, tags=tags)
     for epoch in range(record.epochs):
         values = {name: curve[epoch] for name, curve in record.curves.items()}
         tracker.log_metrics(started, values, epoch + 1)
     stage_runs.finish(tracker, started, parent, record.stage, root)
-    tracker.end(started)
+    tracker.set_terminated(started)
 
 
 def _name(revision: Revision) -> str:

@@ -1,6 +1,4 @@
-"""Names of tags in MLflow, and the data of a run."""
-
-from dataclasses import dataclass
+"""Names in MLflow: of tags, the experiment, the alias, and the packages of a served model."""
 
 EXPERIMENT = "seedlings"
 CHAMPION = "champion"  # the alias of the best model
@@ -40,16 +38,3 @@ SERVED_WITH = (
     "tensorflow",
     "tqdm",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """The data of a run in MLflow."""
-
-    id: str
-    name: str
-    status: str
-    tags: dict[str, str]
-    params: dict[str, str]
-    metrics: dict[str, float]
-    has_model: bool

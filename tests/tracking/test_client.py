@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlflow
 import pytest
 from imports import ROOT
 from mlflow import MlflowClient
@@ -35,7 +36,7 @@ def test_another_server_is_used_by_the_environment(
 @pytest.mark.slow
 def test_processes_that_start_at_once_make_one_database(here: Path) -> None:
     (here / "mlflow.db").unlink()
-    code = "from seedlings.tracking.client import Tracker; print(Tracker()._experiment)"
+    code = "from seedlings.tracking.client import Tracker; print(Tracker().experiment)"
     command = [sys.executable, "-c", code]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     started = [
@@ -55,26 +56,27 @@ def test_a_run_has_what_was_logged(here: Path) -> None:
     child = tracker.start("part", tags={"seedlings.stage": "split"}, params={}, parent=parent)
     tracker.log_metrics(child, {"loss": 2.0}, 1)
     tracker.log_metrics(child, {"loss": 1.0}, 2)
-    tracker.end(child)
-    tracker.end(parent, "FAILED")
+    tracker.set_terminated(child)
+    tracker.set_terminated(parent, "FAILED")
     [found] = tracker.runs({LOCK: "1"})
-    assert (found.id, found.name, found.status) == (parent, "whole", "FAILED")
-    assert found.params == {"seed": "42"}
+    assert (found.info.run_id, found.info.run_name, found.info.status) == (
+        parent,
+        "whole",
+        "FAILED",
+    )
+    assert found.data.params == {"seed": "42"}
     [part] = tracker.runs({STAGE: "split"})
-    assert part.tags[PARENT] == parent
-    assert part.metrics == {"loss": 1.0}
+    assert part.data.tags[PARENT] == parent
+    assert part.data.metrics == {"loss": 1.0}
     assert tracker.runs({LOCK: "2"}) == []
-    assert [run.id for run in tracker.runs({})] == [parent, child]
-    tracker.remove(child)
-    assert [run.id for run in tracker.runs({})] == [parent]
+    assert [run.info.run_id for run in tracker.runs({})] == [parent, child]
+    tracker.delete_run(child)
+    assert [run.info.run_id for run in tracker.runs({})] == [parent]
 
 
 def test_more_than_a_page_of_runs_is_found(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tracker = Tracker()
     for number in range(7):
         tracker.start(str(number), tags={}, params={})
-    search = tracker._client.search_runs
-    monkeypatch.setattr(
-        tracker._client, "search_runs", lambda *a, **o: search(*a, **o, max_results=3)
-    )
-    assert [run.name for run in tracker.runs({})] == list("0123456")
+    monkeypatch.setattr(mlflow.tracking.fluent, "NUM_RUNS_PER_PAGE_PANDAS", 3)
+    assert [run.info.run_name for run in tracker.runs({})] == list("0123456")

@@ -159,7 +159,7 @@ def test_the_model_that_is_logged_is_the_package(
     assert loaded.metadata.signature.inputs.inputs[0].type == DataType.binary
     with pytest.raises(MlflowException, match="image 1: expected an image, found 5 bytes"):
         loaded.predict(pd.DataFrame({"image": [files["image"][0], b"wrong"]}))
-    folder = client.Tracker().download_model(runs()["parent"].info.run_id, here / "down")
+    folder = client.Tracker().download_package(runs()["parent"].info.run_id, here / "down")
     assert bundle.read(folder) == contents
     unpickled = [
         path for path in folder.parents[1].rglob("*") if path.suffix in (".pkl", ".pickle")

@@ -80,12 +80,15 @@ def shown(stage: str, parent: str) -> list[Any]:
     """What MLflow shows of the run of a stage."""
     client = mlflow.MlflowClient()
     [run] = Tracker().runs({PARENT: parent, STAGE: stage})
-    histories = {key: client.get_metric_history(run.id, key) for key in run.metrics}
+    histories = {key: client.get_metric_history(run.info.run_id, key) for key in run.data.metrics}
     points = {key: [(p.step, p.value) for p in found] for key, found in histories.items()}
-    files = [item.path for item in client.list_artifacts(run.id)]
-    figures = [item.path for item in client.list_artifacts(run.id, f"pictures/{stage}")]
-    inputs = [item.dataset.to_dictionary() for item in client.get_run(run.id).inputs.dataset_inputs]
-    return [run.name, run.status, run.params, points, files, figures, inputs]
+    files = [item.path for item in client.list_artifacts(run.info.run_id)]
+    figures = [item.path for item in client.list_artifacts(run.info.run_id, f"pictures/{stage}")]
+    inputs = [
+        item.dataset.to_dictionary()
+        for item in client.get_run(run.info.run_id).inputs.dataset_inputs
+    ]
+    return [run.info.run_name, run.info.status, run.data.params, points, files, figures, inputs]
 
 
 def test_a_stage_has_the_same_run_whether_it_is_logged_while_it_runs_or_from_its_record(
@@ -95,17 +98,17 @@ def test_a_stage_has_the_same_run_whether_it_is_logged_while_it_runs_or_from_its
     for stage in STAGES:
         log(stage)
     [live] = Tracker().runs({PARENT: None})
-    before = {stage: shown(stage, live.id) for stage in STAGES}
+    before = {stage: shown(stage, live.info.run_id) for stage in STAGES}
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
     assert sync.publish([revision]) == (1, [])
     [synced] = Tracker().runs({PARENT: None})
-    after = {stage: shown(stage, synced.id) for stage in STAGES}
+    after = {stage: shown(stage, synced.info.run_id) for stage in STAGES}
     assert before == after
     assert after["finetune"][3]["loss"] == [(1, 3.0), (2, 2.0), (3, 1.0)]
     assert after["finetune"][4:6] == [["pictures", "record.json"], ["pictures/finetune/a.png"]]
     assert [found["name"] for found in after["finetune"][6]] == ["data/split.csv"]
-    assert live.params == synced.params == {k: str(v) for k, v in revision.params.items()}
-    assert live.metrics == synced.metrics == {"finetuned/accuracy": 0.5, "images": 4.0}
+    assert live.data.params == synced.data.params == {k: str(v) for k, v in revision.params.items()}
+    assert live.data.metrics == synced.data.metrics == {"finetuned/accuracy": 0.5, "images": 4.0}
 
 
 def test_sync_adds_to_the_runs_of_stages_what_the_run_logger_did_not_log(
@@ -117,9 +120,9 @@ def test_sync_adds_to_the_runs_of_stages_what_the_run_logger_did_not_log(
     assert sync.publish([revision]) == (1, [])
     assert sync.publish([revision]) == (0, [])
     [parent] = Tracker().runs({LOCK: revision.digest})
-    assert parent.id == live.id
-    runs = {run.tags[STAGE]: run for run in Tracker().runs({PARENT: live.id})}
-    assert {stage: RESTORED in run.tags for stage, run in runs.items()} == {
+    assert parent.info.run_id == live.info.run_id
+    runs = {run.data.tags[STAGE]: run for run in Tracker().runs({PARENT: live.info.run_id})}
+    assert {stage: RESTORED in run.data.tags for stage, run in runs.items()} == {
         "split": False,
         "finetune": True,
         "evaluate": True,
@@ -127,8 +130,8 @@ def test_sync_adds_to_the_runs_of_stages_what_the_run_logger_did_not_log(
     again = Restored("", "twin", {**revision.lock, "report": {}}, revision.tree)
     assert sync.publish([again]) == (1, [])
     [twin] = Tracker().runs({LOCK: again.digest})
-    [split] = Tracker().runs({PARENT: twin.id, STAGE: "split"})
-    assert split.tags[FIRST_RUN] == runs["split"].id
+    [split] = Tracker().runs({PARENT: twin.info.run_id, STAGE: "split"})
+    assert split.data.tags[FIRST_RUN] == runs["split"].info.run_id
     assert len(Tracker().runs({PARENT: None})) == 3
     assert Tracker().runs({PARENT: other}) == []
 

@@ -1,4 +1,4 @@
-"""Views: the filter and columns of MLflow's list of runs, stored as a tag of the experiment."""
+"""MLflow's page of complete revisions: its filter and columns are a tag of the experiment."""
 
 import json
 import time
@@ -23,7 +23,7 @@ _COLUMNS = [
 
 
 def tag() -> dict[str, str]:
-    """Return the tag of the view: complete revisions, newest first, with their headline metrics."""
+    """Return the tag of the page: complete revisions, newest first, with their headline metrics."""
     state = {
         "searchFilter": "tags.`seedlings.complete` = 'true'",
         "orderByKey": "attributes.start_time",
@@ -33,10 +33,10 @@ def tag() -> dict[str, str]:
         "columnWidths": dict.fromkeys(_COLUMNS, 160),
     }
     now = time.time_ns() // 1_000_000
-    view = {"name": "Results", "createdAt": now, "updatedAt": now, "state": json.dumps(state)}
-    return {f"mlflow.sharedViewState.{NAME}": json.dumps(view)}
+    page = {"name": "Results", "createdAt": now, "updatedAt": now, "state": json.dumps(state)}
+    return {f"mlflow.sharedViewState.{NAME}": json.dumps(page)}
 
 
 def link(experiment: str) -> str:
-    """Return the URL, relative to MLflow's, of the experiment's runs in this view."""
+    """Return the URL, relative to MLflow's, of the page of an experiment."""
     return f"#/experiments/{experiment}/runs?viewStateShareKey={NAME}&workflowType=machine_learning"
