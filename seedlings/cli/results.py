@@ -77,10 +77,10 @@ def compare(names: tuple[str, ...], page: Path) -> None:
     NAMES are experiments, revisions, runs in MLflow, or `workspace`. A single name is compared with
     the workspace.
     """
-    from seedlings.tracking import comparisons  # pandas and SciPy, slow to import
+    from seedlings.tracking import comparisons, outputs  # pandas and SciPy, slow to import
 
     if len(names) == 1:
-        names = (*names, comparisons.WORKSPACE)
+        names = (*names, outputs.WORKSPACE)
     sides = [comparisons.side(name) for name in names]
     first, *others = sides
     compared = [(comparisons.differing(first, x), comparisons.changes(first, x)) for x in others]
@@ -105,7 +105,7 @@ def _show_tables(tables: "Mapping[str, Table]", first: str, other: str) -> None:
 def _changes(first: str, found: "Changes") -> Iterable[str]:
     """Yield lines about the images that two sides evaluate, and about the changed splits."""
     yield (
-        f"\n{found.title}: {found.counts[0]} in {first}, {found.counts[1]} in {found.name}, "
+        f"\nEvaluated: {found.counts[0]} in {first}, {found.counts[1]} in {found.name}, "
         f"{found.common} in both"
     )
     for title, values in found.scores.items():

@@ -19,13 +19,12 @@ from seedlings.io import split_table
 from seedlings.plots import image_grid
 from seedlings.report import html, summaries
 from seedlings.tasks import TASKS
-from seedlings.tracking import client, outputs, split_changes
-from seedlings.tracking import revisions as all_revisions
+from seedlings.tracking import client, outputs, revisions, split_changes
+from seedlings.tracking.outputs import WORKSPACE
 from seedlings.tracking.revisions import Revision, UnknownRevisionError
 from seedlings.tracking.split_changes import SplitChange
-from seedlings.tracking.tags import COMMIT, EXPERIMENT_NAME, LOCK, PARENT, RESTORE
+from seedlings.tracking.tags import COMMIT, LOCK, PARENT, RESTORE
 
-WORKSPACE = "workspace"
 _OF_SPLIT = ("seed", "split.", "task", "data.annotations.block")  # keys that change the split
 Table = dict[str, dict[str, Any]]  # by key: the values `old` and `new`
 _PREDICTIONS = paths.report("evaluate") / "predictions.csv"
@@ -71,8 +70,7 @@ class Changes:
     """The images on which another side differs from the first, and the changed splits."""
 
     name: str
-    splits: tuple[str, str]  # evaluated split of each side
-    totals: tuple[int, int]  # number of evaluated images of each side
+    counts: list[str]  # number and split of the evaluated images of each side
     common: int  # number of images that both evaluate
     scores: dict[str, list[str]]  # on these: the main metric of each model, on each side
     same_images: bool  # whether both have the same data, evaluated images and labels
@@ -83,20 +81,6 @@ class Changes:
     p_value: float
     is_better: bool  # whether the mean score and the statistic of the test favour the other
     split_changes: list[SplitChange]  # of all images that both have
-
-    @property
-    def title(self) -> str:
-        """Title of the compared images: `Test images` if both sides evaluate test images."""
-        first, other = self.splits
-        return f"{first if first == other else 'evaluated'} images".capitalize()
-
-    @property
-    def counts(self) -> list[str]:
-        """Number of evaluated images of each side, as text; with the split if they differ."""
-        if self.splits[0] == self.splits[1]:
-            return [str(total) for total in self.totals]
-        pairs = zip(self.totals, self.splits, strict=True)
-        return [f"{total} {split} images" for total, split in pairs]
 
 
 def side(name: str) -> Side:
@@ -129,9 +113,9 @@ def differing(first: Side, other: Side) -> dict[str, Table]:
 
     The keys are the titles `Parameters` and `Metrics`.
     """
-    names = [one.revision.commit or WORKSPACE for one in (first, other)]
+    commits = [one.revision.commit or WORKSPACE for one in (first, other)]
     with outputs.repository() as repo:
-        found = {"Parameters": repo.params.diff(*names), "Metrics": repo.metrics.diff(*names)}
+        found = {"Parameters": repo.params.diff(*commits), "Metrics": repo.metrics.diff(*commits)}
     for title, result in found.items():
         if errors := result.get("errors"):
             raise SeedlingsError(f"DVC cannot read the {title.lower()}: {errors}")
@@ -156,22 +140,24 @@ def changes(first: Side, other: Side) -> Changes:
             f"expected revisions of one task, found {task} ({first.name}) and "
             f"{other.params['task']} ({other.name})"
         )
-    before, after = _common(first, other)
+    names = split_changes.match(first.table, other.table)
+    after = other.predictions[other.predictions.index.isin(names)].rename(index=names)
+    before = first.predictions[first.predictions.index.isin(after.index)]
+    after = after.loc[before.index]
+    groups = _groups(first, other, names).loc[before.index].to_numpy()
     scores = before["score"].to_numpy(), after["score"].to_numpy()
+    test = paired_tests.compare(*scores, groups, test=TASKS[task].paired_test)
     gain = scores[1] - scores[0]
     order = np.argsort(-np.abs(gain), kind="stable")
     found = [(gain[row], _change(before.iloc[row], after.iloc[row])) for row in order if gain[row]]
     mean_gain = float(gain.mean()) if len(gain) else 0.0
-    groups = _groups(first, other).loc[before.index].to_numpy()
-    test = paired_tests.compare(*scores, groups, test=TASKS[task].paired_test)
-    totals = len(first.predictions), len(other.predictions)
+    are_common = len(first.predictions) == len(other.predictions) == len(before)
     return Changes(
         name=other.name,
-        splits=(first.split, other.split),
-        totals=totals,
+        counts=[f"{len(one.predictions)} {one.split} images" for one in (first, other)],
         common=len(before),
         scores=_scores(task, before, after),
-        same_images=totals == (len(before), len(before))
+        same_images=are_common
         and bool((before["label"] == after["label"]).all())
         and first.images == other.images,
         better=[change for by, change in found if by > 0],
@@ -184,20 +170,10 @@ def changes(first: Side, other: Side) -> Changes:
     )
 
 
-def _common(first: Side, other: Side) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the predictions of both sides for the images that both evaluate, in the same order."""
-    known = split_changes.match(first.table, other.table)
-    after = other.predictions[other.predictions.index.isin(known)]
-    after = after.rename(index=known)
-    both = first.predictions.index[first.predictions.index.isin(after.index)]
-    return first.predictions.loc[both], after.loc[both]
-
-
-def _groups(first: Side, other: Side) -> pd.Series:
+def _groups(first: Side, other: Side, names: dict[str, str]) -> pd.Series:
     """Return the group, on either side, of the images that both have, by the first one's paths."""
-    known = split_changes.match(first.table, other.table)
     ours, theirs = (side.table.set_index("path")["group"] for side in (first, other))
-    theirs = theirs[theirs.index.isin(known)].rename(index=known)
+    theirs = theirs[theirs.index.isin(names)].rename(index=names)
     joined = paired_tests.join(ours.loc[theirs.index].to_numpy(), theirs.to_numpy())
     return pd.Series(joined, index=theirs.index)
 
@@ -266,37 +242,33 @@ def _revision(name: str) -> Revision:
     try:
         return _named(name)
     except UnknownRevisionError as error:
-        revision = _revision_of_run(name)
-        if revision is None:
+        with client.reachable():
+            tracker = client.Tracker()
+            run = tracker.find(name)
+            if run and PARENT in run.data.tags:
+                run = tracker.find(run.data.tags[PARENT])
+        if run is None:
             raise SeedlingsError(
                 f"expected an experiment, a revision, a run in MLflow or `{WORKSPACE}`, "
                 f"found {name!r}"
             ) from error
-        return revision
+        return _revision_of_run(name, run.data.tags)
 
 
-def _revision_of_run(run_id: str) -> Revision | None:
-    """Return the revision of a run in MLflow, by its parent's tags; None for an unknown run."""
-    with client.reachable():
-        tracker = client.Tracker()
-        run = tracker.find(run_id)
-        if run and PARENT in run.data.tags:
-            run = tracker.find(run.data.tags[PARENT])
-    if run is None:
-        return None
-    tags = run.data.tags
+def _named(name: str) -> Revision:
+    return revisions.current() if name == WORKSPACE else revisions.at(name)
+
+
+def _revision_of_run(run_id: str, tags: dict[str, str]) -> Revision:
+    """Return the revision that the tags of a parent run name."""
     if LOCK not in tags:
         raise SeedlingsError(f"the run {run_id} is not complete in MLflow: run `seedlings sync`")
-    for name in (EXPERIMENT_NAME, COMMIT, WORKSPACE):
+    for name in (tags.get(COMMIT, ""), WORKSPACE):
         with suppress(SeedlingsError):  # the experiment may have been deleted since
-            revision = _named(tags.get(name, name))
+            revision = _named(name)
             if revision.digest == tags[LOCK]:
                 return revision
     raise SeedlingsError(
         f"the revision of the run {run_id} is not in this repository; "
         f"the tag {RESTORE} of the run: {tags.get(RESTORE, 'none')}"
     )
-
-
-def _named(name: str) -> Revision:
-    return all_revisions.current() if name == WORKSPACE else all_revisions.at(name)

@@ -110,7 +110,7 @@ def test_only_images_of_both_tests_count() -> None:
     before, after = make("one", list("bbbb")), make("two", list("aabb"))
     shorter = replace(after, predictions=after.predictions.iloc[1:])
     found = comparisons.changes(before, shorter)
-    assert (found.totals, found.common) == ((4, 3), 3)
+    assert (found.counts, found.common) == (["4 test images", "3 test images"], 3)
     assert [change.path for change in found.better] == ["1.png"]
     assert found.scores == {
         "finetuned accuracy": ["0.6667", "1.0000"],  # b, b of a, b, b, and all three
@@ -121,16 +121,14 @@ def test_only_images_of_both_tests_count() -> None:
 
 
 @pytest.mark.parametrize(
-    ("splits", "title", "counts"),
+    ("splits", "counts"),
     [
-        ((None, "test"), "Test images", ["4", "3"]),
-        (("validation", "validation"), "Validation images", ["4", "3"]),
-        (("validation", None), "Evaluated images", ["4 validation images", "3 test images"]),
+        ((None, "test"), ["4 test images", "3 test images"]),
+        (("validation", None), ["4 validation images", "3 test images"]),
     ],
 )
 def test_the_evaluated_split_of_each_side_is_named(
     splits: tuple[str | None, str | None],
-    title: str,
     counts: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -140,18 +138,16 @@ def test_the_evaluated_split_of_each_side_is_named(
     after = make("two", list("bbbb"), on=splits[1])
     shorter = replace(after, predictions=after.predictions.iloc[1:])
     found = comparisons.changes(before, shorter)
-    assert (found.title, found.counts, found.common) == (title, counts, 3)
-    line = f"{title}: {counts[0]} in one, {counts[1]} in two, 3 in both"
+    assert (found.counts, found.common) == (counts, 3)
+    line = f"Evaluated: {counts[0]} in one, {counts[1]} in two, 3 in both"
     assert next(iter(results._changes("one", found))) == f"\n{line}"
     row = {"finetuned.accuracy": {"old": 0.5, "new": 1 / 3, "diff": -1 / 6}}
     tables = {"Parameters": {}, "Metrics": row}
     comparisons.write([before, shorter], [(tables, found)], tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "<td>finetuned.accuracy</td><td>0.5</td><td>0.33333</td>" in text
-    assert f"<h2>{title}, one → two</h2>" in text
-    named = [split or "test" for split in splits]
-    second = "3" if named[0] == named[1] else f"3 {named[1]} images"
-    assert f"one has 4 {named[0]} images, two has {second};\n3 are in both" in text
+    assert "<h2>Evaluated images, one → two</h2>" in text
+    assert f"one has {counts[0]}, two has {counts[1]};\n3 are in both" in text
 
 
 def test_images_of_different_splits_are_not_compared() -> None:
@@ -160,7 +156,7 @@ def test_images_of_different_splits_are_not_compared() -> None:
     half = replace(before, predictions=before.predictions.iloc[:2])
     other = replace(after, predictions=after.predictions.iloc[2:])
     found = comparisons.changes(half, other)
-    assert (found.totals, found.common, found.better, found.worse) == ((2, 2), 0, [], [])
+    assert (found.common, found.better, found.worse) == (0, [], [])
 
 
 def test_a_renamed_test_image_is_the_same_image() -> None:
