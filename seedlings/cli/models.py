@@ -164,8 +164,7 @@ def promote(name: str, force: bool, confidence: float) -> None:
     """
     from seedlings.tracking import registry
 
-    promotion = registry.promote(name, confidence, force=force)
-    click.echo(f"{registry.ADDRESS} is version {promotion.version} now: {promotion.reason}")
+    click.echo(f"{registry.ADDRESS} is {registry.promote(name, confidence, force=force)}")
 
 
 @contextmanager

@@ -7,18 +7,13 @@ NAME = "results"
 
 _COLUMNS = [
     "params.`evaluate.on`",  # metrics on validation images are not comparable with those on test
-    *(
-        f"metrics.`{model}/{metric}`"
-        for model, metric in (
-            ("finetuned", "accuracy"),
-            ("finetuned", "macro_f1"),
-            ("finetuned", "log_loss"),
-            ("baseline", "accuracy"),
-            ("finetuned", "f2"),
-            ("finetuned", "mae"),
-            ("finetuned", "r2"),
-        )
-    ),
+    "metrics.`finetuned/accuracy`",
+    "metrics.`finetuned/macro_f1`",
+    "metrics.`finetuned/log_loss`",
+    "metrics.`baseline/accuracy`",
+    "metrics.`finetuned/f2`",
+    "metrics.`finetuned/mae`",
+    "metrics.`finetuned/r2`",
 ]
 
 

@@ -144,6 +144,6 @@ def _tags(revision: Revision) -> dict[str, str]:
         RESTORE: revision.restore,
         DIRTY: str(not revision.commit).lower(),
         COMMIT: revision.commit,
-        EXPERIMENT_NAME: revision.experiment,
+        EXPERIMENT_NAME: revision.experiment.name if revision.experiment else "",
     }
     return {key: value for key, value in tags.items() if value}

@@ -42,7 +42,7 @@ def make(
             "digest": list("0123"),
         }
     )
-    return Side(name, Revision("", "", lock, tree), table, split)
+    return Side(name, Revision(lock, tree), table, split)
 
 
 def test_parameters_and_metrics_that_differ_are_those_of_dvc(
@@ -60,14 +60,14 @@ def test_parameters_and_metrics_that_differ_are_those_of_dvc(
         git.run("add", "--all")
         git.run(*AUTHOR, "commit", "--quiet", "--allow-empty", "--message", name)
         commit = git.run("rev-parse", "HEAD")
-        sides.append(replace(make(name, list("aabb")), revision=Revision(commit, "", {}, {})))
+        sides.append(replace(make(name, list("aabb")), revision=Revision({}, {}, commit)))
     one, two, again = sides
     found = comparisons.differing(one, two)
     assert found == {
         "Parameters": {"finetune.epochs": {"old": 3, "new": 5, "diff": 2}},
         "Metrics": {"finetuned.accuracy": {"old": 0.5, "new": 0.75, "diff": 0.25}},
     }
-    workspace = replace(one, revision=Revision("", "", {}, {}))
+    workspace = replace(one, revision=Revision({}, {}))
     assert comparisons.differing(one, workspace) == found
     assert comparisons.differing(two, again) == {"Parameters": {}, "Metrics": {}}
 
@@ -182,7 +182,7 @@ def test_changed_splits_are_named_with_their_cause() -> None:
         "0.png: test → train, its group changed",
         "1.png: test → train, its group changed",
     ]
-    reseeded = Revision("", "", after.revision.lock, after.revision.tree | {"seed": 2})
+    reseeded = Revision(after.revision.lock, after.revision.tree | {"seed": 2})
     other = replace(after, table=joined, revision=reseeded)
     assert {change.cause for change in comparisons.changes(before, other).split_changes} == {
         split_changes.OTHER

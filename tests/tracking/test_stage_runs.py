@@ -57,7 +57,7 @@ def revision(
     (tmp_path / "dvc.lock").write_text(
         f"stages:\n  split:\n    outs:\n    - path: {split['path']}\n      md5: {split['md5']}\n"
     )
-    yield Restored("", "", lock, read_yaml(tmp_path / "params.yaml"))
+    yield Restored(lock, read_yaml(tmp_path / "params.yaml"))
     while mlflow.active_run():
         mlflow.end_run()
 
@@ -127,7 +127,7 @@ def test_sync_adds_to_the_runs_of_stages_what_the_run_logger_did_not_log(
         "finetune": True,
         "evaluate": True,
     }
-    again = Restored("", "twin", {**revision.lock, "report": {}}, revision.tree)
+    again = Restored({**revision.lock, "report": {}}, revision.tree)
     assert sync.publish([again]) == (1, [])
     [twin] = Tracker().runs({LOCK: again.digest})
     [split] = Tracker().runs({PARENT: twin.info.run_id, STAGE: "split"})
