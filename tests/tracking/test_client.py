@@ -4,7 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import mlflow
 import pytest
 from imports import ROOT
 from mlflow import MlflowClient
@@ -50,33 +49,16 @@ def test_processes_that_start_at_once_make_one_database(here: Path) -> None:
     assert len({output for output, _ in results}) == 1
 
 
-def test_a_run_has_what_was_logged(here: Path) -> None:
+def test_runs_are_found_by_tags_that_they_have_or_do_not_have(here: Path) -> None:
     tracker = Tracker()
-    parent = tracker.start("whole", tags={"seedlings.lock": "1"}, params={"seed": 42})
-    child = tracker.start("part", tags={"seedlings.stage": "split"}, params={}, parent=parent)
-    tracker.log_metrics(child, {"loss": 2.0}, 1)
-    tracker.log_metrics(child, {"loss": 1.0}, 2)
-    tracker.set_terminated(child)
-    tracker.set_terminated(parent, "FAILED")
-    [found] = tracker.runs({LOCK: "1"})
-    assert (found.info.run_id, found.info.run_name, found.info.status) == (
-        parent,
-        "whole",
-        "FAILED",
-    )
-    assert found.data.params == {"seed": "42"}
-    [part] = tracker.runs({STAGE: "split"})
-    assert part.data.tags[PARENT] == parent
-    assert part.data.metrics == {"loss": 1.0}
-    assert tracker.runs({LOCK: "2"}) == []
-    assert [run.info.run_id for run in tracker.runs({})] == [parent, child]
-    tracker.delete_run(child)
-    assert [run.info.run_id for run in tracker.runs({})] == [parent]
+    parent = tracker.start("whole", tags={LOCK: "1"}, params={"seed": 42})
+    child = tracker.start("part", tags={STAGE: "split"}, params={}, parent=parent)
 
+    def found(tags: dict[str, str | None]) -> list[str]:
+        return [run.info.run_id for run in tracker.runs(tags)]
 
-def test_more_than_a_page_of_runs_is_found(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tracker = Tracker()
-    for number in range(7):
-        tracker.start(str(number), tags={}, params={})
-    monkeypatch.setattr(mlflow.tracking.fluent, "NUM_RUNS_PER_PAGE_PANDAS", 3)
-    assert [run.info.run_name for run in tracker.runs({})] == list("0123456")
+    assert found({}) == [parent, child]
+    assert found({LOCK: "1"}) == found({PARENT: None}) == [parent]
+    assert found({PARENT: parent, STAGE: "split"}) == found({LOCK: None}) == [child]
+    assert found({LOCK: "2"}) == []
+    assert tracker.find("nothing") is None

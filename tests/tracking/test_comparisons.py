@@ -2,7 +2,6 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -23,15 +22,12 @@ def make(
     answers: list[str],
     task: str = "multiclass",
     images: str = "abc",
-    on: str | None = None,  # a revision from before the parameter
-    **changes: Any,
+    on: str = "test",
 ) -> Side:
     table = pd.DataFrame({"label": LABELS, "finetuned": answers, "baseline": LABELS[::-1]})
     table["score"] = (table["label"] == table["finetuned"]).astype(float)
     table.index = pd.Index([f"{n}.png" for n in range(len(table))], name="path")
-    tree: dict[str, Any] = {"task": task, "seed": 1, "finetune": {"epochs": 3, **changes}}
-    if on is not None:
-        tree["evaluate"] = {"on": on}
+    tree = {"task": task, "seed": 1, "evaluate": {"on": on}}
     lock = {"download": {"outs": [{"path": "data/raw", "md5": images}]}}
     split = pd.DataFrame(
         {
@@ -45,6 +41,7 @@ def make(
     return Side(name, Revision(lock, tree), table, split)
 
 
+@pytest.mark.slow
 def test_parameters_and_metrics_that_differ_are_those_of_dvc(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,14 +95,6 @@ def test_images_of_one_group_on_either_side_are_one_observation() -> None:
     assert comparisons.changes(joined, after).groups == 3
 
 
-def test_groups_are_joined_by_images_that_have_another_path() -> None:
-    before, after = make("one", list("bbaa")), make("two", list("aabb"))
-    table = after.table.assign(path=["new.png", *after.table["path"][1:]], group=[1, 1, 2, 2])
-    changed = replace(after, table=table, predictions=after.predictions.set_axis(table["path"]))
-    joined = replace(before, table=before.table.assign(group=[0, 1, 1, 3]))
-    assert comparisons.changes(joined, changed).groups == 1
-
-
 def test_only_images_of_both_tests_count() -> None:
     before, after = make("one", list("bbbb")), make("two", list("aabb"))
     shorter = replace(after, predictions=after.predictions.iloc[1:])
@@ -120,43 +109,22 @@ def test_only_images_of_both_tests_count() -> None:
     assert (nothing.common, nothing.scores, nothing.p_value) == (0, {}, 1.0)
 
 
-@pytest.mark.parametrize(
-    ("splits", "counts"),
-    [
-        ((None, "test"), ["4 test images", "3 test images"]),
-        (("validation", None), ["4 validation images", "3 test images"]),
-    ],
-)
-def test_the_evaluated_split_of_each_side_is_named(
-    splits: tuple[str | None, str | None],
-    counts: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_the_page_and_the_command_name_the_evaluated_split_of_each_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(comparisons, "_pictures", lambda revision, names: dict.fromkeys(names, ""))
-    before = make("one", list("bbbb"), on=splits[0])
-    after = make("two", list("bbbb"), on=splits[1])
+    before = make("one", list("bbbb"), on="validation")
+    after = make("two", list("bbbb"), on="test")
     shorter = replace(after, predictions=after.predictions.iloc[1:])
     found = comparisons.changes(before, shorter)
-    assert (found.counts, found.common) == (counts, 3)
-    line = f"Evaluated: {counts[0]} in one, {counts[1]} in two, 3 in both"
-    assert next(iter(results._changes("one", found))) == f"\n{line}"
+    line, *_ = results._changes("one", found)
+    assert line == "\nEvaluated: 4 validation images in one, 3 test images in two, 3 in both"
     row = {"finetuned.accuracy": {"old": 0.5, "new": 1 / 3, "diff": -1 / 6}}
     tables = {"Parameters": {}, "Metrics": row}
     comparisons.write([before, shorter], [(tables, found)], tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "<td>finetuned.accuracy</td><td>0.5</td><td>0.33333</td>" in text
-    assert "<h2>Evaluated images, one → two</h2>" in text
-    assert f"one has {counts[0]}, two has {counts[1]};\n3 are in both" in text
-
-
-def test_images_of_different_splits_are_not_compared() -> None:
-    before = make("one", list("bbbb"), on="validation")
-    after = make("two", list("aabb"), on="test")
-    half = replace(before, predictions=before.predictions.iloc[:2])
-    other = replace(after, predictions=after.predictions.iloc[2:])
-    found = comparisons.changes(half, other)
-    assert (found.common, found.better, found.worse) == (0, [], [])
+    assert "one has 4 validation images, two has 3 test images;\n3 are in both" in text
 
 
 def test_a_renamed_test_image_is_the_same_image() -> None:
@@ -170,6 +138,9 @@ def test_a_renamed_test_image_is_the_same_image() -> None:
     found = comparisons.changes(before, renamed)
     assert found.common == 4
     assert [change.path for change in found.better] == ["0.png", "1.png"]
+    joined = replace(before, table=before.table.assign(group=[0, 1, 1, 3]))
+    grouped = replace(renamed, table=renamed.table.assign(group=[1, 1, 2, 2]))
+    assert comparisons.changes(joined, grouped).groups == 1
     others = replace(renamed, table=renamed.table.assign(digest=list("9123")))
     assert comparisons.changes(before, others).common == 3
 
@@ -199,12 +170,6 @@ def test_the_same_images_are_the_same_files_with_the_same_labels() -> None:
     tags = make("four", list("aabb"), task="multilabel")
     with pytest.raises(SeedlingsError, match=r"of one task, found multiclass \(one\) and multil"):
         comparisons.changes(before, tags)
-
-
-def test_nothing_differs_between_equal_sides() -> None:
-    sides = [make("one", list("aabb")), make("two", list("aabb"))]
-    found = comparisons.changes(*sides)
-    assert (found.better, found.worse, found.p_value) == ([], [], 1.0)
 
 
 def test_a_name_of_nothing_is_an_error(

@@ -66,10 +66,3 @@ def test_a_better_model_is_better_in_the_mean_and_in_groups(
         f"than by version 3, and the mean score of an image changes by {sum(gains) / count:+.4g} "
         f"(p = {changes(before, after).p_value:.2g})"
     )
-
-
-def test_a_revision_from_before_the_parameter_is_evaluated_on_test_images() -> None:
-    for tree in ({}, {"evaluate": {"on": "test"}}):
-        revision = Revision({}, tree)
-        side = comparisons.Side("trial", revision, pd.DataFrame(), pd.DataFrame())
-        registry._check_split(side)

@@ -1,5 +1,3 @@
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -104,8 +102,8 @@ def test_a_new_file_in_the_place_of_a_renamed_one_is_another_image() -> None:
 class Growth:
     """Tables of hashes without images, and their splits by the parameters."""
 
-    def __init__(self, rng: np.random.Generator, params: Params, count: int = 1_000) -> None:
-        self.params, self.task = params, TASKS[params.task]
+    def __init__(self, rng: np.random.Generator, params: Params) -> None:
+        self.params, self.task, count = params, TASKS[params.task], 1_000
         hashes = rng.integers(0, 2**63, count).astype(np.uint64)
         again = rng.random(count) < 0.1  # a tenth are near duplicates of another image
         others = rng.integers(0, count, count)
@@ -130,48 +128,22 @@ class Growth:
 
 
 @pytest.mark.parametrize("rule", ["per_class", "share"])
-@pytest.mark.parametrize("seed", range(20))
-def test_no_image_changes_without_a_cause(rule: str, seed: int, params: Params) -> None:
+@pytest.mark.parametrize("seed", range(4))
+def test_no_image_changes_its_split_without_a_cause(rule: str, seed: int, params: Params) -> None:
     own = params.split.model_copy(update={"rule": rule})
     growth = Growth(
         np.random.default_rng(seed), params.model_copy(update={"split": own, "seed": seed})
     )
     order = np.random.default_rng(seed).permutation(1_000)
-    small, large = growth.split(order[:800]), growth.split(order[: 800 + 8 * (seed + 1)])
+    small, large = growth.split(order[:800]), growth.split(order[: 840 + 40 * seed])
     for before, after in ((small, large), (large, small)):
-        found = split_changes.find(before, after)
-        assert split_changes.OTHER not in {change.cause for change in found}
-        changed = len(large) - len(small)
-        displaced = [change for change in found if change.cause == split_changes.DISPLACED]
-        assert len(displaced) <= (
-            changed + len(found) - len(displaced) if rule == "per_class" else 0
-        )
-        assert not {change.before for change in displaced} & {"test"}
-        assert not {change.after for change in displaced} & {"test"}
-        if rule == "share":  # a larger group has a larger draw
-            places = ["test", "validation", "train"]
-            for change in found:
-                rises = places.index(change.after) > places.index(change.before)
-                assert rises == (after is large)
+        causes = [change.cause for change in split_changes.find(before, after)]
+        assert {*causes} <= {split_changes.GROUP, split_changes.DISPLACED}
+        displaced = causes.count(split_changes.DISPLACED)
+        others = len(large) - len(small) + causes.count(split_changes.GROUP)
+        assert displaced <= (others if rule == "per_class" else 0)
     for split in (small, large):
         check_sizes(split, growth.params)
-
-
-@pytest.mark.parametrize("rule", ["per_class", "share"])
-def test_changes_of_small_classes_have_causes_too(rule: str, params: Params) -> None:
-    own = params.split.model_copy(update={"rule": rule, "validation_per_class": 3})
-    of_test = 0
-    for seed in range(40):
-        growth = Growth(
-            np.random.default_rng(seed), params.model_copy(update={"split": own, "seed": seed}), 120
-        )
-        order = np.random.default_rng(seed).permutation(120)
-        before, after = growth.split(order), growth.split(order[:110])
-        for found in (split_changes.find(before, after), split_changes.find(after, before)):
-            assert split_changes.OTHER not in {change.cause for change in found}
-            displaced = [change for change in found if change.cause == split_changes.DISPLACED]
-            of_test += sum("test" in (change.before, change.after) for change in displaced)
-    assert of_test > 0  # by the least number of images of a class
 
 
 def check_sizes(split: pd.DataFrame, params: Params) -> None:
@@ -185,10 +157,3 @@ def check_sizes(split: pd.DataFrame, params: Params) -> None:
         for name, share in shares.items():
             deviation = abs((rows["split"] == name).sum() - share * len(rows))
             assert deviation <= 4 * np.sqrt(share * (1 - share) * len(rows))
-
-
-def test_a_block_that_changes_is_a_group_that_changes(tree: dict[str, Any]) -> None:
-    before = table([("a", "1", "test", 0), ("b", "2", "test", 0), ("c", "3", "train", 1)])
-    after = table([("a", "1", "test", 0), ("b", "2", "train", 1), ("c", "3", "train", 1)])
-    [change] = split_changes.find(before, after, has_classes=False)
-    assert (change.path, change.cause) == ("b", split_changes.GROUP)

@@ -18,6 +18,8 @@ from seedlings.tracking.client import Tracker
 from seedlings.tracking.revisions import Revision
 from seedlings.tracking.tags import FIRST_RUN, LOCK, PARENT, RESTORED, STAGE
 
+pytestmark = pytest.mark.slow
+
 STAGES = ("split", "finetune", "evaluate")
 
 
@@ -108,6 +110,8 @@ def test_a_stage_has_the_same_run_whether_it_is_logged_while_it_runs_or_from_its
     assert after["finetune"][4:6] == [["pictures", "record.json"], ["pictures/finetune/a.png"]]
     assert [found["name"] for found in after["finetune"][6]] == ["data/split.csv"]
     assert live.data.params == synced.data.params == {k: str(v) for k, v in revision.params.items()}
+    figures = mlflow.MlflowClient().list_artifacts(synced.info.run_id, "pictures/finetune")
+    assert [figure.path for figure in figures] == ["pictures/finetune/a.png"]
     assert live.data.metrics == synced.data.metrics == {"finetuned/accuracy": 0.5, "images": 4.0}
 
 
