@@ -47,7 +47,7 @@ class Side:
     @property
     def images(self) -> str:
         """DVC's hash of the downloaded images."""
-        return self.revision.hashes("download")[paths.RAW.as_posix()]
+        return self.revision.outputs[paths.RAW.as_posix()]
 
     @property
     def split(self) -> str:

@@ -50,9 +50,9 @@ class Revision:
         return {out["path"]: out["md5"] for out in self.lock[stage].get("outs", [])}
 
     @property
-    def outputs(self) -> list[str]:
-        """Paths of the outputs of all stages."""
-        return [path for stage in self.lock for path in self.hashes(stage)]
+    def outputs(self) -> dict[str, str]:
+        """DVC's hash of each output of all stages, by path."""
+        return {path: md5 for stage in self.lock for path, md5 in self.hashes(stage).items()}
 
     def inputs(self, stage: str) -> dict[str, str]:
         """Return DVC's hash of each input of a stage other than code, by path."""

@@ -50,15 +50,14 @@ def runs_of(path: str, revision: Revision) -> list[Run]:
 
     Raises SeedlingsError if no stage writes `path`.
     """
-    outputs = {out: md5 for stage in revision.lock for out, md5 in revision.hashes(stage).items()}
-    inside = [out for out in outputs if Path(path) == Path(out) or Path(out) in Path(path).parents]
-    if not inside:
-        raise SeedlingsError(
-            f"expected an output of the pipeline, found {path!r}; the outputs are "
-            + ", ".join(sorted(outputs))
-        )
-    with client.reachable():
-        return Tracker().runs({f"{OUTPUT}{inside[0]}": outputs[inside[0]]})
+    for output, md5 in revision.outputs.items():
+        if Path(path).is_relative_to(output):
+            with client.reachable():
+                return Tracker().runs({f"{OUTPUT}{output}": md5})
+    raise SeedlingsError(
+        f"expected an output of the pipeline, found {path!r}; the outputs are "
+        + ", ".join(sorted(revision.outputs))
+    )
 
 
 def _publish(tracker: Tracker, revision: Revision, *, models: bool) -> bool:
@@ -78,7 +77,7 @@ def _publish(tracker: Tracker, revision: Revision, *, models: bool) -> bool:
         for record in found.values():
             _log_stage(tracker, run, revision, record, root)
         raw = paths.RAW.as_posix()
-        tracker.log_hashes(run, {raw: revision.hashes("download")[raw]}, "pipeline")
+        tracker.log_hashes(run, {raw: revision.outputs[raw]}, "pipeline")
         if wanted and not (parent and client.has_model(parent)):
             tracker.log_package(run, root / paths.PACKAGED)
     tracker.set_terminated(run)
