@@ -1,11 +1,11 @@
-"""MLflow client: reads and writes runs. No other module imports MLflow."""
+"""MLflow client: reads and writes runs."""
 
 import json
 import logging
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -186,29 +186,6 @@ def save_model(package: Path, target: Path) -> None:
 
     with _quietly():
         mlflow.pyfunc.save_model(target, **_flavour(package))
-
-
-def serve(load: Callable[[Path], Callable[[Any], Any]]) -> None:
-    """Set the pyfunc model of the calling module: `load(package)` returns its predict function.
-
-    If the predict function raises SeedlingsError, the server responds with HTTP 400 and the reason.
-    """
-    from mlflow.models import set_model
-    from mlflow.pyfunc import PythonModel
-
-    with _quietly():
-
-        class BundleModel(PythonModel):
-            def load_context(self, context: Any) -> None:
-                self._answer = load(Path(context.artifacts["package"]))
-
-            def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
-                try:
-                    return self._answer(model_input)
-                except SeedlingsError as error:
-                    raise MlflowException.invalid_parameter_value(str(error)) from error
-
-        set_model(BundleModel())
 
 
 def _flavour(package: Path) -> dict[str, Any]:

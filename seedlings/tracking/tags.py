@@ -24,7 +24,6 @@ OUTPUT = "seedlings.out."  # followed by the path of an output; the value is DVC
 # The packages that a served model requires.
 SERVED_WITH = (
     "bcolz-zipline",
-    "filelock",
     "keras",
     "mlflow",
     "numpy",
@@ -33,8 +32,6 @@ SERVED_WITH = (
     "pillow",
     "pydantic",
     "pyyaml",
-    "requests",
-    "sqlalchemy",
     "tensorflow",
     "tqdm",
 )
