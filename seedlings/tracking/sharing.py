@@ -13,10 +13,6 @@ from seedlings.tracking import git, outputs, revisions
 from seedlings.tracking.git import Experiment
 from seedlings.tracking.outputs import WORKSPACE
 
-_ANOTHER = "{0.title}: the Git remote {1} has another experiment with this name; "
-_PUSH = "`dvc exp push --force {1} {0.ref}` replaces it, `dvc exp rename` keeps both"
-_PULL = "`dvc exp pull --force {1} {0.ref}` replaces the one here"
-
 
 def push(remote: str, *, all_commits: bool = False) -> None:
     """Push outputs and the run cache to the DVC remote, and experiments to a Git remote.
@@ -34,7 +30,9 @@ def push(remote: str, *, all_commits: bool = False) -> None:
         whole, problems = _copy(repo, names, push=True)
         _note_config(repo, experiments)
         others = _copy_refs(repo, remote, [e for e in experiments if e.commit in whole], push=True)
-    problems += [(_ANOTHER + _PUSH).format(other, remote) for other in others]
+    for other in others:
+        replace = f"`dvc exp push --force {remote} {other.ref}` replaces it"
+        problems.append(f"{_another(other, remote)}; {replace}, `dvc exp rename` keeps both")
     _raise(
         problems,
         "not everything was pushed",
@@ -59,7 +57,8 @@ def pull(remote: str, *, all_commits: bool = False) -> None:
         theirs = git.experiments(remote)
         others = _copy_refs(repo, remote, theirs, push=False)
         for other in others:
-            click.echo((_ANOTHER + _PULL).format(other, remote), err=True)
+            replace = f"`dvc exp pull --force {remote} {other.ref}` replaces the one here"
+            click.echo(f"{_another(other, remote)}; {replace}", err=True)
         same = {experiment.ref for experiment in theirs} - {other.ref for other in others}
         experiments = [own for own in git.experiments() if own.ref in same]
         problems += _copy(repo, _names(experiments, all_commits=all_commits), push=False)[1]
@@ -116,6 +115,10 @@ def _copy_refs(
             f"{', '.join(new) or 'no new experiment'}; {len(experiments) - len(new)} there before"
         )
     return [e for e in experiments if found[e.ref] is SyncStatus.DIVERGED]
+
+
+def _another(experiment: Experiment, remote: str) -> str:
+    return f"{experiment.title}: the Git remote {remote} has another experiment with this name"
 
 
 def _note_config(repo: Repo, experiments: Iterable[Experiment]) -> None:
