@@ -164,8 +164,7 @@ def promote(name: str, force: bool, confidence: float) -> None:
     """
     from seedlings.tracking import registry
 
-    promotion = registry.promote(name, confidence, force=force)
-    click.echo(f"{registry.ADDRESS} is version {promotion.version} now: {promotion.reason}")
+    click.echo(f"{registry.ADDRESS} is {registry.promote(name, confidence, force=force)}")
 
 
 @contextmanager
@@ -178,7 +177,7 @@ def _package(model: str) -> Iterator[Path]:
 
     with tempfile.TemporaryDirectory() as folder:
         with client.reachable():
-            package = client.Tracker().download_model(model, Path(folder))
+            package = client.Tracker().download_package(model, Path(folder))
         yield package
 
 

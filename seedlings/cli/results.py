@@ -1,6 +1,6 @@
 """The commands `summary` and `compare`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from seedlings.errors import SeedlingsError
 from seedlings.report import summaries
 
 if TYPE_CHECKING:
-    from seedlings.tracking.comparisons import Changes
+    from seedlings.tracking.comparisons import Changes, Table
 
 _SHOWN = 5
 
@@ -78,35 +78,39 @@ def compare(names: tuple[str, ...], page: Path) -> None:
     NAMES are experiments, revisions, runs in MLflow, or `workspace`. A single name is compared with
     the workspace.
     """
-    from seedlings.tracking import comparisons  # pandas and SciPy, slow to import
+    from seedlings.tracking import comparisons, outputs  # pandas and SciPy, slow to import
 
     if len(names) == 1:
-        names = (*names, comparisons.WORKSPACE)
+        names = (*names, outputs.WORKSPACE)
     sides = [comparisons.side(name) for name in names]
-    found = [comparisons.changes(sides[0], other) for other in sides[1:]]
-    for title, rows in (
-        ("Parameters", comparisons.differing(sides)),
-        ("Metrics", comparisons.side_by_side(sides)),
-    ):
-        click.echo(f"\n{title} that differ:" if rows else f"\n{title}: none differs")
-        for line in _columns({"": list(names), **rows} if rows else {}):
-            click.echo(f"  {line}")
-    for entry in found:
-        for line in _changes(names[0], entry):
+    first, *others = sides
+    compared = [(comparisons.differing(first, x), comparisons.changes(first, x)) for x in others]
+    for tables, changes in compared:
+        _show_tables(tables, first.name, changes.name)
+        for line in _changes(first.name, changes):
             click.echo(line)
-    comparisons.write(sides, found, page)
+    comparisons.write(sides, compared, page)
     click.echo(f"\nPage with the images: {page}")
+
+
+def _show_tables(tables: "Mapping[str, Table]", first: str, other: str) -> None:
+    """Print what differs between two revisions as DVC prints it."""
+    from dvc.compare import show_diff
+
+    for title, rows in tables.items():
+        click.echo(f"\n{title}: {'' if rows else 'none differs'}")
+        if rows:
+            show_diff({"": rows}, "", no_path=True, precision=5, a_rev=first, b_rev=other)
 
 
 def _changes(first: str, found: "Changes") -> Iterable[str]:
     """Yield lines about the images that two sides evaluate, and about the changed splits."""
     yield (
-        f"\n{found.title}: {found.counts[0]} in {first}, {found.counts[1]} in {found.name}, "
+        f"\nEvaluated: {found.counts[0]} in {first}, {found.counts[1]} in {found.name}, "
         f"{found.common} in both"
     )
-    if found.scores:
-        for line in _columns({"on those in both": [first, found.name], **found.scores}):
-            yield f"  {line}"
+    for title, values in found.scores.items():
+        yield f"  {title} on those in both: {' → '.join(values)}"
     groups = "" if found.groups == found.common else f" in {found.groups} groups"
     yield (
         f"Of these {found.common}{groups}, {first} → {found.name}: {len(found.better)} better, "
@@ -115,10 +119,10 @@ def _changes(first: str, found: "Changes") -> Iterable[str]:
     for how, changed in (("better", found.better), ("worse", found.worse)):
         for change in changed[:_SHOWN]:
             yield f"  {how:<7} {change.path}: {change.before} → {change.after}"
-    yield f"Images whose split changed: {len(found.moves) or 'none'}"
-    yield from (f"  {move}" for move in found.moves[:_SHOWN])
-    if len(found.moves) > _SHOWN:
-        yield f"  and {len(found.moves) - _SHOWN} more"
+    yield f"Images whose split changed: {len(found.split_changes) or 'none'}"
+    yield from (f"  {change}" for change in found.split_changes[:_SHOWN])
+    if len(found.split_changes) > _SHOWN:
+        yield f"  and {len(found.split_changes) - _SHOWN} more"
 
 
 def _columns(rows: Mapping[str, Sequence[object]]) -> Iterable[str]:

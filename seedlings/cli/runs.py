@@ -55,8 +55,9 @@ def runs(path: str) -> None:
     from seedlings.tracking import revisions, sync
 
     for run in sync.runs_of(path, revisions.current()):
-        how = "restored" if RESTORED in run.tags else "made"
-        click.echo(f"{run.id}  {run.name:<10} {how:<9} under {run.tags[PARENT]}")
+        info, tags = run.info, run.data.tags
+        how = "restored" if RESTORED in tags else "made"
+        click.echo(f"{info.run_id}  {info.run_name:<10} {how:<9} under {tags[PARENT]}")
 
 
 @click.command()

@@ -13,7 +13,7 @@ from seedlings.search import trials
 from seedlings.search.history import History
 from seedlings.search.trials import Trial
 from seedlings.tracking import client, revisions, sync
-from seedlings.tracking.tags import BASELINE, COMMIT, SEARCH, TRIAL
+from seedlings.tracking.tags import BASELINE, COMMIT, LOCK, SEARCH, TRIAL
 
 _STATUS = {"pruned": "KILLED", "failed": "FAILED"}
 
@@ -57,20 +57,20 @@ class RunLog:
                 self._log(trial)
         for name in names:
             self._publish(tracker, name, models=name.endswith("-best"))
-        tracker.end(self._run)
+        tracker.set_terminated(self._run)
 
     def _open(self) -> client.Tracker:
         """Return the tracker; find or start the run of the search."""
         tracker = client.Tracker()
         if not self._run:
             history = self._history
-            runs = tracker.runs(search=history.name, baseline=history.commit)
-            self._known = {run.tags[TRIAL] for run in runs if TRIAL in run.tags}
-            own = [run.id for run in runs if TRIAL not in run.tags]
+            runs = tracker.runs(self._tags)
+            self._known = {run.data.tags[TRIAL] for run in runs if TRIAL in run.data.tags}
+            own = [run.info.run_id for run in runs if TRIAL not in run.data.tags]
             tags = {**self._tags, COMMIT: history.commit}
             space = params.flatten(history.space.model_dump(exclude_none=True))
             self._run = own[0] if own else tracker.start(history.name, tags=tags, params=space)
-            tracker.resume(self._run)
+            tracker.update_run(self._run, "RUNNING")
         return tracker
 
     def _log(self, trial: Trial) -> None:
@@ -99,7 +99,7 @@ class RunLog:
         run = tracker.start(name, tags=tags, params=trial.values, parent=self._run)
         for epoch, value in enumerate(trial.curve, 1):
             tracker.log_metrics(run, {"value": value}, epoch)
-        tracker.end(run, _STATUS[trial.state])
+        tracker.set_terminated(run, _STATUS[trial.state])
 
     def _publish(self, tracker: client.Tracker, name: str, *, models: bool) -> None:
         """Log an experiment as a revision, and link its run to the search."""
@@ -107,5 +107,6 @@ class RunLog:
         _, missing = sync.publish([revision], models=models)
         if missing:
             raise SeedlingsError(missing[0])
-        tracker.tag(tracker.runs(lock=revision.digest)[0].id, {**self._tags, TRIAL: name})
+        [run] = tracker.runs({LOCK: revision.digest})
+        tracker.set_tags(run.info.run_id, {**self._tags, TRIAL: name})
         self._known.add(name)

@@ -1,41 +1,40 @@
-"""Comparisons of revisions of the pipeline: parameters, metrics and single evaluated images."""
+"""Comparisons of revisions: parameters and metrics as DVC compares them, and single images."""
 
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from seedlings import images, moves
-from seedlings.config import paths, records
+from seedlings import images
+from seedlings.config import paths
 from seedlings.errors import SeedlingsError
 from seedlings.evaluation import paired_tests
 from seedlings.io import split_table
-from seedlings.moves import Move
 from seedlings.plots import image_grid
 from seedlings.report import html, summaries
 from seedlings.tasks import TASKS
-from seedlings.tracking import client
-from seedlings.tracking import revisions as all_revisions
+from seedlings.tracking import client, outputs, revisions, split_changes
+from seedlings.tracking.outputs import WORKSPACE
 from seedlings.tracking.revisions import Revision, UnknownRevisionError
-from seedlings.tracking.tags import COMMIT, EXPERIMENT_NAME, LOCK, PARENT, RESTORE
+from seedlings.tracking.split_changes import SplitChange
+from seedlings.tracking.tags import COMMIT, LOCK, PARENT, RESTORE
 
-WORKSPACE = "workspace"
-_RULES = ("seed", "split.", "task", "data.annotations.block")  # keys that change the split
+_OF_SPLIT = ("seed", "split.", "task", "data.annotations.block")  # keys that change the split
+Table = dict[str, dict[str, Any]]  # by key: the values `old` and `new`
 _PREDICTIONS = paths.report("evaluate") / "predictions.csv"
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the compared revisions: its parameters, metrics and predictions."""
+    """One of the compared revisions: its parameters, predictions and split table."""
 
     name: str
     revision: Revision
-    metrics: dict[str, float]
     predictions: pd.DataFrame  # indexed by path; label, finetuned, baseline, score
     table: pd.DataFrame  # the split table
 
@@ -47,7 +46,7 @@ class Side:
     @property
     def images(self) -> str:
         """DVC's hash of the downloaded images."""
-        return self.revision.hashes("download")[paths.RAW.as_posix()]
+        return self.revision.outputs[paths.RAW.as_posix()]
 
     @property
     def split(self) -> str:
@@ -70,8 +69,7 @@ class Changes:
     """The images on which another side differs from the first, and the changed splits."""
 
     name: str
-    splits: tuple[str, str]  # evaluated split of each side
-    totals: tuple[int, int]  # number of evaluated images of each side
+    counts: list[str]  # number and split of the evaluated images of each side
     common: int  # number of images that both evaluate
     scores: dict[str, list[str]]  # on these: the main metric of each model, on each side
     same_images: bool  # whether both have the same data, evaluated images and labels
@@ -81,21 +79,7 @@ class Changes:
     gain: float  # of the mean score on these images; above 0 if the other is better
     p_value: float
     is_better: bool  # whether the mean score and the statistic of the test favour the other
-    moves: list[Move]  # of all images that both have
-
-    @property
-    def title(self) -> str:
-        """Title of the compared images: `Test images` if both sides evaluate test images."""
-        first, other = self.splits
-        return f"{first if first == other else 'evaluated'} images".capitalize()
-
-    @property
-    def counts(self) -> list[str]:
-        """Number of evaluated images of each side, as text; with the split if they differ."""
-        if self.splits[0] == self.splits[1]:
-            return [str(total) for total in self.totals]
-        pairs = zip(self.totals, self.splits, strict=True)
-        return [f"{total} {split} images" for total, split in pairs]
+    split_changes: list[SplitChange]  # of all images that both have
 
 
 def side(name: str) -> Side:
@@ -106,11 +90,10 @@ def side(name: str) -> Side:
     revision = _revision(name)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        revision.get([paths.report("evaluate"), paths.SPLIT], root)
-        record = records.read(root / paths.record("evaluate"))
+        revision.get([_PREDICTIONS, paths.SPLIT], root)
         predictions = read_predictions(root / _PREDICTIONS, revision.params["task"])
         table = split_table.read(root / paths.SPLIT)
-    return Side(name, revision, record.metrics, predictions, table)
+    return Side(name, revision, predictions, table)
 
 
 def read_predictions(path: Path, task: str) -> pd.DataFrame:
@@ -124,24 +107,22 @@ def read_predictions(path: Path, task: str) -> pd.DataFrame:
     return predictions.set_index("path")
 
 
-def differing(sides: Sequence[Side]) -> dict[str, list[Any]]:
-    """Return the parameters that differ between the sides, with the value on each side."""
-    keys = sorted({key for one in sides for key in one.params})
-    rows = {key: [one.params.get(key) for one in sides] for key in keys}
-    return {key: values for key, values in rows.items() if any(v != values[0] for v in values)}
+def differing(first: Side, other: Side) -> dict[str, Table]:
+    """Return the parameters and the metrics that differ, as `dvc params diff` and `metrics diff`.
+
+    The keys are the titles `Parameters` and `Metrics`.
+    """
+    commits = [one.revision.commit or WORKSPACE for one in (first, other)]
+    with outputs.repository() as repo:
+        found = {"Parameters": repo.params.diff(*commits), "Metrics": repo.metrics.diff(*commits)}
+    for title, result in found.items():
+        if errors := result.get("errors"):
+            raise SeedlingsError(f"DVC cannot read the {title.lower()}: {errors}")
+    return {title: _rows(result.get("diff", {})) for title, result in found.items()}
 
 
-def side_by_side(sides: Sequence[Side]) -> dict[str, list[str]]:
-    """Return the metrics of both models that differ: the value and interval on each side."""
-    rows: dict[str, list[str]] = {}
-    shown = [line for line in summaries.lines(sides[0].metrics) if not line.is_end]
-    for model in ("finetuned", "baseline"):
-        for line in shown:
-            key, is_main = f"{model}/{line.metric}", line is shown[0]
-            texts = [summaries.text(one.metrics, key, has_interval=is_main) for one in sides]
-            if any(text != texts[0] for text in texts):
-                rows[f"{model} {line.title}"] = texts
-    return rows
+def _rows(diff: dict[str, Table]) -> Table:
+    return {key: row for rows in diff.values() for key, row in sorted(rows.items())}
 
 
 def changes(first: Side, other: Side) -> Changes:
@@ -158,22 +139,24 @@ def changes(first: Side, other: Side) -> Changes:
             f"expected revisions of one task, found {task} ({first.name}) and "
             f"{other.params['task']} ({other.name})"
         )
-    before, after = _common(first, other)
+    names = split_changes.match(first.table, other.table)
+    after = other.predictions[other.predictions.index.isin(names)].rename(index=names)
+    before = first.predictions[first.predictions.index.isin(after.index)]
+    after = after.loc[before.index]
+    groups = _groups(first, other, names).loc[before.index].to_numpy()
     scores = before["score"].to_numpy(), after["score"].to_numpy()
+    test = paired_tests.compare(*scores, groups, test=TASKS[task].paired_test)
     gain = scores[1] - scores[0]
     order = np.argsort(-np.abs(gain), kind="stable")
     found = [(gain[row], _change(before.iloc[row], after.iloc[row])) for row in order if gain[row]]
     mean_gain = float(gain.mean()) if len(gain) else 0.0
-    groups = _groups(first, other).loc[before.index].to_numpy()
-    test = paired_tests.compare(*scores, groups, test=TASKS[task].paired_test)
-    totals = len(first.predictions), len(other.predictions)
+    are_common = len(first.predictions) == len(other.predictions) == len(before)
     return Changes(
         name=other.name,
-        splits=(first.split, other.split),
-        totals=totals,
+        counts=[f"{len(one.predictions)} {one.split} images" for one in (first, other)],
         common=len(before),
         scores=_scores(task, before, after),
-        same_images=totals == (len(before), len(before))
+        same_images=are_common
         and bool((before["label"] == after["label"]).all())
         and first.images == other.images,
         better=[change for by, change in found if by > 0],
@@ -182,24 +165,14 @@ def changes(first: Side, other: Side) -> Changes:
         gain=mean_gain,
         p_value=test.p_value,
         is_better=mean_gain > 0 and test.is_second_better,
-        moves=_moves(first, other),
+        split_changes=_split_changes(first, other),
     )
 
 
-def _common(first: Side, other: Side) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the predictions of both sides for the images that both evaluate, in the same order."""
-    known = moves.match(first.table, other.table)
-    after = other.predictions[other.predictions.index.isin(known)]
-    after = after.rename(index=known)
-    both = first.predictions.index[first.predictions.index.isin(after.index)]
-    return first.predictions.loc[both], after.loc[both]
-
-
-def _groups(first: Side, other: Side) -> pd.Series:
+def _groups(first: Side, other: Side, names: dict[str, str]) -> pd.Series:
     """Return the group, on either side, of the images that both have, by the first one's paths."""
-    known = moves.match(first.table, other.table)
     ours, theirs = (side.table.set_index("path")["group"] for side in (first, other))
-    theirs = theirs[theirs.index.isin(known)].rename(index=known)
+    theirs = theirs[theirs.index.isin(names)].rename(index=names)
     joined = paired_tests.join(ours.loc[theirs.index].to_numpy(), theirs.to_numpy())
     return pd.Series(joined, index=theirs.index)
 
@@ -215,28 +188,34 @@ def _scores(task: str, before: pd.DataFrame, after: pd.DataFrame) -> dict[str, l
     return rows
 
 
-def _moves(first: Side, other: Side) -> list[Move]:
-    """Return the moves between two sides; a parameter of the split can be the cause of each."""
-    task = TASKS[first.params["task"]]
-    found = moves.find(first.table, other.table, has_classes=task.has_classes)
-    same_rules = not any(key.startswith(_RULES) for key in differing([first, other]))
-    return found if same_rules else [replace(m, cause=moves.UNKNOWN, by=()) for m in found]
+def _split_changes(first: Side, other: Side) -> list[SplitChange]:
+    """Return the images of both sides whose split changed."""
+    params = [one.params for one in (first, other)]
+    keys = [key for key in {**params[0], **params[1]} if key.startswith(_OF_SPLIT)]
+    return split_changes.find(
+        first.table,
+        other.table,
+        has_classes=TASKS[first.params["task"]].has_classes,
+        same_params=all(params[0].get(key) == params[1].get(key) for key in keys),
+    )
 
 
-def write(sides: Sequence[Side], found: Sequence[Changes], path: Path, most: int = 24) -> None:
-    """Write the comparison as an HTML page, with at most `most` images in each list."""
-    wanted = {
-        change.path
-        for entry in found
-        for side in (entry.better, entry.worse)
-        for change in side[:most]
-    }
+def write(
+    sides: Sequence[Side],
+    compared: Sequence[tuple[dict[str, Table], Changes]],
+    path: Path,
+    most: int = 24,
+) -> None:
+    """Write the comparisons of the first side with the others as an HTML page.
+
+    `compared` has what `differing` and `changes` return. Each list has at most `most` images.
+    """
+    lists = [found for _, changes in compared for found in (changes.better, changes.worse)]
+    wanted = {change.path for found in lists for change in found[:most]}
     values = {
         "title": "Comparison of " + ", ".join(one.name for one in sides),
-        "names": [one.name for one in sides],
-        "parameters": differing(sides),
-        "metrics": side_by_side(sides),
-        "changes": found,
+        "first": sides[0].name,
+        "compared": compared,
         "most": most,
         "pictures": _pictures(sides[0].revision, sorted(wanted)),
     }
@@ -262,35 +241,33 @@ def _revision(name: str) -> Revision:
     try:
         return _named(name)
     except UnknownRevisionError as error:
-        revision = _revision_of_run(name)
-        if revision is None:
+        with client.reachable():
+            tracker = client.Tracker()
+            run = tracker.find(name)
+            if run and PARENT in run.data.tags:
+                run = tracker.find(run.data.tags[PARENT])
+        if run is None:
             raise SeedlingsError(
                 f"expected an experiment, a revision, a run in MLflow or `{WORKSPACE}`, "
                 f"found {name!r}"
             ) from error
-        return revision
+        return _revision_of_run(name, run.data.tags)
 
 
-def _revision_of_run(run_id: str) -> Revision | None:
-    """Return the revision of a run in MLflow, by its parent's tags; None for an unknown run."""
-    with client.reachable():
-        runs = {run.id: run for run in client.Tracker().runs()}
-    run = runs.get(run_id)
-    if run is None:
-        return None
-    tags = runs.get(run.tags.get(PARENT, run_id), run).tags
+def _named(name: str) -> Revision:
+    return revisions.current() if name == WORKSPACE else revisions.at(name)
+
+
+def _revision_of_run(run_id: str, tags: dict[str, str]) -> Revision:
+    """Return the revision that the tags of a parent run name."""
     if LOCK not in tags:
         raise SeedlingsError(f"the run {run_id} is not complete in MLflow: run `seedlings sync`")
-    for name in (EXPERIMENT_NAME, COMMIT, WORKSPACE):
+    for name in (tags.get(COMMIT, ""), WORKSPACE):
         with suppress(SeedlingsError):  # the experiment may have been deleted since
-            revision = _named(tags.get(name, name))
+            revision = _named(name)
             if revision.digest == tags[LOCK]:
                 return revision
     raise SeedlingsError(
         f"the revision of the run {run_id} is not in this repository; "
         f"the tag {RESTORE} of the run: {tags.get(RESTORE, 'none')}"
     )
-
-
-def _named(name: str) -> Revision:
-    return all_revisions.current() if name == WORKSPACE else all_revisions.at(name)

@@ -1,54 +1,45 @@
 """The registry: the model version with the alias `champion` in MLflow."""
 
 import getpass
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from seedlings.errors import SeedlingsError
 from seedlings.tracking import client, comparisons, git
-from seedlings.tracking.tags import CHAMPION, EXPERIMENT
+from seedlings.tracking.tags import CHAMPION, EXPERIMENT, LOCK
 
 ADDRESS = f"models:/{EXPERIMENT}@{CHAMPION}"
 
 
-@dataclass(frozen=True, slots=True)
-class Promotion:
-    """The model version that has the alias `champion`, and the reason."""
+def promote(name: str, confidence: float, *, force: bool = False) -> str:
+    """Promote a revision's model if it is better than the champion; return its version and why.
 
-    version: str
-    reason: str
-
-
-def promote(name: str, confidence: float, *, force: bool = False) -> Promotion:
-    """Promote the model of a revision if it is better than the champion on the same test images.
-
-    `name` is as in comparisons.side. The test is that of comparisons.changes, at the level
-    `confidence`; the mean score of the images must be higher, too. Raises SeedlingsError if the
-    model is not better, unless `force` is set, and always if the revision is not evaluated on test
-    images.
+    `name` is as in comparisons.side. The test is that of comparisons.changes, on the same test
+    images, at the level `confidence`; the mean score of the images must be higher, too. Raises
+    SeedlingsError if the model is not better, unless `force` is set, and always if the revision is
+    not evaluated on test images.
     """
     challenger = comparisons.side(name)
     _check_split(challenger)
     with client.reachable():
         tracker = client.Tracker()
-        run = next((r for r in tracker.runs(lock=challenger.revision.digest)), None)
+        run = next(iter(tracker.runs({LOCK: challenger.revision.digest})), None)
         if run is None:
             raise SeedlingsError(f"{name} is not in MLflow yet: run `seedlings sync` first")
         try:
-            reason = _reason(tracker.champion(), challenger, confidence)
+            is_better, reason = _reason(tracker.champion(), challenger, confidence)
         except SeedlingsError as error:
-            reason = _Reason(False, f"it cannot be compared with the champion ({error})")
-        if not reason.holds and not force:
+            is_better, reason = False, f"it cannot be compared with the champion ({error})"
+        if not is_better and not force:
             raise SeedlingsError(
-                f"{name} does not become the champion: {reason.text}; use --force to promote it"
+                f"{name} does not become the champion: {reason}; use --force to promote it"
             )
-        text = reason.text if reason.holds else f"forced, although {reason.text}"
+        text = reason if is_better else f"forced, although {reason}"
         tags = {
             "seedlings.promoted_by": git.ask("config", "user.email") or getpass.getuser(),
             "seedlings.promoted_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "seedlings.promoted_because": text,
         }
-        return Promotion(tracker.promote(run.id, tags), text)
+        return f"version {tracker.promote(run, tags)} now: {text}"
 
 
 def _check_split(challenger: comparisons.Side) -> None:
@@ -61,29 +52,23 @@ def _check_split(challenger: comparisons.Side) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Reason:
-    holds: bool
-    text: str
-
-
 def _reason(
     champion: tuple[str, str] | None, challenger: comparisons.Side, confidence: float
-) -> _Reason:
+) -> tuple[bool, str]:
     """Return whether the challenger is better than the champion, and the reason."""
     if champion is None:
-        return _Reason(True, "there was no champion")
+        return True, "there was no champion"
     version, run_id = champion
     present = comparisons.side(run_id)
     if present.revision.digest == challenger.revision.digest:
-        return _Reason(False, f"it is the champion already (version {version})")
+        return False, f"it is the champion already (version {version})"
     found = comparisons.changes(present, challenger)
     if not found.same_images:
-        return _Reason(False, f"the test images or labels of version {version} are different")
+        return False, f"the test images or labels of version {version} are different"
     groups = "" if found.groups == found.common else f" in {found.groups} groups"
     text = (
         f"of {found.common} test images{groups} {len(found.better)} are answered better and "
         f"{len(found.worse)} worse than by version {version}, and the mean score of an image "
         f"changes by {found.gain:+.4g} (p = {found.p_value:.2g})"
     )
-    return _Reason(found.is_better and found.p_value < 1.0 - confidence, text)
+    return found.is_better and found.p_value < 1.0 - confidence, text

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from dvc.api import DVCFileSystem
-from dvc.exceptions import DvcException
 from dvc_data.index import DataIndexDirError
 
 from seedlings.config import params, paths, pipeline, records
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
 from seedlings.tracking import git, outputs
+from seedlings.tracking.git import Experiment
 
 
 class UnknownRevisionError(SeedlingsError):
@@ -28,15 +27,13 @@ class Revision:
     """A revision of the pipeline: its dvc.lock, and its commit or experiment.
 
     `commit` is the commit with this dvc.lock, or "" for a workspace that is not committed;
-    `experiment` is the name of the DVC experiment, or ""; `baseline` is the commit from which the
-    experiment started if another experiment has its name, else "".
+    `experiment` is the DVC experiment with this commit, or None.
     """
 
-    commit: str
-    experiment: str
     lock: dict[str, Any]
     tree: dict[str, Any]
-    baseline: str = ""
+    commit: str = ""
+    experiment: Experiment | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -53,23 +50,22 @@ class Revision:
         return {out["path"]: out["md5"] for out in self.lock[stage].get("outs", [])}
 
     @property
-    def outputs(self) -> list[str]:
-        """Paths of the outputs of all stages."""
-        return [path for stage in self.lock for path in self.hashes(stage)]
+    def outputs(self) -> dict[str, str]:
+        """DVC's hash of each output of all stages, by path."""
+        return {path: md5 for stage in self.lock for path, md5 in self.hashes(stage).items()}
 
     def inputs(self, stage: str) -> dict[str, str]:
         """Return DVC's hash of each input of a stage other than code, by path."""
         deps = self.lock[stage].get("deps", [])
-        return {
-            dep["path"]: dep["md5"] for dep in deps if not dep["path"].startswith(pipeline.CODE)
-        }
+        return {dep["path"]: dep["md5"] for dep in deps if not pipeline.is_code(dep["path"])}
 
     @property
     def restore(self) -> str:
         """Command that restores this revision."""
         if self.experiment:
             # With one of several equal names, DVC applies the experiment of the present commit.
-            return f"dvc exp apply {self.commit if self.baseline else self.experiment}"
+            is_unique = self.experiment.is_unique
+            return f"dvc exp apply {self.experiment.name if is_unique else self.commit}"
         if self.commit:
             return f"git checkout {self.commit} && dvc checkout"
         return "not committed yet: commit dvc.lock and params.yaml, then `seedlings sync`"
@@ -90,14 +86,13 @@ class Revision:
 
         Raises SeedlingsError if neither DVC's cache nor the remote has them.
         """
-        # The revision may be older than the remote, so that its own .dvc/config has none.
-        system = DVCFileSystem(rev=self.commit or None, remote=outputs.default_remote())
         path = Path()
         try:
-            for path in wanted:
-                (target / path).parent.mkdir(parents=True, exist_ok=True)
-                _copy(system, path.as_posix(), str(target / path))
-        except (OSError, DataIndexDirError, DvcException) as error:
+            with outputs.repository() as repo, repo.switch(self.commit or outputs.WORKSPACE):
+                for path in wanted:
+                    (target / path).parent.mkdir(parents=True, exist_ok=True)
+                    _copy(repo.dvcfs, path.as_posix(), str(target / path))
+        except (OSError, DataIndexDirError, SeedlingsError) as error:
             option = " --all-commits" if self.commit and not self.experiment else ""
             raise SeedlingsError(
                 f"{self.name}: expected {path} in DVC's cache or remote, found none; "
@@ -107,9 +102,9 @@ class Revision:
     @property
     def name(self) -> str:
         """Name of the revision in messages: the experiment, the commit, or `workspace`."""
-        if self.baseline:
-            return f"{self.experiment} (baseline {self.baseline[:7]})"
-        return self.experiment or self.commit[:7] or "workspace"
+        if self.experiment:
+            return self.experiment.title
+        return self.commit[:7] or outputs.WORKSPACE
 
 
 def _copy(system: DVCFileSystem, source: str, target: str) -> None:
@@ -123,7 +118,8 @@ def _copy(system: DVCFileSystem, source: str, target: str) -> None:
 def current() -> Revision:
     """Return the revision of the workspace. Raises SeedlingsError if stages have to run first."""
     lock = pipeline.locked()
-    changed = json.loads(_run("dvc", "status", "--json"))
+    with outputs.repository() as repo:
+        changed = repo.status()
     if not lock or changed:
         stale = ", ".join(changed) or "all"
         raise SeedlingsError(
@@ -131,7 +127,7 @@ def current() -> Revision:
         )
     head = git.ask("rev-parse", "HEAD")
     committed = _lock_at(head) == lock if head else False
-    return Revision(head if committed else "", "", lock, params.read())
+    return Revision(lock, params.read(), head if committed else "")
 
 
 def at(name: str, baseline: str = "") -> Revision:
@@ -163,31 +159,26 @@ def every() -> Iterator[Revision]:
     """Yield each distinct revision of all commits and experiments once; commits come first."""
     experiments = {found.commit: found for found in reversed(git.experiments())}
     commits = git.ask("rev-list", "--branches", "--tags", "--remotes").split()
+    commits += reversed(experiments)
+    names = "\n".join(f"{commit}:{paths.LOCK}" for commit in commits)
+    locks = git.run("cat-file", "--batch-check=%(objectname)", text=names).splitlines()
     seen = set()
-    for commit in [*commits, *reversed(experiments)]:
+    for commit, lock in zip(commits, locks, strict=True):
+        if lock in seen or lock.endswith(" missing"):
+            continue
         revision = _revision(commit, experiments.get(commit))
         if revision and revision.digest not in seen:
-            seen.add(revision.digest)
+            seen |= {lock, revision.digest}
             yield revision
 
 
-def _revision(commit: str, experiment: git.Experiment | None) -> Revision | None:
+def _revision(commit: str, experiment: Experiment | None) -> Revision | None:
     lock = _lock_at(commit)
     if not lock:
         return None
     tree = pipeline.parse(git.ask("show", f"{commit}:{paths.PARAMS}"))
-    if experiment is None:
-        return Revision(commit, "", lock, tree)
-    baseline = "" if experiment.is_unique else experiment.baseline
-    return Revision(commit, experiment.name, lock, tree, baseline)
+    return Revision(lock, tree, commit, experiment)
 
 
 def _lock_at(commit: str) -> dict[str, Any]:
     return pipeline.parse_stages(git.ask("show", f"{commit}:{paths.LOCK}"))
-
-
-def _run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SeedlingsError(f"{' '.join(command)} failed: {done.stderr.strip()}")
-    return done.stdout

@@ -13,15 +13,16 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from seedlings.config import params, paths, pipeline, records
+from seedlings.config import params, paths, pipeline
 from seedlings.config.records import Record
 from seedlings.data.sources import SOURCES
-from seedlings.tracking import client, git
-from seedlings.tracking import tags as names
+from seedlings.tracking import client, git, stage_runs
+from seedlings.tracking.client import Tracker
+from seedlings.tracking.tags import EXPERIMENT_NAME, INPUTS
 
 Message = Mapping[str, Any]
 
@@ -52,83 +53,46 @@ def log(messages: Iterable[Message]) -> None:
             pass
 
 
-def _log(messages: Iterable[Message]) -> None:
-    run, status = None, "FAILED"
+def _log(messages: Iterator[Message]) -> None:
+    first = next(messages, None)
+    if first is None:
+        return
+    record, tree = Record(**first), params.read()
+    stage, status = record.stage, "FAILED"
+    tracker = Tracker()
+    parent = _open_parent(tracker, tree)
+    run = stage_runs.start(tracker, record, parent, deps=_deps(stage), tags=git.tags())
     for message in messages:
-        if run is None:
-            run = _StageRun(Record(**message), params.read())
-        elif "epoch" in message:
-            run.log_epoch(message["epoch"], message["values"])
+        if "epoch" in message:
+            tracker.log_metrics(run, message["values"], message["epoch"])
         else:
-            run.log_result()
+            stage_runs.finish(tracker, run, parent, stage, Path())
+            if stage == pipeline.PACKAGE_STAGE:
+                tracker.log_package(parent, paths.PACKAGED)
             status = "FINISHED"
-    if run:
-        run.end(status)
+    tracker.set_terminated(run, status)
+    tracker.set_terminated(parent, status)  # until the next stage starts
 
 
-class _StageRun:
-    """The run of one stage in MLflow, a child of the run of the pipeline's revision."""
-
-    def __init__(self, record: Record, tree: Mapping[str, Any]) -> None:
-        self._record = record
-        self._tracker = client.Tracker()
-        self._parent = self._open_parent(tree)
-        tags = {names.STAGE: record.stage, **git.tags()}
-        self._id = self._tracker.start(
-            record.stage, tags=tags, params=record.params, parent=self._parent
-        )
-        self._tracker.log_inputs(self._id, _inputs(record, tree), record.stage)
-
-    def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
-        """Log the metrics of one epoch."""
-        self._tracker.log_metrics(self._id, values, epoch)
-
-    def log_result(self) -> None:
-        """Log the record of the stage, and on the parent run its pictures, metrics and model."""
-        file = paths.record(self._record.stage)
-        self._record = records.read(file)
-        self._tracker.log_record(self._id, self._record, file, curves=False)
-        self._tracker.tag(self._id, {names.RECORD: record_digest(file)})
-        self._tracker.log_pictures(self._parent, self._record, Path())
-        if self._record.stage == pipeline.FINAL_STAGE:
-            self._tracker.log_metrics(self._parent, self._record.metrics)
-        if self._record.stage == pipeline.PACKAGE_STAGE:
-            self._tracker.log_model(self._parent, paths.PACKAGED)
-
-    def end(self, status: str) -> None:
-        """End the run and its parent; the next stage resumes the parent."""
-        self._tracker.end(self._id, status)
-        self._tracker.end(self._parent, status)
-
-    def _open_parent(self, tree: Mapping[str, Any]) -> str:
-        digest = input_digest(tree)
-        for run in self._tracker.runs(inputs=digest):
-            self._tracker.resume(run.id)
-            return run.id
-        experiment = os.environ.get("DVC_EXP_NAME", "")
-        tags = {names.INPUTS: digest, **git.tags()}
-        if experiment:
-            tags[names.EXPERIMENT_NAME] = experiment
-        name = experiment or f"{params.preset(tree)}-{digest[:7]}"
-        return self._tracker.start(name, tags=tags, params=params.flatten(tree))
+def _open_parent(tracker: Tracker, tree: Mapping[str, Any]) -> str:
+    """Return the id of the run of these parameters, code and data; start or resume it."""
+    digest = input_digest(tree)
+    for run in tracker.runs({INPUTS: digest}):
+        tracker.update_run(run.info.run_id, "RUNNING")
+        return run.info.run_id
+    experiment = os.environ.get("DVC_EXP_NAME", "")
+    tags = {INPUTS: digest, **git.tags()}
+    if experiment:
+        tags[EXPERIMENT_NAME] = experiment
+    name = experiment or f"{params.preset(tree)}-{digest[:7]}"
+    return tracker.start(name, tags=tags, params=params.flatten(tree))
 
 
-def _inputs(record: Record, tree: Mapping[str, Any]) -> dict[str, str]:
-    """Return the hashes of the inputs of a stage: outputs of earlier stages, or the data source."""
-    if record.stage != pipeline.FIRST_STAGE:
-        return pipeline.locked_inputs(record.stage)
-    data = tree["data"]
-    by_params = hashlib.sha256(json.dumps(record.params, sort_keys=True).encode()).hexdigest()
-    if "path" not in SOURCES[data["source"]].reads:
-        return {data["source"]: by_params}
-    if data["url"]:
-        return {data["url"]: data["checksum"] or by_params}
-    return pipeline.dep_hashes(record.stage, lambda path: not pipeline.is_code(path))
-
-
-def record_digest(file: Path) -> str:
-    """Return the SHA-256 of a record file, 64 hex digits; equal results have equal digests."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+def _deps(stage: str) -> dict[str, str]:
+    """Return DVC's hashes of the deps of a stage other than code, by path."""
+    if stage == pipeline.FIRST_STAGE:
+        return pipeline.dep_hashes(stage, lambda path: not pipeline.is_code(path))
+    return pipeline.locked_inputs(stage)
 
 
 def input_digest(tree: Mapping[str, Any]) -> str:

@@ -4,16 +4,14 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 
 import click
-from dvc_data.hashfile.hash_info import HashInfo
+from dvc.repo import Repo, lock_repo
+from scmrepo.git.backend.base import SyncStatus
 
 from seedlings.errors import SeedlingsError
 from seedlings.io import progress
 from seedlings.tracking import git, outputs, revisions
 from seedlings.tracking.git import Experiment
-from seedlings.tracking.outputs import WORKSPACE, Output, Storage
-
-_Found = Mapping[str, Sequence[Output]]  # the outputs of commits
-_Names = Mapping[str, str]  # of commits, in messages
+from seedlings.tracking.outputs import WORKSPACE
 
 
 def push(remote: str, *, all_commits: bool = False) -> None:
@@ -24,19 +22,17 @@ def push(remote: str, *, all_commits: bool = False) -> None:
     if there is no such remote, if a command fails, and, after the rest is pushed, if outputs are
     missing or the Git remote has another experiment in place of one.
     """
-    _check(remote)
-    _run("dvc", "push", "--run-cache")
-    experiments = git.experiments()
-    names = {WORKSPACE: WORKSPACE, **_names(experiments, all_commits=all_commits)}
-    with outputs.opened() as storage:
-        found, problems = _read(storage, names)
-        count, lacking = storage.push(_all(found))
-        click.echo(f"DVC remote {storage.name}: {_files(count)} pushed")
-        incomplete = _incomplete(found, lacking)
-        problems += _lines(incomplete, names, storage.name)
-        _note_remotes(storage, experiments)
-    whole = [e for e in experiments if e.commit in found and e.commit not in incomplete]
-    problems += _push_refs(remote, whole)
+    with outputs.repository() as repo:
+        _check(repo, remote)
+        _run("dvc", "push", "--run-cache")
+        experiments = git.experiments()
+        names = {WORKSPACE: WORKSPACE, **_names(experiments, all_commits=all_commits)}
+        whole, problems = _copy(repo, names, push=True)
+        _note_config(repo, experiments)
+        others = _copy_refs(repo, remote, [e for e in experiments if e.commit in whole], push=True)
+    for other in others:
+        replace = f"`dvc exp push --force {remote} {other.ref}` replaces it"
+        problems.append(f"{_another(other, remote)}; {replace}, `dvc exp rename` keeps both")
     _raise(
         problems,
         "not everything was pushed",
@@ -51,21 +47,22 @@ def pull(remote: str, *, all_commits: bool = False) -> None:
 
     Raises SeedlingsError as `push` does.
     """
-    _check(remote)
     problems = []
-    try:
-        _run("dvc", "pull", "--run-cache")
-    except SeedlingsError as error:
-        problems.append(str(error))
-    experiments = _pull_refs(remote)
-    names = _names(experiments, all_commits=all_commits)
-    if names:
-        with outputs.opened() as storage:
-            found, unread = _read(storage, names)
-            count, lacking = storage.pull(_all(found))
-            click.echo(f"DVC remote {storage.name}: {_files(count)} pulled")
-            problems += unread + _lines(_incomplete(found, lacking), names, storage.name)
-            _note_remotes(storage, experiments)
+    with outputs.repository() as repo:
+        _check(repo, remote)
+        try:
+            _run("dvc", "pull", "--run-cache")
+        except SeedlingsError as error:
+            problems.append(str(error))
+        theirs = git.experiments(remote)
+        others = _copy_refs(repo, remote, theirs, push=False)
+        for other in others:
+            replace = f"`dvc exp pull --force {remote} {other.ref}` replaces the one here"
+            click.echo(f"{_another(other, remote)}; {replace}", err=True)
+        same = {experiment.ref for experiment in theirs} - {other.ref for other in others}
+        experiments = [own for own in git.experiments() if own.ref in same]
+        problems += _copy(repo, _names(experiments, all_commits=all_commits), push=False)[1]
+        _note_config(repo, experiments)
     option = " --all-commits" if all_commits else ""
     _raise(
         problems,
@@ -81,92 +78,58 @@ def _names(experiments: Iterable[Experiment], *, all_commits: bool) -> dict[str,
     return names | {found.commit: found.name for found in every if found.commit not in names}
 
 
-def _read(storage: Storage, names: _Names) -> tuple[dict[str, list[Output]], list[str]]:
-    """Return the outputs of commits, and why those of some are not known."""
+def _copy(repo: Repo, names: Mapping[str, str], *, push: bool) -> tuple[set[str], list[str]]:
+    """Copy the outputs of commits; return the complete commits, and what the others lack."""
     found, problems = {}, []
-    for commit, name in progress.bar(names.items(), "read", unit="commit"):
-        try:
-            found[commit] = storage.read(commit)
-        except SeedlingsError as error:
-            problems.append(f"{name}: {error}")
-    return found, problems
-
-
-def _all(found: _Found) -> list[Output]:
-    return [output for part in found.values() for output in part]
-
-
-def _incomplete(found: _Found, lacking: set[HashInfo]) -> dict[str, list[str]]:
-    """Return the paths of the outputs that lack a file, by their commits."""
-    incomplete = {}
+    with lock_repo(repo):
+        for commit, name in progress.bar(names.items(), "read", unit="commit"):
+            try:
+                found[commit] = outputs.read(repo, commit)
+            except SeedlingsError as error:
+                problems.append(f"{name}: {error}")
+        every = [output for part in found.values() for output in part]
+        count, missing = outputs.copy(repo, every, push=push)
+    remote, files = outputs.default_remote(repo), "file" if count == 1 else "files"
+    click.echo(f"DVC remote {remote}: {count} more {files} {'pushed' if push else 'pulled'}")
+    whole = set()
     for commit, part in found.items():
-        paths = [output.path for output in part if not lacking.isdisjoint(output.files)]
+        paths = [output.path for output in part if not missing.isdisjoint(output.files)]
         if paths:
-            incomplete[commit] = paths
-    return incomplete
+            lacks = f"the DVC remote {remote} does not have all of {', '.join(paths)}"
+            problems.append(f"{names[commit]}: {lacks}")
+        else:
+            whole.add(commit)
+    return whole, problems
 
 
-def _lines(incomplete: Mapping[str, list[str]], names: _Names, remote: str) -> list[str]:
-    return [
-        f"{names[commit]}: the DVC remote {remote} does not have all of {', '.join(paths)}"
-        for commit, paths in incomplete.items()
-    ]
-
-
-def _note_remotes(storage: Storage, experiments: Iterable[Experiment]) -> None:
-    """Tell which experiments bring another .dvc/config with them."""
-    others = [e.title for e in experiments if not storage.has_same_remote(e.commit)]
-    if others:
-        click.echo(
-            f"The .dvc/config of {', '.join(others)} does not have the remote {storage.name}: "
-            "after `dvc exp apply`, run `git checkout HEAD -- .dvc/config`"
-        )
-
-
-def _push_refs(remote: str, experiments: Sequence[Experiment]) -> list[str]:
-    """Push experiments to a Git remote; return those that it has with another commit."""
-    theirs = {other.ref: other.commit for other in git.experiments(remote)}
-    new = [experiment for experiment in experiments if experiment.ref not in theirs]
-    if new:
-        git.run("push", "--quiet", remote, *(f"{e.ref}:{e.ref}" for e in new))
+def _copy_refs(
+    repo: Repo, remote: str, experiments: Sequence[Experiment], *, push: bool
+) -> list[Experiment]:
+    """Copy experiments to or from a Git remote; return those with another commit at the target."""
+    copy = repo.scm.push_refspecs if push else repo.scm.fetch_refspecs
+    found = copy(remote, [f"{experiment.ref}:{experiment.ref}" for experiment in experiments])
+    new = [e.title for e in experiments if found[e.ref] is SyncStatus.SUCCESS]
     if experiments:
-        click.echo(_told(remote, new, "pushed", len(experiments) - len(new)))
-    return [
-        f"{e.title}: the Git remote {remote} has another experiment with this name; "
-        f"`dvc exp push --force {remote} {e.ref}` replaces it, `dvc exp rename` keeps both"
-        for e in experiments
-        if theirs.get(e.ref, e.commit) != e.commit
-    ]
+        click.echo(
+            f"Git remote {remote}: {'pushed' if push else 'pulled'} "
+            f"{', '.join(new) or 'no new experiment'}; {len(experiments) - len(new)} there before"
+        )
+    return [e for e in experiments if found[e.ref] is SyncStatus.DIVERGED]
 
 
-def _pull_refs(remote: str) -> list[Experiment]:
-    """Pull the experiments of a Git remote, and return those that are the same here and there."""
-    theirs = git.experiments(remote)
-    known = {own.ref for own in git.experiments()}
-    new = [experiment for experiment in theirs if experiment.ref not in known]
-    if new:
-        git.run("fetch", "--quiet", "--no-tags", remote, *(f"{e.ref}:{e.ref}" for e in new))
-    if theirs:
-        click.echo(_told(remote, new, "pulled", len(theirs) - len(new)))
-    commits = {other.ref: other.commit for other in theirs}
-    own = [experiment for experiment in git.experiments() if experiment.ref in commits]
-    for experiment in own:
-        if experiment.commit != commits[experiment.ref]:
-            click.echo(
-                f"{experiment.title}: the Git remote {remote} has another experiment with this "
-                f"name; `dvc exp pull --force {remote} {experiment.ref}` replaces the one here",
-                err=True,
-            )
-    return [experiment for experiment in own if experiment.commit == commits[experiment.ref]]
+def _another(experiment: Experiment, remote: str) -> str:
+    return f"{experiment.title}: the Git remote {remote} has another experiment with this name"
 
 
-def _files(count: int) -> str:
-    return f"{count} more {'file' if count == 1 else 'files'}"
-
-
-def _told(remote: str, new: Sequence[Experiment], done: str, others: int) -> str:
-    names = ", ".join(experiment.title for experiment in new)
-    return f"Git remote {remote}: {done} {names or 'no new experiment'}; {others} there before"
+def _note_config(repo: Repo, experiments: Iterable[Experiment]) -> None:
+    """Print which experiments have another .dvc/config than HEAD, if the remote is in that."""
+    name, here = outputs.default_remote(repo), git.ask("show", "HEAD:.dvc/config")
+    others = [e.title for e in experiments if git.ask("show", f"{e.commit}:.dvc/config") != here]
+    if f'remote "{name}"' in here and others:
+        click.echo(
+            f"The .dvc/config of {', '.join(others)} does not have the remote {name} as HEAD has "
+            "it: after `dvc exp apply`, run `git checkout HEAD -- .dvc/config`"
+        )
 
 
 def _raise(problems: Sequence[str], what: str, advice: str) -> None:
@@ -174,13 +137,13 @@ def _raise(problems: Sequence[str], what: str, advice: str) -> None:
         raise SeedlingsError("\n  ".join([f"{what}:", *problems]) + f"\n{advice}")
 
 
-def _check(remote: str) -> None:
+def _check(repo: Repo, remote: str) -> None:
     if remote not in git.ask("remote").split():
         raise SeedlingsError(
             f"expected a Git remote named {remote!r}, found none; "
             "add it with `git remote add`, or name another with --remote"
         )
-    if not outputs.default_remote():
+    if not outputs.default_remote(repo):
         raise SeedlingsError(
             "expected a default DVC remote, found none; add one with `dvc remote add --default`, "
             "see docs/sharing.md"

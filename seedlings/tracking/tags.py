@@ -1,6 +1,4 @@
-"""Names of tags in MLflow, and the data of a run."""
-
-from dataclasses import dataclass
+"""Names in MLflow: of tags, the experiment, the alias, and the packages of a served model."""
 
 EXPERIMENT = "seedlings"
 CHAMPION = "champion"  # the alias of the best model
@@ -26,7 +24,6 @@ OUTPUT = "seedlings.out."  # followed by the path of an output; the value is DVC
 # The packages that a served model requires.
 SERVED_WITH = (
     "bcolz-zipline",
-    "filelock",
     "keras",
     "mlflow",
     "numpy",
@@ -35,21 +32,6 @@ SERVED_WITH = (
     "pillow",
     "pydantic",
     "pyyaml",
-    "requests",
-    "sqlalchemy",
     "tensorflow",
     "tqdm",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """The data of a run in MLflow."""
-
-    id: str
-    name: str
-    status: str
-    tags: dict[str, str]
-    params: dict[str, str]
-    metrics: dict[str, float]
-    has_model: bool

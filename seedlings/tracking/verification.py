@@ -6,7 +6,6 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from seedlings import tasks
 from seedlings.config import earlier, paths, pipeline, records
@@ -59,27 +58,33 @@ def verify() -> Verification:
 
     Raises SeedlingsError if HEAD has no dvc.lock, or the rebuild fails.
     """
-    commit = git.ask("rev-parse", "HEAD")
-    expected = pipeline.parse_stages(git.ask("show", f"HEAD:{paths.LOCK}"))
+    expected = _hashes(git.ask("show", f"HEAD:{paths.LOCK}"))
     if not expected:
         raise SeedlingsError(f"expected a committed {paths.LOCK}, found none: commit one first")
     here = Path.cwd()
     with tempfile.TemporaryDirectory() as name:
         clone = Path(name) / "clone"
         _run("git", "clone", "--quiet", str(here), str(clone))
-        _run("git", "-C", str(clone), "checkout", "--quiet", commit)
+        _run("git", "-C", str(clone), "checkout", "--quiet", git.ask("rev-parse", "HEAD"))
         _run("dvc", "repro", "--force", folder=clone)
-        found = pipeline.parse_stages((clone / paths.LOCK).read_text(encoding="utf-8"))
-        differing = [
-            (path, _name(stage, path, expected_md5, found_md5, (here, clone)))
-            for stage in expected
-            for path, expected_md5, found_md5 in _differing(expected[stage], found.get(stage, {}))
-        ]
+        found = _hashes((clone / paths.LOCK).read_text(encoding="utf-8"))
+        differing = [output for output, md5 in expected.items() if found.get(output) != md5]
         return Verification(
-            outputs=sum(len(stage.get("outs", [])) for stage in expected.values()),
-            differing=[text for _, text in differing],
-            agreement=_agreement([path for path, _ in differing], clone, Path(name)),
+            outputs=len(expected),
+            differing=[
+                _name(*output, expected[output], found.get(output, "nothing"), (here, clone))
+                for output in differing
+            ],
+            agreement=_agreement([path for _, path in differing], clone, Path(name)),
         )
+
+
+def _hashes(lock: str) -> dict[tuple[str, str], str]:
+    """Return the hash of each output in the text of a dvc.lock, by its stage and path."""
+    stages = pipeline.parse_stages(lock).items()
+    return {
+        (stage, out["path"]): out["md5"] for stage, entry in stages for out in entry.get("outs", [])
+    }
 
 
 def compare(expected: Record, found: Record) -> Agreement:
@@ -126,16 +131,6 @@ def _agreement(differing: list[str], clone: Path, folder: Path) -> Agreement | N
             "the metrics of dvc.lock", [], [f"the metrics cannot be compared: {error}"]
         )
     return compare(records.read(folder / "expected" / record), found)
-
-
-def _differing(expected: dict[str, Any], found: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Return the outputs of a stage that differ: path, expected hash, found hash."""
-    hashes = {out["path"]: out["md5"] for out in found.get("outs", [])}
-    return [
-        (out["path"], out["md5"], hashes.get(out["path"], "nothing"))
-        for out in expected.get("outs", [])
-        if hashes.get(out["path"]) != out["md5"]
-    ]
 
 
 def _name(stage: str, path: str, expected: str, found: str, roots: tuple[Path, Path]) -> str:

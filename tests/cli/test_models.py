@@ -55,17 +55,18 @@ def test_files_without_a_prediction_are_an_error_with_the_first_of_them(
     assert [line.split(":")[0].split("/")[-1] for line in more] == [f"{n}.txt" for n in range(5)]
 
 
-@pytest.mark.parametrize("options", [["--json"], ["--csv"]])
-def test_an_output_has_one_format(command: list[str], options: list[str]) -> None:
-    done = CliRunner().invoke(cli, [*command, *options])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--output", "answers.parquet", "--json"], "use it without --json and --csv"),
+        (["--output", "answers.parquet", "--csv"], "use it without --json and --csv"),
+        (["--overwrite"], "the answers in --output, which is missing"),
+    ],
+)
+def test_options_that_exclude_one_another_are_refused(options: list[str], message: str) -> None:
+    done = CliRunner().invoke(cli, ["predict", "images", *options])
     assert done.exit_code == 2
-    assert "use it without --json and --csv" in done.output
-
-
-def test_overwrite_needs_an_output(command: list[str]) -> None:
-    done = CliRunner().invoke(cli, [*command[:4], "--overwrite"])
-    assert done.exit_code == 2
-    assert "the answers in --output, which is missing" in done.output
+    assert message in done.output
 
 
 @pytest.mark.parametrize("portable", [True, False])

@@ -95,7 +95,9 @@ def test_digits_with_the_mnist_network(digits: Project) -> None:
     assert metrics["finetuned/accuracy"] > 0.97
 
 
-def test_the_packaged_model_answers_as_evaluate_also_with_test_time_augmentation(digits: Project) -> None:
+def test_the_packaged_model_answers_as_evaluate_also_with_test_time_augmentation(
+    digits: Project,
+) -> None:
     answers_agree(digits, "probability")
     digits.set(package__tta=8)
     for stage in ("package", "evaluate"):

@@ -15,8 +15,8 @@ from seedlings.search.history import History
 from seedlings.search.run_log import RunLog
 from seedlings.search.space import Space
 from seedlings.search.trials import Trial
-from seedlings.tracking.client import Tracker
-from seedlings.tracking.tags import BASELINE, PARENT, SEARCH, TRIAL, Run
+from seedlings.tracking.client import Run, Tracker
+from seedlings.tracking.tags import BASELINE, PARENT, SEARCH, TRIAL
 
 SGD, ADAM = {OPTIMIZER: "sgd"}, {OPTIMIZER: "adam"}
 
@@ -52,7 +52,7 @@ def history(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatc
 
     def publish(revisions: list[Revision], *, models: bool) -> tuple[int, list[str]]:
         tracker, revision = Tracker(), revisions[0]
-        if not tracker.runs(lock=revision.digest):
+        if not tracker.runs({"seedlings.lock": revision.digest}):
             tracker.start(revision.name, tags={"seedlings.lock": revision.digest}, params={})
         return 1, []
 
@@ -66,7 +66,7 @@ def logged(history: Trials) -> RunLog:
 
 
 def by_name() -> dict[str, Run]:
-    return {run.name: run for run in Tracker().runs()}
+    return {run.info.run_name: run for run in Tracker().runs({})}
 
 
 def test_trials_are_linked_to_their_search(history: Trials) -> None:
@@ -85,14 +85,21 @@ def test_trials_are_linked_to_their_search(history: Trials) -> None:
         *("head", "head-0001", "head-0002", "head-0003", "head-0004", "head-best", "head-start")
     ]
     search = runs.pop("head")
-    assert (search.status, search.metrics) == ("FINISHED", {"value": 0.6, "best": 0.7})
-    assert search.params[f"parameters.{OPTIMIZER}.choices"] == "['sgd', 'adam']"
-    assert all(run.tags[SEARCH] == "head" and run.tags[TRIAL] == name for name, run in runs.items())
-    assert PARENT not in runs["head-0001"].tags
+    assert (search.info.status, search.data.metrics) == ("FINISHED", {"value": 0.6, "best": 0.7})
+    assert search.data.params[f"parameters.{OPTIMIZER}.choices"] == "['sgd', 'adam']"
+    assert all(
+        run.data.tags[SEARCH] == "head" and run.data.tags[TRIAL] == name
+        for name, run in runs.items()
+    )
+    assert PARENT not in runs["head-0001"].data.tags
     pruned, failed = runs["head-0003"], runs["head-0004"]
-    assert (pruned.status, pruned.metrics, pruned.params) == ("KILLED", {"value": 0.2}, ADAM)
-    assert (failed.status, failed.tags["seedlings.reason"]) == ("FAILED", "no memory")
-    assert pruned.tags[PARENT] == failed.tags[PARENT] == search.id
+    assert (pruned.info.status, pruned.data.metrics, pruned.data.params) == (
+        "KILLED",
+        {"value": 0.2},
+        ADAM,
+    )
+    assert (failed.info.status, failed.data.tags["seedlings.reason"]) == ("FAILED", "no memory")
+    assert pruned.data.tags[PARENT] == failed.data.tags[PARENT] == search.info.run_id
 
 
 def test_nothing_is_logged_twice(history: Trials) -> None:
@@ -101,8 +108,8 @@ def test_nothing_is_logged_twice(history: Trials) -> None:
     before = by_name()
     logged(history).complete(["head-start"])  # another process goes on
     logged(history).complete(["head-start"])
-    assert len(Tracker().runs()) == 4
-    assert by_name()["head"].id == before["head"].id
+    assert len(Tracker().runs({})) == 4
+    assert by_name()["head"].info.run_id == before["head"].info.run_id
     assert "head-0003" not in by_name()  # it still runs
 
 
@@ -111,7 +118,10 @@ def test_searches_of_two_commits_with_one_name_have_their_own_runs(history: Tria
     other = Trials(commit="d" * 40, trials=[Trial(1, SGD, "finished", 0.6), Trial(2, ADAM)])
     logged(history).complete(["head-start"])
     logged(other).complete(["head-start"])
-    found = [(run.name, run.tags[BASELINE][0], run.metrics) for run in Tracker().runs()]
+    found = [
+        (run.info.run_name, run.data.tags[BASELINE][0], run.data.metrics)
+        for run in Tracker().runs({})
+    ]
     assert [run for run in found if run[0] == "head"] == [
         ("head", "c", {"value": 0.7, "best": 0.7}),
         ("head", "d", {"value": 0.6, "best": 0.6}),

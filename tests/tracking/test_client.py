@@ -8,10 +8,9 @@ import pytest
 from imports import ROOT
 from mlflow import MlflowClient
 
-from seedlings.config.records import Record
 from seedlings.tracking import client
 from seedlings.tracking.client import Tracker
-from seedlings.tracking.tags import PARENT
+from seedlings.tracking.tags import LOCK, PARENT, STAGE
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def test_another_server_is_used_by_the_environment(
 @pytest.mark.slow
 def test_processes_that_start_at_once_make_one_database(here: Path) -> None:
     (here / "mlflow.db").unlink()
-    code = "from seedlings.tracking.client import Tracker; print(Tracker()._experiment)"
+    code = "from seedlings.tracking.client import Tracker; print(Tracker().experiment)"
     command = [sys.executable, "-c", code]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     started = [
@@ -50,49 +49,16 @@ def test_processes_that_start_at_once_make_one_database(here: Path) -> None:
     assert len({output for output, _ in results}) == 1
 
 
-def test_a_run_has_what_was_logged(here: Path) -> None:
+def test_runs_are_found_by_tags_that_they_have_or_do_not_have(here: Path) -> None:
     tracker = Tracker()
-    parent = tracker.start("whole", tags={"seedlings.lock": "1"}, params={"seed": 42})
-    child = tracker.start("part", tags={"seedlings.stage": "split"}, params={}, parent=parent)
-    tracker.log_metrics(child, {"loss": 2.0}, 1)
-    tracker.log_metrics(child, {"loss": 1.0}, 2)
-    tracker.end(child)
-    tracker.end(parent, "FAILED")
-    [found] = tracker.runs(lock="1")
-    assert (found.id, found.name, found.status) == (parent, "whole", "FAILED")
-    assert found.params == {"seed": "42"}
-    [part] = tracker.runs(stage="split")
-    assert part.tags[PARENT] == parent
-    assert part.metrics == {"loss": 1.0}
-    assert tracker.runs(lock="2") == []
-    assert [run.id for run in tracker.runs()] == [parent, child]
-    tracker.remove(child)
-    assert [run.id for run in tracker.runs()] == [parent]
+    parent = tracker.start("whole", tags={LOCK: "1"}, params={"seed": 42})
+    child = tracker.start("part", tags={STAGE: "split"}, params={}, parent=parent)
 
+    def found(tags: dict[str, str | None]) -> list[str]:
+        return [run.info.run_id for run in tracker.runs(tags)]
 
-def test_more_than_a_page_of_runs_is_found(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tracker = Tracker()
-    for number in range(7):
-        tracker.start(str(number), tags={}, params={})
-    search = tracker._client.search_runs
-    monkeypatch.setattr(
-        tracker._client, "search_runs", lambda *a, **o: search(*a, **o, max_results=3)
-    )
-    assert [run.name for run in tracker.runs()] == list("0123456")
-
-
-def test_a_record_is_logged_with_every_epoch(here: Path) -> None:
-    record = Record("finetune", curves={"loss": [3.0, 2.0, 1.0]}, metrics={"x": 0.5})
-    picture = here / "reports" / "finetune" / "a.png"
-    picture.parent.mkdir(parents=True)
-    picture.write_bytes(b"png")
-    record.add_picture(picture.relative_to(here))
-    record.write(picture.with_name("record.json"))
-    tracker = Tracker()
-    run = tracker.start("finetune", tags={}, params={})
-    tracker.log_record(run, record, picture.with_name("record.json"), curves=True)
-    history = tracker._client.get_metric_history(run, "loss")
-    assert [(point.step, point.value) for point in history] == [(1, 3.0), (2, 2.0), (3, 1.0)]
-    assert tracker.runs()[0].metrics == {"loss": 1.0, "x": 0.5}
-    [stored] = tracker._client.list_artifacts(run, "pictures/finetune")
-    assert stored.path == "pictures/finetune/a.png"
+    assert found({}) == [parent, child]
+    assert found({LOCK: "1"}) == found({PARENT: None}) == [parent]
+    assert found({PARENT: parent, STAGE: "split"}) == found({LOCK: None}) == [child]
+    assert found({LOCK: "2"}) == []
+    assert tracker.find("nothing") is None

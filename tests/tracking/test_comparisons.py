@@ -1,18 +1,19 @@
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
+from dvc.repo import Repo
 
-from seedlings import moves
 from seedlings.cli import results
 from seedlings.errors import SeedlingsError
-from seedlings.tracking import comparisons
+from seedlings.tracking import comparisons, git, split_changes
 from seedlings.tracking.comparisons import Side
 from seedlings.tracking.revisions import Revision
 
+AUTHOR = ("-c", "user.name=Test", "-c", "user.email=t@example.org")
 LABELS = ["a", "a", "b", "b"]
 
 
@@ -21,22 +22,12 @@ def make(
     answers: list[str],
     task: str = "multiclass",
     images: str = "abc",
-    on: str | None = None,  # a revision from before the parameter
-    **changes: Any,
+    on: str = "test",
 ) -> Side:
     table = pd.DataFrame({"label": LABELS, "finetuned": answers, "baseline": LABELS[::-1]})
     table["score"] = (table["label"] == table["finetuned"]).astype(float)
     table.index = pd.Index([f"{n}.png" for n in range(len(table))], name="path")
-    accuracy = table["score"].mean()
-    metrics = {
-        "finetuned/accuracy": accuracy,
-        "finetuned/accuracy_low": accuracy - 0.1,
-        "finetuned/accuracy_high": accuracy + 0.1,
-        "baseline/accuracy": 0.25,
-    }
-    tree: dict[str, Any] = {"task": task, "seed": 1, "finetune": {"epochs": 3, **changes}}
-    if on is not None:
-        tree["evaluate"] = {"on": on}
+    tree = {"task": task, "seed": 1, "evaluate": {"on": on}}
     lock = {"download": {"outs": [{"path": "data/raw", "md5": images}]}}
     split = pd.DataFrame(
         {
@@ -47,26 +38,35 @@ def make(
             "digest": list("0123"),
         }
     )
-    return Side(name, Revision("", "", lock, tree), metrics, table, split)
+    return Side(name, Revision(lock, tree), table, split)
 
 
-def test_what_differs_is_named_with_the_value_of_every_side() -> None:
-    sides = [make("one", list("aabb")), make("two", list("aaba"), epochs=5, rate=0.1)]
-    assert comparisons.differing(sides) == {
-        "finetune.epochs": [3, 5],
-        "finetune.rate": [None, 0.1],
+@pytest.mark.slow
+def test_parameters_and_metrics_that_differ_are_those_of_dvc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    git.run("init", "--quiet")
+    Repo.init().close()
+    Path("dvc.yaml").write_text("metrics: [metrics.json]\n", encoding="utf-8")
+    sides = []
+    for name, epochs, accuracy in (("one", 3, 0.5), ("two", 5, 0.75), ("again", 5, 0.75)):
+        Path("params.yaml").write_text(f"seed: 1\nfinetune: {{epochs: {epochs}}}\n", "utf-8")
+        metrics = {"finetuned": {"accuracy": accuracy}, "images": 4}
+        Path("metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+        git.run("add", "--all")
+        git.run(*AUTHOR, "commit", "--quiet", "--allow-empty", "--message", name)
+        commit = git.run("rev-parse", "HEAD")
+        sides.append(replace(make(name, list("aabb")), revision=Revision({}, {}, commit)))
+    one, two, again = sides
+    found = comparisons.differing(one, two)
+    assert found == {
+        "Parameters": {"finetune.epochs": {"old": 3, "new": 5, "diff": 2}},
+        "Metrics": {"finetuned.accuracy": {"old": 0.5, "new": 0.75, "diff": 0.25}},
     }
-    assert comparisons.side_by_side(sides) == {
-        "finetuned accuracy": ["1.0000 (0.9000 to 1.1000)", "0.7500 (0.6500 to 0.8500)"]
-    }
-
-
-def test_a_model_without_an_interval_is_told() -> None:
-    sides = [make("one", list("aabb")), make("two", list("aaba"))]
-    del sides[1].metrics["finetuned/accuracy_low"]
-    assert comparisons.side_by_side(sides) == {
-        "finetuned accuracy": ["1.0000 (0.9000 to 1.1000)", "0.7500 (no interval)"]
-    }
+    workspace = replace(one, revision=Revision({}, {}))
+    assert comparisons.differing(one, workspace) == found
+    assert comparisons.differing(two, again) == {"Parameters": {}, "Metrics": {}}
 
 
 def test_images_go_from_wrong_to_right_and_back() -> None:
@@ -95,19 +95,11 @@ def test_images_of_one_group_on_either_side_are_one_observation() -> None:
     assert comparisons.changes(joined, after).groups == 3
 
 
-def test_groups_are_joined_by_images_that_have_another_path() -> None:
-    before, after = make("one", list("bbaa")), make("two", list("aabb"))
-    table = after.table.assign(path=["new.png", *after.table["path"][1:]], group=[1, 1, 2, 2])
-    moved = replace(after, table=table, predictions=after.predictions.set_axis(table["path"]))
-    joined = replace(before, table=before.table.assign(group=[0, 1, 1, 3]))
-    assert comparisons.changes(joined, moved).groups == 1
-
-
 def test_only_images_of_both_tests_count() -> None:
     before, after = make("one", list("bbbb")), make("two", list("aabb"))
     shorter = replace(after, predictions=after.predictions.iloc[1:])
     found = comparisons.changes(before, shorter)
-    assert (found.totals, found.common) == ((4, 3), 3)
+    assert (found.counts, found.common) == (["4 test images", "3 test images"], 3)
     assert [change.path for change in found.better] == ["1.png"]
     assert found.scores == {
         "finetuned accuracy": ["0.6667", "1.0000"],  # b, b of a, b, b, and all three
@@ -117,45 +109,22 @@ def test_only_images_of_both_tests_count() -> None:
     assert (nothing.common, nothing.scores, nothing.p_value) == (0, {}, 1.0)
 
 
-@pytest.mark.parametrize(
-    ("splits", "title", "counts"),
-    [
-        ((None, "test"), "Test images", ["4", "3"]),
-        (("validation", "validation"), "Validation images", ["4", "3"]),
-        (("validation", None), "Evaluated images", ["4 validation images", "3 test images"]),
-    ],
-)
-def test_the_evaluated_split_of_each_side_is_named(
-    splits: tuple[str | None, str | None],
-    title: str,
-    counts: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_the_page_and_the_command_name_the_evaluated_split_of_each_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(comparisons, "_pictures", lambda revision, names: dict.fromkeys(names, ""))
-    before = make("one", list("bbbb"), on=splits[0])
-    after = make("two", list("bbbb"), on=splits[1])
+    before = make("one", list("bbbb"), on="validation")
+    after = make("two", list("bbbb"), on="test")
     shorter = replace(after, predictions=after.predictions.iloc[1:])
     found = comparisons.changes(before, shorter)
-    assert (found.title, found.counts, found.common) == (title, counts, 3)
-    line = f"{title}: {counts[0]} in one, {counts[1]} in two, 3 in both"
-    assert next(iter(results._changes("one", found))) == f"\n{line}"
-    comparisons.write([before, shorter], [found], tmp_path / "page.html")
+    line, *_ = results._changes("one", found)
+    assert line == "\nEvaluated: 4 validation images in one, 3 test images in two, 3 in both"
+    row = {"finetuned.accuracy": {"old": 0.5, "new": 1 / 3, "diff": -1 / 6}}
+    tables = {"Parameters": {}, "Metrics": row}
+    comparisons.write([before, shorter], [(tables, found)], tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert f"<h2>{title}, one → two</h2>" in text
-    named = [split or "test" for split in splits]
-    second = "3" if named[0] == named[1] else f"3 {named[1]} images"
-    assert f"one has 4 {named[0]} images, two has {second};\n3 are in both" in text
-
-
-def test_images_of_different_splits_are_not_compared() -> None:
-    before = make("one", list("bbbb"), on="validation")
-    after = make("two", list("aabb"), on="test")
-    half = replace(before, predictions=before.predictions.iloc[:2])
-    other = replace(after, predictions=after.predictions.iloc[2:])
-    found = comparisons.changes(half, other)
-    assert (found.totals, found.common, found.better, found.worse) == ((2, 2), 0, [], [])
-    assert comparisons.differing([half, other]) == {"evaluate.on": ["validation", "test"]}
+    assert "<td>finetuned.accuracy</td><td>0.5</td><td>0.33333</td>" in text
+    assert "one has 4 validation images, two has 3 test images;\n3 are in both" in text
 
 
 def test_a_renamed_test_image_is_the_same_image() -> None:
@@ -169,6 +138,9 @@ def test_a_renamed_test_image_is_the_same_image() -> None:
     found = comparisons.changes(before, renamed)
     assert found.common == 4
     assert [change.path for change in found.better] == ["0.png", "1.png"]
+    joined = replace(before, table=before.table.assign(group=[0, 1, 1, 3]))
+    grouped = replace(renamed, table=renamed.table.assign(group=[1, 1, 2, 2]))
+    assert comparisons.changes(joined, grouped).groups == 1
     others = replace(renamed, table=renamed.table.assign(digest=list("9123")))
     assert comparisons.changes(before, others).common == 3
 
@@ -177,13 +149,15 @@ def test_changed_splits_are_named_with_their_cause() -> None:
     before, after = make("one", list("aabb")), make("two", list("aabb"))
     joined = after.table.assign(group=[0, 0, 2, 3], split=["train", "train", "test", "test"])
     found = comparisons.changes(before, replace(after, table=joined))
-    assert [str(move) for move in found.moves] == [
-        "0.png: test → train, its group was joined by 1.png",
-        "1.png: test → train, its group was joined by 0.png",
+    assert [str(change) for change in found.split_changes] == [
+        "0.png: test → train, its group changed",
+        "1.png: test → train, its group changed",
     ]
-    reseeded = Revision("", "", after.revision.lock, after.revision.tree | {"seed": 2})
+    reseeded = Revision(after.revision.lock, after.revision.tree | {"seed": 2})
     other = replace(after, table=joined, revision=reseeded)
-    assert {move.cause for move in comparisons.changes(before, other).moves} == {moves.UNKNOWN}
+    assert {change.cause for change in comparisons.changes(before, other).split_changes} == {
+        split_changes.OTHER
+    }
 
 
 def test_the_same_images_are_the_same_files_with_the_same_labels() -> None:
@@ -196,14 +170,6 @@ def test_the_same_images_are_the_same_files_with_the_same_labels() -> None:
     tags = make("four", list("aabb"), task="multilabel")
     with pytest.raises(SeedlingsError, match=r"of one task, found multiclass \(one\) and multil"):
         comparisons.changes(before, tags)
-
-
-def test_nothing_differs_between_equal_sides() -> None:
-    sides = [make("one", list("aabb")), make("two", list("aabb"))]
-    assert comparisons.differing(sides) == {}
-    assert comparisons.side_by_side(sides) == {}
-    found = comparisons.changes(*sides)
-    assert (found.better, found.worse, found.p_value) == ([], [], 1.0)
 
 
 def test_a_name_of_nothing_is_an_error(

@@ -12,8 +12,8 @@ from seedlings.tracking.revisions import Revision
 def test_a_revision_that_is_evaluated_on_validation_images_is_refused(
     force: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    revision = Revision("", "trial", {}, {"evaluate": {"on": "validation"}})
-    side = comparisons.Side("trial", revision, {}, pd.DataFrame(), pd.DataFrame())
+    revision = Revision({}, {"evaluate": {"on": "validation"}})
+    side = comparisons.Side("trial", revision, pd.DataFrame(), pd.DataFrame())
     monkeypatch.setattr(comparisons, "side", lambda name: side)
     monkeypatch.setattr(registry, "client", None)  # MLflow is not asked
     message = (
@@ -40,6 +40,7 @@ def test_a_better_model_is_better_in_the_mean_and_in_groups(
     count = len(gains)
     paths = [f"{n}.png" for n in range(count)]
     table = pd.DataFrame({"path": paths, "label": "a", "split": "test"})
+    table["digest"] = paths
     table["group"] = [n * groups // count for n in range(count)]
     predictions = pd.DataFrame({"label": "a", "finetuned": "a", "baseline": "a"}, index=paths)
     predictions["finetuned_f2"] = predictions["baseline_f2"] = 0.0
@@ -47,8 +48,7 @@ def test_a_better_model_is_better_in_the_mean_and_in_groups(
     before, after = (
         comparisons.Side(
             name,
-            Revision("", "", lock, {"task": "multilabel", "number": name}),
-            {},
+            Revision(lock, {"task": "multilabel", "number": name}),
             predictions.assign(score=scores),
             table,
         )
@@ -57,19 +57,12 @@ def test_a_better_model_is_better_in_the_mean_and_in_groups(
     changes = comparisons.changes
     monkeypatch.setattr(comparisons, "side", lambda name: before)
     monkeypatch.setattr(Revision, "digest", property(lambda self: self.tree["number"]))
-    found = registry._reason(("3", "run"), after, 0.95)
-    assert found.holds == holds
+    is_better, reason = registry._reason(("3", "run"), after, 0.95)
+    assert is_better == holds
     where = "" if groups == count else f" in {groups} groups"
     better = sum(gain > 0 for gain in gains)
-    assert found.text == (
+    assert reason == (
         f"of {count} test images{where} {better} are answered better and {count - better} worse "
         f"than by version 3, and the mean score of an image changes by {sum(gains) / count:+.4g} "
         f"(p = {changes(before, after).p_value:.2g})"
     )
-
-
-def test_a_revision_from_before_the_parameter_is_evaluated_on_test_images() -> None:
-    for tree in ({}, {"evaluate": {"on": "test"}}):
-        revision = Revision("", "trial", {}, tree)
-        side = comparisons.Side("trial", revision, {}, pd.DataFrame(), pd.DataFrame())
-        registry._check_split(side)

@@ -1,12 +1,12 @@
 import json
 
-from seedlings.tracking import views
+from seedlings.tracking import page
 
 
-def test_the_tag_holds_the_view_that_the_link_names() -> None:
-    [(key, value)] = views.tag().items()
+def test_the_tag_holds_the_page_that_the_link_names() -> None:
+    [(key, value)] = page.tag().items()
     name = key.removeprefix("mlflow.sharedViewState.")
-    assert views.link("7") == (
+    assert page.link("7") == (
         f"#/experiments/7/runs?viewStateShareKey={name}&workflowType=machine_learning"
     )
     state = json.loads(json.loads(value)["state"])

@@ -1,0 +1,63 @@
+"""The run of a stage in MLflow, made from its record, by the run logger and by sync alike."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from seedlings.config import paths, pipeline, records
+from seedlings.config.records import Record
+from seedlings.data.sources import SOURCES
+from seedlings.tracking.client import Tracker
+from seedlings.tracking.tags import RECORD, STAGE
+
+
+def start(
+    tracker: Tracker,
+    record: Record,
+    parent: str,
+    *,
+    deps: Mapping[str, str],
+    tags: Mapping[str, str],
+) -> str:
+    """Start the run of a stage, a child of the run of its revision, and return its id.
+
+    `record` has the parameters; `deps` are DVC's hashes of the deps of the stage other than code.
+    """
+    tags = {STAGE: record.stage, **tags}
+    run = tracker.start(record.stage, tags=tags, params=record.params, parent=parent)
+    tracker.log_hashes(run, _inputs(record, deps), record.stage)
+    return run
+
+
+def finish(tracker: Tracker, run: str, parent: str, stage: str, root: Path) -> None:
+    """Log the record of a stage, its metrics and its figures, which are below `root`.
+
+    The run of the revision has the figures of all stages, and the metrics of the stage evaluate.
+    """
+    file = root / paths.record(stage)
+    record = records.read(file)
+    tracker.log_metrics(run, record.metrics)
+    tracker.log_artifact(run, str(file))
+    for figure in record.pictures:
+        for one in (run, parent):
+            tracker.log_artifact(one, str(root / figure), f"pictures/{stage}")
+    if stage == pipeline.FINAL_STAGE:
+        tracker.log_metrics(parent, record.metrics)
+    tracker.set_tags(run, {RECORD: record_digest(file)})
+
+
+def record_digest(file: Path) -> str:
+    """Return the SHA-256 of a record file, 64 hex digits; equal results have equal digests."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _inputs(record: Record, deps: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the hashes of the inputs of a stage: of `deps`, or of the source of the data."""
+    if record.stage != pipeline.FIRST_STAGE:
+        return deps
+    source, url = record.params["data.source"], record.params["data.url"]
+    by_params = hashlib.sha256(json.dumps(record.params, sort_keys=True).encode()).hexdigest()
+    if "path" not in SOURCES[source].reads:
+        return {source: by_params}
+    return {url: record.params["data.checksum"] or by_params} if url else deps
