@@ -9,7 +9,7 @@ from imports import ROOT
 
 from seedlings import params as module
 from seedlings.config import params as config
-from seedlings.config import pipeline
+from seedlings.config import yaml_files
 from seedlings.errors import SeedlingsError
 from seedlings.params import Params
 
@@ -130,7 +130,7 @@ def test_a_broken_or_missing_file_is_an_error(
     with pytest.raises(SeedlingsError, match=r"expected params\.yaml in .*, found none"):
         module.load()
     (tmp_path / "params.yaml").write_text("seed: [1")
-    with pytest.raises(SeedlingsError, match=r"params\.yaml is not valid YAML"):
+    with pytest.raises(SeedlingsError, match=r"params\.yaml: not valid YAML"):
         module.load()
 
 
@@ -182,8 +182,8 @@ def test_every_parameter_is_in_the_key_of_dvc_s_run_cache(project: Path) -> None
 
 @pytest.mark.parametrize("text", ["1e-3", "1E-3", "0.1e-2", "1.0e-3", ".1e-2"])
 def test_a_number_with_an_exponent_is_a_number(text: str) -> None:
-    assert pipeline.parse(f"a: {text}") == {"a": 0.001}
-    assert pipeline.parse(f"a: '{text}'") == {"a": text}
+    assert yaml_files.parse(f"a: {text}") == {"a": 0.001}
+    assert yaml_files.parse(f"a: '{text}'") == {"a": text}
 
 
 def test_a_whole_number_may_stand_for_a_rate(tree: dict[str, Any]) -> None:
@@ -251,7 +251,7 @@ def test_what_a_fuzzer_found_is_no_yaml(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(text)
-    with pytest.raises(SeedlingsError, match="params.yaml is not valid YAML"):
+    with pytest.raises(SeedlingsError, match=r"params\.yaml: not valid YAML"):
         config.read()
 
 

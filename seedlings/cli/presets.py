@@ -15,8 +15,7 @@ from types import NoneType
 from typing import Any
 
 from seedlings import params as all_params
-from seedlings import params_file
-from seedlings.config import params, paths
+from seedlings.config import params, paths, yaml_files
 from seedlings.config.params import Section
 from seedlings.errors import SeedlingsError
 from seedlings.io.files import replacing
@@ -105,7 +104,7 @@ def write(arguments: Sequence[str], kept: Mapping[str, Any] | None = None) -> Di
 
 def render(values: Mapping[str, Any]) -> str:
     """Return the text of params.yaml for values, with the comments of conf/base.yaml."""
-    return params_file.edit(BASE.read_text(encoding="utf-8"), values)
+    return yaml_files.edit(BASE.read_text(encoding="utf-8"), values)
 
 
 def _before() -> dict[str, Any]:
@@ -135,7 +134,7 @@ def _file(group: str, name: str) -> Path:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    values = params_file.read(path)
+    values = yaml_files.read(path)
     if not isinstance(values, dict):
         raise SeedlingsError(f"{path}: expected keys with values, found {values!r}")
     return values
@@ -177,7 +176,7 @@ def _value(key: str, text: str) -> Any:
         raise SeedlingsError(f"{key}: expected another key, as `seedlings preset` writes this one")
     if str not in types:
         try:
-            return params_file.parse(text)
+            return yaml_files.parse(text)
         except SeedlingsError as error:
             raise SeedlingsError(f"{key}: found {text!r}, which is {error}") from error
     if NoneType in types and text == "null":

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from seedlings.config import paths, pipeline
+from seedlings.config import paths, yaml_files
 from seedlings.errors import SeedlingsError
 
 Count = Annotated[int, Field(ge=1)]
@@ -59,7 +59,7 @@ def read() -> Any:
 
     Raises SeedlingsError if the file is missing or not valid YAML.
     """
-    return pipeline.read_yaml(paths.PARAMS)
+    return yaml_files.read(paths.PARAMS)
 
 
 def check(

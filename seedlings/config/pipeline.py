@@ -1,66 +1,18 @@
 """The pipeline: the stages that dvc.yaml declares, and the hashes in dvc.lock."""
 
 import json
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from seedlings.config import paths
+from seedlings.config import paths, yaml_files
 from seedlings.errors import SeedlingsError
 
 FIRST_STAGE = "download"
 FINAL_STAGE = "evaluate"
 PACKAGE_STAGE = "package"
-# What PyYAML raises for an invalid date, number, boolean or tag, and for a tree that is too deep.
-_NO_YAML = (yaml.YAMLError, ValueError, KeyError, AttributeError, TypeError, RecursionError)
-
-
-class _Loader(yaml.SafeLoader):
-    """A safe loader of YAML 1.2, which DVC uses: 1e-3 is a number, `on` and 1:30 are texts."""
-
-
-_FastLoader: Any = type("_FastLoader", (getattr(yaml, "CSafeLoader", yaml.SafeLoader),), {})
-_SCALARS = {  # as the library of DVC reads them, ruamel.yaml
-    "bool": r"true|True|TRUE|false|False|FALSE",
-    "int": r"[-+]?(0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*)",
-    "float": r"[-+]?([0-9][0-9_]*(\.[0-9_]*)?|\.[0-9_]+)([eE][-+]?[0-9]+)?"
-    r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
-}
-_FIRST = list("tTfF-+.0123456789")
-
-
-def _integer(loader: Any, node: Any) -> int:
-    text = loader.construct_scalar(node).replace("_", "")
-    return int(text, 0 if text.lstrip("-+")[:2] in ("0b", "0o", "0x") else 10)
-
-
-for _loader in (_Loader, _FastLoader):
-    _loader.yaml_implicit_resolvers = {
-        first: [(tag, p) for tag, p in resolvers if tag.rpartition(":")[2] not in _SCALARS]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    for _name, _pattern in _SCALARS.items():
-        _loader.add_implicit_resolver(
-            f"tag:yaml.org,2002:{_name}", re.compile(f"^(?:{_pattern})$"), _FIRST
-        )
-    _loader.add_constructor("tag:yaml.org,2002:int", _integer)
 CODE = ("stages/", "seedlings/", "requirements.lock")
-
-
-def read_yaml(path: Path) -> Any:
-    """Return a YAML file as plain values. Raises SeedlingsError if it is missing or not valid."""
-    try:
-        return parse(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise SeedlingsError(
-            f"expected {path} in {Path.cwd()}, found none; run from the project's root"
-        ) from error
-    except _NO_YAML as error:
-        raise SeedlingsError(f"{path} is not valid YAML: {error}") from error
 
 
 def code() -> list[Path]:
@@ -77,11 +29,6 @@ def _code_files(deps: Iterable[str]) -> list[Path]:
     return sorted(p for p in found if p.exists() and p.parent.name != "__pycache__")
 
 
-def parse(text: str) -> Any:
-    """Return YAML text as plain values. Raises the exceptions of PyYAML."""
-    return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
-
-
 def locked() -> dict[str, Any]:
     """Return the stages of dvc.lock; empty if no stage has run yet."""
     return parse_stages(paths.LOCK.read_text(encoding="utf-8")) if paths.LOCK.exists() else {}
@@ -89,7 +36,7 @@ def locked() -> dict[str, Any]:
 
 def parse_stages(text: str) -> dict[str, Any]:
     """Return the stages in the text of a dvc.lock or dvc.yaml; empty for an empty text."""
-    return (yaml.load(text, Loader=_FastLoader) or {}).get("stages", {})  # noqa: S506 - safe
+    return (yaml_files.parse(text) or {}).get("stages", {})
 
 
 def stages() -> list[str]:

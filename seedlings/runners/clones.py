@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from seedlings import params_file
-from seedlings.config import params, paths, pipeline
+from seedlings.config import params, paths, pipeline, yaml_files
 from seedlings.data.sources import SOURCES
 from seedlings.search.space import changed
 from seedlings.tracking import git
@@ -35,7 +34,7 @@ class Clone:
         for key, value in _IDENTITY.items():
             git.run("config", key, git.ask("config", key) or value, folder=folder)
         self._configure()
-        self.tree: Any = pipeline.read_yaml(folder / paths.PARAMS)
+        self.tree: Any = yaml_files.read(folder / paths.PARAMS)
         self._link_data()
 
     def set(self, values: Mapping[str, Any]) -> None:
@@ -48,7 +47,7 @@ class Clone:
         git.run("update-ref", "--stdin", text=refs + "\n" if refs else "", folder=self.folder)
         file = self.folder / paths.PARAMS
         tree = changed(self.tree, values)
-        file.write_text(params_file.edit(file.read_text(encoding="utf-8"), tree), encoding="utf-8")
+        file.write_text(yaml_files.edit(file.read_text(encoding="utf-8"), tree), encoding="utf-8")
 
     def hand_over(self, experiment: str) -> str:
         """Fetch an experiment into the project; return its commit.

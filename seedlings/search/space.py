@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from seedlings import params as all_params
-from seedlings.config import params, pipeline
+from seedlings.config import params, yaml_files
 from seedlings.config.params import Section
 from seedlings.errors import SeedlingsError
 from seedlings.search.trials import Values, identity
@@ -154,7 +154,7 @@ def read(path: Path, tree: Mapping[str, Any]) -> Space:
     Raises SeedlingsError for an unknown key, an impossible range, a value that the parameters
     refuse, and an objective that is no metric on validation images.
     """
-    return check(pipeline.read_yaml(path), tree, str(path))
+    return check(yaml_files.read(path), tree, str(path))
 
 
 def check(values: Any, tree: Mapping[str, Any], where: str) -> Space:

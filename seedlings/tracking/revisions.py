@@ -13,7 +13,7 @@ from dvc.api import DVCFileSystem
 from dvc.exceptions import DvcException
 from dvc_data.index import DataIndexDirError
 
-from seedlings.config import params, paths, pipeline, records
+from seedlings.config import params, paths, pipeline, records, yaml_files
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
 from seedlings.tracking import git, outputs
@@ -175,7 +175,7 @@ def _revision(commit: str, experiment: git.Experiment | None) -> Revision | None
     lock = _lock_at(commit)
     if not lock:
         return None
-    tree = pipeline.parse(git.ask("show", f"{commit}:{paths.PARAMS}"))
+    tree = yaml_files.parse(git.ask("show", f"{commit}:{paths.PARAMS}"))
     if experiment is None:
         return Revision(commit, "", lock, tree)
     baseline = "" if experiment.is_unique else experiment.baseline

@@ -14,7 +14,7 @@ from imports import ROOT
 from seedlings import cli, params
 from seedlings.cli import presets
 from seedlings.config import params as config
-from seedlings.config import pipeline
+from seedlings.config import yaml_files
 from seedlings.errors import SeedlingsError
 
 SELECTED = "groups: {data: folder, model: vgg16, augment: none, train: head}"
@@ -160,7 +160,7 @@ def test_an_edit_of_the_filters_is_one_value_that_can_be_kept(project: Path) -> 
     ("text", "reason"),
     [
         ("", r"expected the arguments of `seedlings preset` in composed_from, found None"),
-        ("seed: [", r"is not valid YAML"),
+        ("seed: [", r"not valid YAML"),
         ("seed: 1", r"in composed_from, found None"),
         ('composed_from: "sample \'report"', "composed_from: sample 'report: No closing quotation"),
         ("composed_from: ''", "expected a preset"),
@@ -287,7 +287,7 @@ def test_an_unknown_preset_and_a_bad_change_are_errors_and_change_nothing(projec
 def test_a_text_is_written_as_it_is_typed(name: str, key: str, value: str, project: Path) -> None:
     presets.write([name, f"{key}={value}"])
     text = (project / "params.yaml").read_text(encoding="utf-8")
-    for read in (yaml.safe_load, pipeline.parse, loads_yaml):
+    for read in (yaml.safe_load, yaml_files.parse, loads_yaml):
         assert config.flatten(read(text))[key] == value
     assert config.flatten(params.load().model_dump())[key] == value
     assert presets.edits() == {}

@@ -1,4 +1,4 @@
-"""YAML 1.2, as DVC reads it: the text of params.yaml with its comments, and the files in conf/."""
+"""YAML files, read as DVC reads them: YAML 1.2, in which `on` is a text and 1e-3 a number."""
 
 import io
 import sys
