@@ -309,7 +309,8 @@ class Project:
 
 def run_stage(name: str, edits: list[Callable[[], None]] | None = None) -> None:
     """Run a stage in this process, as its launcher does; the last of `edits` happens meanwhile."""
-    from seedlings.config import stage
+    from seedlings import params
+    from seedlings.config import pipeline, stage
     from seedlings.networks.runtime import keras
 
     keras.backend.clear_session(free_memory=False)
@@ -320,7 +321,7 @@ def run_stage(name: str, edits: list[Callable[[], None]] | None = None) -> None:
             edits.pop()()
         yield
 
-    stage.run(name, observed)
+    stage.run(name, observed, values=params.load(), pipeline=pipeline.read())
 
 
 def reason(error: BaseException) -> str:

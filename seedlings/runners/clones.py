@@ -98,12 +98,13 @@ class Clone:
 def shared_stages(keys: set[str]) -> list[str]:
     """Return the stages whose results no parameter in `keys` changes, in order."""
     known = params.flatten(params.read())
+    found = pipeline.read()
     affected: set[str] = set()
-    for stage in pipeline.stages():
-        declared = pipeline.declared(stage, known)
-        if keys & declared.keys() or affected & {*pipeline.reads(stage)}:
+    for stage in found.stages:
+        declared = found.declared(stage, known)
+        if keys & declared.keys() or affected & {*found.reads(stage)}:
             affected.add(stage)
-    return [stage for stage in pipeline.stages() if stage not in affected]
+    return [stage for stage in found.stages if stage not in affected]
 
 
 def _mirror(source: Path, target: Path) -> None:

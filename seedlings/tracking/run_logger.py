@@ -116,7 +116,7 @@ class _StageRun:
 def _inputs(record: Record, tree: Mapping[str, Any]) -> dict[str, str]:
     """Return the hashes of the inputs of a stage: outputs of earlier stages, or the data source."""
     if record.stage != pipeline.FIRST_STAGE:
-        return pipeline.locked_inputs(record.stage)
+        return pipeline.read().locked_inputs(record.stage)
     data = tree["data"]
     by_params = hashlib.sha256(json.dumps(record.params, sort_keys=True).encode()).hexdigest()
     if "path" not in SOURCES[data["source"]].reads:
@@ -134,7 +134,8 @@ def record_digest(file: Path) -> str:
 def input_digest(tree: Mapping[str, Any]) -> str:
     """Return the SHA-256, 64 hex digits, of parameters, dvc.yaml, code and source of the data."""
     digest = hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode())
-    for path in (paths.PIPELINE, *pipeline.code()):
+    found = pipeline.read()
+    for path in (paths.PIPELINE, *found.code(*found.stages)):
         digest.update(path.as_posix().encode() + b"\0" + path.read_bytes())
     if "path" in SOURCES[tree["data"]["source"]].reads:
         for file, stamp in pipeline.stamps(Path(tree["data"]["path"])).items():

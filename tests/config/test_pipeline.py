@@ -157,7 +157,7 @@ def test_the_key_of_a_stage_covers_parameters_code_packages_and_the_content_of_i
     project: Path,
 ) -> None:
     def key(seed: int = 1) -> str:
-        return pipeline.fingerprint("finetune", {"seed": seed}, pipeline.inputs("finetune"))
+        return pipeline.fingerprint("finetune", {"seed": seed}, inputs=True)
 
     keys = [key()]
     (project / "seedlings/networks/__pycache__").mkdir()
@@ -193,9 +193,10 @@ def test_what_a_stage_reads_is_known_by_the_stage_that_writes_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(ROOT)
-    assert pipeline.reads("download") == []
-    assert pipeline.reads("baseline") == ["segment", "split"]
-    assert pipeline.reads("report") == sorted(set(STAGES) - {"report"})
+    found = pipeline.read()
+    assert found.reads("download") == []
+    assert found.reads("baseline") == ["segment", "split"]
+    assert found.reads("report") == sorted(set(STAGES) - {"report"})
 
 
 def test_a_served_model_needs_what_its_code_imports() -> None:

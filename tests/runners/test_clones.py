@@ -203,4 +203,4 @@ def test_stages_that_no_parameter_changes_are_shared(
     project: Path, keys: set[str], expected: list[str]
 ) -> None:
     assert shared_stages(keys) == expected
-    assert [s for s in pipeline.stages() if s in expected] == expected
+    assert [s for s in pipeline.read().stages if s in expected] == expected
