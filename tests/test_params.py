@@ -33,7 +33,7 @@ def change(tree: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         ("finetune.epochs", "ten", r"finetune\.epochs: expected a valid integer, found 'ten'"),
         ("finetune.epochs", 1.5, r"finetune\.epochs: expected a valid integer, found 1\.5"),
         ("finetune.epochs", True, r"finetune\.epochs: expected a valid integer, found True"),
-        ("baseline.learning_rate", "1e-3", r"found the text '1e-3'; write it with a decimal point"),
+        ("baseline.learning_rate", "1e-3", r"expected a valid number, found '1e-3'"),
         ("baseline.learning_rate", 0.0, r"baseline\.learning_rate: expected greater than 0"),
         ("portable", "yes", r"portable: expected a valid boolean, found 'yes'"),
         ("portable", 1, r"portable: expected a valid boolean, found 1"),
@@ -86,7 +86,7 @@ def change(tree: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         ),
         ("data.url", "ftp://a/b", r"data\.url: "),
         ("data.checksum", "abc", r"data\.checksum: "),
-        ("finetune", None, r"finetune: expected a section of parameters, found None"),
+        ("finetune", None, r"finetune: expected keys with values, found None"),
         (
             "extract.weights",
             "vgg.h5",
@@ -153,6 +153,12 @@ def test_flatten_gives_full_keys(params: Params) -> None:
     assert flat["seed"] == 42
     assert flat["data.sample.side"] == 150
     assert flat["none"] == {}
+
+
+def test_values_at_full_keys_are_changed_in_a_copy(tree: dict[str, Any]) -> None:
+    found = config.changed(tree, {"evaluate.mistakes": 3, "seed": 7})
+    assert (found["evaluate"]["mistakes"], found["seed"]) == (3, 7)
+    assert (tree["evaluate"]["mistakes"], tree["seed"]) == (24, 42)
 
 
 @pytest.mark.parametrize("project", [ROOT, ROOT / "pretraining"])

@@ -11,7 +11,6 @@ from typing import Any
 
 from seedlings.config import params, paths, pipeline, yaml_files
 from seedlings.data.sources import SOURCES
-from seedlings.search.space import changed
 from seedlings.tracking import git
 
 _LINKS = ["reflink", "hardlink", "symlink", "copy"]
@@ -46,7 +45,7 @@ class Clone:
         )
         git.run("update-ref", "--stdin", text=refs + "\n" if refs else "", folder=self.folder)
         file = self.folder / paths.PARAMS
-        tree = changed(self.tree, values)
+        tree = params.changed(self.tree, values)
         file.write_text(yaml_files.edit(file.read_text(encoding="utf-8"), tree), encoding="utf-8")
 
     def hand_over(self, experiment: str) -> str:

@@ -1,6 +1,5 @@
 """The search space: a YAML file with the parameters to search, the objective and the sampler."""
 
-import copy
 import difflib
 import itertools
 import math
@@ -176,18 +175,6 @@ def check(values: Any, tree: Mapping[str, Any], where: str) -> Space:
     return space
 
 
-def changed(tree: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of a tree of parameters with other values at full keys."""
-    found = copy.deepcopy(dict(tree))
-    for key, value in values.items():
-        *sections, last = key.split(".")
-        branch = found
-        for section in sections:
-            branch = branch[section]
-        branch[last] = value
-    return found
-
-
 def is_active(entry: Entry, values: Values) -> bool:
     """Return whether the conditions of a parameter are true for the values before it."""
     return all(
@@ -254,7 +241,7 @@ def _refused(space: Space, tree: Mapping[str, Any]) -> Iterator[str]:
         conditions = {k: v[0] if isinstance(v, list) else v for k, v in entry.when.items()}
         for value in entry.extremes:
             try:
-                all_params.check(changed(tree, {**conditions, key: value}))
+                all_params.check(params.changed(tree, {**conditions, key: value}))
             except SeedlingsError as error:
                 yield f"parameters.{key}: {value!r} is refused: {error}"
                 break

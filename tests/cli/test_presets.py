@@ -54,7 +54,7 @@ def test_every_preset_is_valid_and_keeps_every_comment(name: str, project: Path)
     presets.write([name])
     assert config.preset(config.read()) == name
     assert params.load().composed_from == name
-    assert presets.edits() == {}
+    assert presets.edits(config.read()) == {}
     written = (project / "params.yaml").read_text(encoding="utf-8")
     assert comments(written) == comments((ROOT / "conf/base.yaml").read_text(encoding="utf-8"))
     assert yaml.safe_load(written) == presets.compose([name])  # also for a reader of YAML 1.1
@@ -123,13 +123,13 @@ def test_edits_are_kept_or_dropped_as_the_user_says(project: Path) -> None:
     assert params.load().data.source == "digits"
     assert "  edited    seed: 43 (composed: 42)" in preset().output
     assert "seed: 43 -> 42" in preset("digits", "--drop").output
-    assert presets.edits() == {}
+    assert presets.edits(config.read()) == {}
 
 
 def test_edits_that_dvc_writes_are_edits_too(project: Path) -> None:
     block = "pixels:      # height and width\n  - 48\n  - 48"
     edit(project, "pixels: [150, 150]      # height and width", block)
-    assert presets.edits() == {"segment.pixels": ([48, 48], [150, 150])}
+    assert presets.edits(config.read()) == {"segment.pixels": ([48, 48], [150, 150])}
     preset("sample", "--keep")
     assert params.load().segment.pixels == [48, 48]
 
@@ -138,7 +138,7 @@ def test_the_key_on_is_read_with_quotes_and_without_them_as_dvc_writes_it(projec
     presets.write(["sample", "evaluate.on=validation"])
     assert params.load().evaluate.on == "validation"
     edit(project, '"on": validation', "on: test")
-    assert presets.edits() == {"evaluate.on": ("test", "validation")}
+    assert presets.edits(config.read()) == {"evaluate.on": ("test", "validation")}
 
 
 def test_what_cannot_be_composed_any_more_is_told_and_can_be_dropped(project: Path) -> None:
@@ -151,7 +151,7 @@ def test_what_cannot_be_composed_any_more_is_told_and_can_be_dropped(project: Pa
 
 def test_an_edit_of_the_filters_is_one_value_that_can_be_kept(project: Path) -> None:
     edit(project, "  filters: null  ", "  filters: {block1_conv1: [3]}  ")
-    assert presets.edits() == {"explain.filters": ({"block1_conv1": [3]}, None)}
+    assert presets.edits(config.read()) == {"explain.filters": ({"block1_conv1": [3]}, None)}
     preset("plants", "--keep")
     assert params.load().explain.filters == {"block1_conv1": [3]}
 
@@ -163,7 +163,7 @@ def test_an_edit_of_the_filters_is_one_value_that_can_be_kept(project: Path) -> 
         ("seed: [", r"not valid YAML"),
         ("seed: 1", r"in composed_from, found None"),
         ('composed_from: "sample \'report"', "composed_from: sample 'report: No closing quotation"),
-        ("composed_from: ''", "expected a preset"),
+        ("composed_from: ''", "preset: expected a file"),
     ],
 )
 def test_a_file_that_is_not_composed_is_told_and_can_be_dropped(
@@ -179,7 +179,7 @@ def test_a_file_that_is_not_composed_is_told_and_can_be_dropped(
 def test_an_edit_with_an_unknown_key_cannot_be_kept(project: Path) -> None:
     edit(project, "  path: data/incoming ", "  pth: data/incoming ")
     with pytest.raises(
-        SeedlingsError, match=r"params\.yaml: data\.pth: .* did you mean data\.path"
+        SeedlingsError, match=r"params\.yaml .*data\.pth: .* did you mean data\.path.*use --drop"
     ):
         preset("digits", "--keep")
 
@@ -187,8 +187,10 @@ def test_an_edit_with_an_unknown_key_cannot_be_kept(project: Path) -> None:
 def test_an_unknown_preset_and_a_bad_change_are_errors_and_change_nothing(project: Path) -> None:
     before = (project / "params.yaml").read_bytes()
     for arguments, message in (
-        (["flowers"], r"expected a preset \(.*plants.*\), found 'flowers'"),
-        (["sampel"], r"found 'sampel'; did you mean sample\?$"),
+        (
+            ["flowers"],
+            r"^preset: expected .*conf/preset \(cats.*plants.*\), found 'flowers'$",
+        ),
         (
             ["sample", "finetune.epochs"],
             r"expected GROUP=FILE or KEY=VALUE, found 'finetune\.epochs'",
@@ -205,11 +207,11 @@ def test_an_unknown_preset_and_a_bad_change_are_errors_and_change_nothing(projec
         ),
         (
             ["sample", "data.path.x=3"],
-            r"^data\.path\.x: no such .* set the whole value of data\.path",
+            r"^data\.path\.x: no such parameter$",
         ),
         (
             ["sample", "data=flder"],
-            r"^data: expected .*conf/data \(cats.*'flder'; did you mean folder",
+            r"^data: expected .*conf/data \(cats.*folder.*\), found 'flder'$",
         ),
         (
             ["sample", "augment=none", "augment=../base"],
@@ -290,7 +292,7 @@ def test_a_text_is_written_as_it_is_typed(name: str, key: str, value: str, proje
     for read in (yaml.safe_load, yaml_files.parse, loads_yaml):
         assert config.flatten(read(text))[key] == value
     assert config.flatten(params.load().model_dump())[key] == value
-    assert presets.edits() == {}
+    assert presets.edits(config.read()) == {}
 
 
 @pytest.mark.parametrize(
@@ -352,7 +354,7 @@ def test_later_values_replace_earlier_ones_and_sections_keep_their_other_keys(
         (f"{SELECTED}\ndata: {{pth: a}}", r"mine\.yaml: data\.pth: .* did you mean data\.path"),
         (f"{SELECTED}\ndata: folder", r"mine\.yaml: data: expected keys with values \(source,"),
         (f"{SELECTED}\nseed: 1\nseed: 2", r"mine\.yaml: .*duplicate key .* \(line 3, column 1\)"),
-        (SELECTED.replace("head", "haed"), r"mine\.yaml: groups\.train: .* did you mean head\?"),
+        (SELECTED.replace("head", "haed"), r"mine\.yaml: groups\.train: .*\(adam, head.*haed"),
         ("a text", r"mine\.yaml: expected keys with values, found 'a text'"),
     ],
 )
