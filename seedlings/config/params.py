@@ -83,13 +83,12 @@ def restrict(section: AnySection, keys: Collection[str]) -> AnySection:
     all of its keys.
     """
     kept: dict[str, Any] = {}
-    for name in type(section).model_fields:
-        value = getattr(section, name)
+    for name, value in section:
         inner = [key.removeprefix(f"{name}.") for key in keys if key.startswith(f"{name}.")]
-        if name in keys:
+        if name in keys or (inner and not isinstance(value, Section)):
             kept[name] = value
         elif inner:
-            kept[name] = restrict(value, inner) if isinstance(value, Section) else value
+            kept[name] = restrict(value, inner)
     return type(section).model_construct(**kept)
 
 
