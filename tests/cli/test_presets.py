@@ -198,9 +198,9 @@ def test_an_edit_with_an_unknown_key_cannot_be_kept(project: Path) -> None:
         preset("digits", "--keep")
 
 
-def test_an_unknown_preset_and_a_bad_change_are_errors_and_change_nothing(project: Path) -> None:
-    before = (project / "params.yaml").read_bytes()
-    for arguments, message in (
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
         (
             ["flowers"],
             r"^preset: expected .*conf/preset \(cats.*plants.*\), found 'flowers'$",
@@ -249,59 +249,41 @@ def test_an_unknown_preset_and_a_bad_change_are_errors_and_change_nothing(projec
         ),
         (["sample", "data.path=a\x85b"], r"^data\.path: expected .* control characters"),
         (["sample", "data.path=\udce9t"], r"^data\.path: expected text in UTF-8, found b'\\xe9t'"),
-    ):
-        with pytest.raises(SeedlingsError, match=message):
-            presets.write(arguments)
+    ],
+)
+def test_an_unknown_name_or_a_wrong_value_is_an_error_and_changes_nothing(
+    arguments: list[str], message: str, project: Path
+) -> None:
+    before = (project / "params.yaml").read_bytes()
+    with pytest.raises(SeedlingsError, match=message):
+        presets.write(arguments)
     assert (project / "params.yaml").read_bytes() == before
 
 
 @pytest.mark.parametrize(
-    ("name", "key", "value"),
+    ("key", "value"),
     [
-        ("folder", "data.path", "/mnt/été"),
-        ("folder", "data.path", "/mnt/图片"),
-        ("folder", "data.path", "/mnt/images (1)"),
-        ("folder", "data.path", "/mnt/cats,dogs"),
-        ("folder", "data.path", "/mnt/size=64"),
-        ("folder", "data.path", "/mnt/R&D"),
-        ("folder", "data.path", "/mnt/#1"),
-        ("folder", "data.path", "/mnt/o'brien"),
-        ("folder", "data.path", "/mnt/${HOME}"),
-        ("folder", "data.path", "/mnt/${data.url}/{a}"),
-        ("folder", "data.path", "/mnt/a: b #c"),
-        ("folder", "data.path", '"/mnt/in quotes"'),
-        ("folder", "data.path", "C:\\images\\new"),
-        ("folder", "data.path", " /mnt/ends with a blank "),
-        ("folder", "data.path", "/mnt/*?[a-z]|<>!%@`~^"),
-        ("folder", "data.path", "/mnt/😀 e\u0301\u2028"),
-        ("folder", "data.folder", "2024"),
-        ("folder", "data.folder", "2024-01-01"),
-        ("folder", "data.folder", "1_000"),
-        ("folder", "data.folder", "1e3"),
-        ("folder", "data.folder", "0x1F"),
-        ("folder", "data.folder", "true"),
-        ("folder", "data.folder", "Null"),
-        ("folder", "data.folder", ""),
-        ("plants", "data.url", "https://example.org/a.zip?dl=1"),
-        ("plants", "data.url", "https://example.org/a%20b.zip?a=1&b=[2]#c"),
-        ("folder", "extract.backbone", "on"),
-        ("multilabel", "data.annotations.separator", ","),
-        ("multilabel", "data.annotations.separator", ";"),
-        ("multilabel", "data.annotations.separator", " "),
-        ("multilabel", "data.annotations.separator", "|"),
-        ("multilabel", "data.annotations.separator", "="),
-        ("multilabel", "data.annotations.separator", "null"),
-        ("multilabel", "data.annotations.label", "espèce"),
-        ("multilabel", "data.annotations.label", "1:30"),
-        ("multilabel", "data.annotations.label", "007"),
-        ("folder", "report.title", "Ernte – Möhren"),
-        ("folder", "report.title", "[a, b]: {c} # d"),
-        ("folder", "report.title", "~"),
-        ("folder", "report.title", "=" * 300),
+        ("data.path", "/mnt/图片 (1), R&D"),
+        ("data.path", "/mnt/${data.url}/{a}"),
+        ("data.path", "/mnt/a: b #c"),
+        ("data.path", '"/mnt/in quotes"'),
+        ("data.path", "C:\\images\\o'brien"),
+        ("data.path", " /mnt/ends with a blank "),
+        ("data.folder", "2024-01-01"),
+        ("data.folder", "1e3"),
+        ("data.folder", "true"),
+        ("data.folder", "Null"),
+        ("data.folder", ""),
+        ("data.url", "https://example.org/a%20b.zip?a=1&b=[2]#c"),
+        ("extract.backbone", "on"),
+        ("data.annotations.separator", "null"),
+        ("data.annotations.separator", "="),
+        ("data.annotations.label", "1:30"),
+        ("data.annotations.label", "007"),
     ],
 )
-def test_a_text_is_written_as_it_is_typed(name: str, key: str, value: str, project: Path) -> None:
-    presets.write([name, f"{key}={value}"])
+def test_a_text_is_written_as_it_is_typed(key: str, value: str, project: Path) -> None:
+    presets.write(["multilabel", f"{key}={value}"])
     text = (project / "params.yaml").read_text(encoding="utf-8")
     for read in (yaml.safe_load, yaml_files.parse, loads_yaml):
         assert config.flatten(read(text))[key] == value

@@ -82,16 +82,11 @@ def test_a_stage_that_computes_what_a_served_model_does_declares_portable(stage:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_script_is_a_short_story(stage: str) -> None:
+def test_a_stage_script_has_a_main_alone(stage: str) -> None:
     text = script_of(stage).read_text(encoding="utf-8")
     functions = [n.name for n in ast.parse(text).body if isinstance(n, ast.FunctionDef)]
     assert functions == ["main"]
-    assert len(text.splitlines()) < 60
     assert STAGES[stage]["cmd"] == f"python -m seedlings.run {stage}"
-
-
-def test_dvc_yaml_is_short() -> None:
-    assert len((ROOT / "dvc.yaml").read_text(encoding="utf-8").splitlines()) < 230
 
 
 def test_the_report_depends_on_all_that_other_stages_report() -> None:
