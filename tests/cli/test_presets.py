@@ -155,14 +155,6 @@ def test_the_key_on_is_read_with_quotes_and_without_them_as_dvc_writes_it(projec
     assert presets.edits(config.read()) == {"evaluate.on": ("test", "validation")}
 
 
-def test_what_cannot_be_composed_any_more_is_told_and_can_be_dropped(project: Path) -> None:
-    edit(project, "composed_from: sample", "composed_from: flowers")
-    with pytest.raises(SeedlingsError, match=r"found 'flowers'.*use --drop"):
-        preset("digits")
-    preset("digits", "--drop")
-    assert params.load().composed_from == "digits"
-
-
 def test_an_edit_of_the_filters_is_one_value_that_can_be_kept(project: Path) -> None:
     edit(project, "  filters: null  ", "  filters: {block1_conv1: [3]}  ")
     assert presets.edits(config.read()) == {"explain.filters": ({"block1_conv1": [3]}, None)}
@@ -178,6 +170,8 @@ def test_an_edit_of_the_filters_is_one_value_that_can_be_kept(project: Path) -> 
         ("seed: 1", r"in composed_from, found None"),
         ('composed_from: "sample \'report"', "composed_from: sample 'report: No closing quotation"),
         ("composed_from: ''", "preset: expected a file"),
+        ("composed_from: flowers", r"preset: expected .*conf/preset \(cats.*\), found 'flowers'"),
+        ("composed_from: sample\ndata: {pth: a}", r"data\.pth: .* did you mean data\.path"),
     ],
 )
 def test_a_file_that_is_not_composed_is_told_and_can_be_dropped(
@@ -190,73 +184,33 @@ def test_a_file_that_is_not_composed_is_told_and_can_be_dropped(
     assert params.load().composed_from == "digits"
 
 
-def test_an_edit_with_an_unknown_key_cannot_be_kept(project: Path) -> None:
-    edit(project, "  path: data/incoming ", "  pth: data/incoming ")
-    with pytest.raises(
-        SeedlingsError, match=r"params\.yaml .*data\.pth: .* did you mean data\.path.*use --drop"
-    ):
-        preset("digits", "--keep")
-
-
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("change", "message"),
     [
-        (
-            ["flowers"],
-            r"^preset: expected .*conf/preset \(cats.*plants.*\), found 'flowers'$",
-        ),
-        (
-            ["sample", "finetune.epochs"],
-            r"expected GROUP=FILE or KEY=VALUE, found 'finetune\.epochs'",
-        ),
-        (["sample", "=3"], r"expected GROUP=FILE or KEY=VALUE, found '=3'"),
-        (
-            ["sample", "finetune.epohcs=3"],
-            r"^finetune\.epohcs: .* did you mean finetune\.epochs\?$",
-        ),
-        (["sample", "+data.path=x"], r"^\+data: no such parameter; did you mean data\?$"),
-        (
-            ["sample", "data.wings=3"],
-            r"^data\.wings: no such parameter; there are source, path, url",
-        ),
-        (
-            ["sample", "data.path.x=3"],
-            r"^data\.path\.x: no such parameter$",
-        ),
-        (
-            ["sample", "data=flder"],
-            r"^data: expected .*conf/data \(cats.*folder.*\), found 'flder'$",
-        ),
-        (
-            ["sample", "augment=none", "augment=../base"],
-            r"^augment: expected .*, found '\.\./base'$",
-        ),
-        (
-            ["sample", "segment=none"],
-            r"^segment: expected keys with values \(method, .*found 'none'",
-        ),
-        (["sample", "segment={pxels: 3}"], r"^segment\.pxels: .* did you mean segment\.pixels\?$"),
-        (
-            ["sample", "segment.pixels=[96"],
-            r"^segment\.pixels: found '\[96', which is not valid YAML",
-        ),
-        (["sample", "finetune.epochs=-3"], r"finetune\.epochs: expected greater than or equal"),
-        (["sample", "seed="], r"seed: expected a valid integer, found None"),
-        (["sample", "composed_from=x"], r"^composed_from: .* `seedlings preset` writes this one"),
-        (
-            ["sample", "data.path=a\nb"],
-            r"^data\.path: expected .* control characters, found 'a\\nb'",
-        ),
-        (["sample", "data.path=a\x85b"], r"^data\.path: expected .* control characters"),
-        (["sample", "data.path=\udce9t"], r"^data\.path: expected text in UTF-8, found b'\\xe9t'"),
+        ("finetune.epochs", r"^expected GROUP=FILE or KEY=VALUE, found 'finetune\.epochs'"),
+        ("=3", r"^expected GROUP=FILE or KEY=VALUE, found '=3'"),
+        ("finetune.epohcs=3", r"^finetune\.epohcs: .* did you mean finetune\.epochs\?$"),
+        ("+data.path=x", r"^\+data: no such parameter; did you mean data\?$"),
+        ("data.wings=3", r"^data\.wings: no such parameter; there are source, path, url"),
+        ("data.path.x=3", r"^data\.path\.x: no such parameter$"),
+        ("data=flder", r"^data: expected .*conf/data \(cats.*folder.*\), found 'flder'$"),
+        ("augment=../base", r"^augment: expected .*, found '\.\./base'$"),
+        ("segment=none", r"^segment: expected keys with values \(method, .*found 'none'"),
+        ("segment={pxels: 3}", r"^segment\.pxels: .* did you mean segment\.pixels\?$"),
+        ("segment.pixels=[96", r"^segment\.pixels: found '\[96', which is not valid YAML"),
+        ("finetune.epochs=-3", r"finetune\.epochs: expected greater than or equal"),
+        ("seed=", r"seed: expected a valid integer, found None"),
+        ("composed_from=x", r"^composed_from: .* `seedlings preset` writes this one"),
+        ("data.path=a\nb", r"^data\.path: expected .* control characters, found 'a\\nb'"),
+        ("data.path=\udce9t", r"^data\.path: expected text in UTF-8, found b'\\xe9t'"),
     ],
 )
 def test_an_unknown_name_or_a_wrong_value_is_an_error_and_changes_nothing(
-    arguments: list[str], message: str, project: Path
+    change: str, message: str, project: Path
 ) -> None:
     before = (project / "params.yaml").read_bytes()
     with pytest.raises(SeedlingsError, match=message):
-        presets.write(arguments)
+        presets.write(["sample", change])
     assert (project / "params.yaml").read_bytes() == before
 
 

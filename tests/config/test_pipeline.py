@@ -115,23 +115,12 @@ def test_dvc_depends_on_the_path_of_the_data_as_it_is_written(
     monkeypatch.chdir(tmp_path)
     shutil.copyfile(ROOT / "dvc.yaml", "dvc.yaml")
     Repo.init(no_scm=True).close()
-    for name in (
-        "été",
-        "a: b #c",
-        "${HOME}",
-        "${data.url}",
-        "$$ {a}",
-        "[1]*?",
-        "o'b",
-        "1e3",
-        " a ",
-    ):
-        for path in (name, f"/mnt/{name}"):
-            text = yaml_files.edit("data: {}", {"data": {"path": path}})
-            Path("params.yaml").write_text(text, encoding="utf-8")
-            with Repo() as repo:
-                stage = repo.stage.load_one(name="download")
-                assert str(tmp_path / path) in [dep.fs_path for dep in stage.deps]
+    for path in ("été", "/mnt/a: b #c", "/mnt/${data.url}/$$ {a}", " o'b[1]*? ", "1e3"):
+        text = yaml_files.edit("data: {}", {"data": {"path": path}})
+        Path("params.yaml").write_text(text, encoding="utf-8")
+        with Repo() as repo:
+            stage = repo.stage.load_one(name="download")
+            assert str(tmp_path / path) in [dep.fs_path for dep in stage.deps]
 
 
 @pytest.fixture
