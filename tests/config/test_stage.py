@@ -213,7 +213,7 @@ def test_parameters_may_not_change_either_while_the_observer_of_a_stage_ends(
         run("segment", slow)
 
 
-def test_equal_results_with_parameters_that_are_equal_to_dvc_give_the_same_record(
+def test_parameters_that_are_equal_to_dvc_give_the_same_record(
     define: Define,
 ) -> None:
     """To DVC, 1 and 1.0 are equal, and so are two orders of the keys."""
