@@ -237,7 +237,7 @@ def test_an_unknown_name_or_a_wrong_value_is_an_error_and_changes_nothing(
     ],
 )
 def test_a_text_is_written_as_it_is_typed(key: str, value: str, project: Path) -> None:
-    presets.write(["multilabel", f"{key}={value}"])
+    presets.write(["plants", f"{key}={value}"])
     text = (project / "params.yaml").read_text(encoding="utf-8")
     for read in (yaml.safe_load, yaml_files.parse, loads_yaml):
         assert config.flatten(read(text))[key] == value
