@@ -52,7 +52,7 @@ SMALL: dict[str, Any] = {
     "extract.batch_size": 4,
     "baseline.epochs": 1,
     "finetune.epochs": 2,
-    "evaluate.bootstrap_samples": 50,
+    "evaluate.bootstrap_samples": 100,
 }
 CHANGES: dict[str, list[Any]] = {
     "seed": [1, 2],
@@ -73,7 +73,7 @@ CHANGES: dict[str, list[Any]] = {
     "extract.grayscale": [False, True],
     "finetune.epochs": [2, 3],
     "finetune.head.dropout": [0.0, 0, 0.5],
-    "evaluate.bootstrap_samples": [50, 60],
+    "evaluate.bootstrap_samples": [100, 120],
     "report.title": ["Seedlings", "Other"],
 }
 # File, text in it, replacement, and the same change in the loaded module.
