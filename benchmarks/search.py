@@ -54,7 +54,7 @@ def main(*, small: bool) -> None:
         took["dvc exp run"] = seconds(partial(_run_plainly, project, settings))
         ran["dvc exp run"] = _ran(project)
     for name, time in took.items():
-        counts = ", ".join(f"{stage} {ran[name][stage]}" for stage in pipeline.stages())
+        counts = ", ".join(f"{stage} {ran[name][stage]}" for stage in pipeline.read().stages)
         ratio = time / took["dvc exp run"]
         print(f"{name:<15} {time:7.1f} s, {ratio:.2f} of dvc exp run; ran: {counts}")
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from seedlings import params, processor
 from seedlings.cluster import engine
-from seedlings.config import stage
+from seedlings.config import pipeline, stage
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
 
@@ -31,10 +31,13 @@ def main() -> None:
     """Run the stage in the first argument; print a SeedlingsError without a traceback."""
     name = sys.argv[1]
     try:
-        if params.load().portable:
+        values = params.load()
+        if values.portable:
             processor.pin()
             processor.check()
-        stage.run(name, _observer(), engine.choose())
+        stage.run(
+            name, _observer(), values=values, pipeline=pipeline.read(), engine=engine.choose()
+        )
     except SeedlingsError as error:
         sys.exit(f"\n{name}: {error}")
     except OSError as error:

@@ -32,7 +32,7 @@ def main(record: Record, *, finetune: Finetune, seed: int, task: str, threads: i
     array = paths.IMAGES if on_images else paths.FEATURES
     whole = architectures.assemble(backbone.feature_extractor, head)
     model = whole if on_images else head
-    key = pipeline.fingerprint("finetune", record.params, pipeline.inputs("finetune"))
+    key = pipeline.fingerprint("finetune", record.params, inputs=True)
     partial = PartialResults(paths.FINETUNED, key)
     with batches.of_training(
         array, table, kind, size=finetune.batch_size, seed=seed, augmentation=augmentation

@@ -52,7 +52,7 @@ SMALL: dict[str, Any] = {
     "extract.batch_size": 4,
     "baseline.epochs": 1,
     "finetune.epochs": 2,
-    "evaluate.bootstrap_samples": 50,
+    "evaluate.bootstrap_samples": 100,
 }
 CHANGES: dict[str, list[Any]] = {
     "seed": [1, 2],
@@ -73,7 +73,7 @@ CHANGES: dict[str, list[Any]] = {
     "extract.grayscale": [False, True],
     "finetune.epochs": [2, 3],
     "finetune.head.dropout": [0.0, 0, 0.5],
-    "evaluate.bootstrap_samples": [50, 60],
+    "evaluate.bootstrap_samples": [100, 120],
     "report.title": ["Seedlings", "Other"],
 }
 # File, text in it, replacement, and the same change in the loaded module.
@@ -309,7 +309,8 @@ class Project:
 
 def run_stage(name: str, edits: list[Callable[[], None]] | None = None) -> None:
     """Run a stage in this process, as its launcher does; the last of `edits` happens meanwhile."""
-    from seedlings.config import stage
+    from seedlings import params
+    from seedlings.config import pipeline, stage
     from seedlings.networks.runtime import keras
 
     keras.backend.clear_session(free_memory=False)
@@ -320,7 +321,7 @@ def run_stage(name: str, edits: list[Callable[[], None]] | None = None) -> None:
             edits.pop()()
         yield
 
-    stage.run(name, observed)
+    stage.run(name, observed, values=params.load(), pipeline=pipeline.read())
 
 
 def reason(error: BaseException) -> str:

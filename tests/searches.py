@@ -11,7 +11,7 @@ import pytest
 import yaml
 from imports import ROOT
 
-from seedlings.config import paths, pipeline
+from seedlings.config import params, paths, yaml_files
 from seedlings.search import space
 from seedlings.search.space import Entry, Space
 from seedlings.search.trials import Trial
@@ -107,7 +107,7 @@ def experiment(
     on: str = "validation",
 ) -> str:
     """Add an experiment with these parameters and records, as DVC does; its commit."""
-    tree = space.changed(TREE, {**values, "evaluate.on": on})
+    tree = params.changed(TREE, {**values, "evaluate.on": on})
     files = {
         "params.yaml": yaml.safe_dump(tree),
         "dvc.lock": yaml.safe_dump({"stages": {"evaluate": {"cmd": "x", "params": {**values}}}}),
@@ -134,7 +134,7 @@ def remove(name: str) -> None:
 def experiments() -> dict[str, dict[str, Any]]:
     """The parameters of each experiment, by its name."""
     found = {one.name: one.commit for one in git.experiments()}
-    return {n: pipeline.parse(git.run("show", f"{found[n]}:params.yaml")) for n in sorted(found)}
+    return {n: yaml_files.parse(git.run("show", f"{found[n]}:params.yaml")) for n in sorted(found)}
 
 
 def _get(revision: Revision, wanted: Sequence[Path], target: Path) -> None:

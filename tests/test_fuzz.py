@@ -27,10 +27,10 @@ from hypothesis import strategies as st
 from imports import ROOT
 from PIL import Image as PillowImage
 
-from seedlings import images, params, params_file
+from seedlings import images, params
 from seedlings.cli import presets
 from seedlings.config import params as sections
-from seedlings.config import pipeline
+from seedlings.config import yaml_files
 from seedlings.data import annotations, archives
 from seedlings.data.params import Annotations
 from seedlings.errors import SeedlingsError
@@ -204,7 +204,7 @@ def test_any_text_is_yaml_or_refused(empty: Callable[[], Path], text: str) -> No
     path = empty() / "params.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(SeedlingsError, match="YAML|params.yaml: "):
-        params.check(pipeline.read_yaml(path))
+        params.check(yaml_files.read(path))
 
 
 PIECES = [
@@ -233,15 +233,15 @@ TEXTS = st.text(st.characters(codec="utf-8")) | st.lists(st.sampled_from(PIECES)
 @given(TEXTS)
 def test_every_reader_finds_any_text_that_was_written(value: str) -> None:
     tree = {"path": value, "filters": {value: [1]}}
-    text = params_file.edit("path: data  # a folder\nfilters: null\n", tree)
-    for read in (yaml.safe_load, pipeline.parse, params_file.parse, loads_yaml):
+    text = yaml_files.edit("path: data  # a folder\nfilters: null\n", tree)
+    for read in (yaml.safe_load, yaml_files.parse, loads_yaml):
         assert read(text) == tree
 
 
 @pytest.fixture
 def parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    read = functools.cache(params_file.read)
-    monkeypatch.setattr(params_file, "read", lambda path: copy.deepcopy(read(path)))
+    read = functools.cache(yaml_files.read)
+    monkeypatch.setattr(yaml_files, "read", lambda path: copy.deepcopy(read(path)))
 
 
 @many

@@ -9,98 +9,124 @@ from imports import ROOT
 
 from seedlings import params as module
 from seedlings.config import params as config
-from seedlings.config import pipeline
 from seedlings.errors import SeedlingsError
 from seedlings.params import Params
 
-
-def change(tree: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
-    *sections, last = key.split(".")
-    branch = tree
-    for section in sections:
-        branch = branch[section]
-    branch[last] = value
-    return tree
+ANNOTATIONS = {
+    "file": "log.csv",
+    "path": 0,
+    "label": "angle",
+    "header": True,
+    "images": "IMG",
+    "match": "name",
+    "ending": "",
+    "separator": "",
+    "block": None,
+}
+CONSTANT = {"name": "constant", "warmup_epochs": 2, "final_share": 0.1}
+TAGS = {"task": "multilabel", "split.rule": "share"}
+NUMBERS = {"task": "regression", "split.rule": "share", "data.annotations": ANNOTATIONS}
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "message"),
+    ("values", "message"),
     [
-        ("finetune.epohcs", 3, r"finetune\.epohcs: no such parameter; did you mean epochs\?"),
-        ("sede", 3, r"sede: no such parameter; did you mean seed\?"),
-        ("finetune.head.wings", 3, r"finetune\.head\.wings: no such parameter; there are pooling,"),
-        ("finetune.epochs", -1, r"finetune\.epochs: expected greater than or equal to 1, found -1"),
-        ("finetune.epochs", "ten", r"finetune\.epochs: expected a valid integer, found 'ten'"),
-        ("finetune.epochs", 1.5, r"finetune\.epochs: expected a valid integer, found 1\.5"),
-        ("finetune.epochs", True, r"finetune\.epochs: expected a valid integer, found True"),
-        ("baseline.learning_rate", "1e-3", r"found the text '1e-3'; write it with a decimal point"),
-        ("baseline.learning_rate", 0.0, r"baseline\.learning_rate: expected greater than 0"),
-        ("portable", "yes", r"portable: expected a valid boolean, found 'yes'"),
-        ("portable", 1, r"portable: expected a valid boolean, found 1"),
-        ("segment.method", "green", r"segment\.method: expected 'excess_green', 'color_distance'"),
-        ("segment.pixels", [150], r"segment\.pixels: expected List should have at least 2 items"),
-        ("segment.pixels", [150, 4], r"segment\.pixels\.1: expected greater than or equal to 8"),
-        ("split.test_share", 1.0, r"split\.test_share: expected less than 1, found 1\.0"),
+        ({"finetune.epohcs": 3}, r"finetune\.epohcs: no such parameter; did you mean epochs\?"),
+        ({"sede": 3}, r"^params\.yaml: sede: no such parameter; did you mean seed\?"),
+        ({"0[": None}, r"0\[: no such parameter; there are composed_from, task,"),
         (
-            "data.source",
-            "web",
+            {"finetune.head.wings": 3},
+            r"finetune\.head\.wings: no such parameter; there are pooling,",
+        ),
+        ({"data.annotations.fiel": 1}, r"data\.annotations\.fiel: no such .* did you mean file"),
+        ({"finetune.epochs": -1}, r"finetune\.epochs: expected greater than .* to 1, found -1"),
+        ({"finetune.epochs": 1.5}, r"finetune\.epochs: expected a valid integer, found 1\.5"),
+        ({"finetune.epochs": True}, r"finetune\.epochs: expected a valid integer, found True"),
+        (
+            {"baseline.learning_rate": "1e-3"},
+            r"learning_rate: expected a valid number, found '1e-3'",
+        ),
+        ({"baseline.learning_rate": float("inf")}, r"learning_rate: expected a finite number"),
+        ({"portable": 1}, r"portable: expected a valid boolean, found 1"),
+        (
+            {"segment.method": "green"},
+            r"segment\.method: expected 'excess_green', 'color_distance'",
+        ),
+        ({"segment.pixels": [150]}, r"segment\.pixels: expected List should have at least 2 items"),
+        ({"segment.pixels": [150, 4]}, r"segment\.pixels\.1: expected greater than or equal to 8"),
+        ({"split.test_share": 1.0}, r"split\.test_share: expected less than 1, found 1\.0"),
+        ({"finetune": None}, r"finetune: expected keys with values, found None"),
+        ({"data.path": ""}, r"data\.path: expected a file or folder on this machine, .* found ''"),
+        ({"data.path": "https://a.org/b.zip"}, r"data\.path: expected a file or folder on this"),
+        (
+            {"data.source": "web"},
             r"data\.source: expected one of sample, archive, folder, mnist, dig",
         ),
-        ("data.url", "https://a.org/b.zip", "data: expected url null, as the source sample does"),
-        ("task", "guess", r"task: expected one of multiclass, binary, multilabel, regression"),
-        ("task", "regression", r"expected split\.rule `share`, as regression has no"),
-        ("finetune.augment.random_crop", True, r"expected extract\.center_crop to say how large"),
         (
-            "finetune.augment.contrast",
-            [1.5, 0.5],
+            {"data.url": "https://a.org/b.zip"},
+            r"data: expected url null, as the source sample does",
+        ),
+        ({"task": "guess"}, r"task: expected one of multiclass, binary, multilabel, regression"),
+        ({"data.url": "ftp://a/b"}, r"data\.url: "),
+        ({"data.checksum": "abc"}, r"data\.checksum: "),
+        (
+            {"data.annotations.path": None},
+            r"data\.annotations\.path: expected a valid integer, found",
+        ),
+        # rules between values of a section
+        (
+            {"finetune.augment.contrast": [1.5, 0.5]},
             r"augment\.contrast: expected the smaller number",
         ),
         (
-            "finetune.schedule",
-            {"name": "constant", "warmup_epochs": 2, "final_share": 0.1},
-            r"finetune\.schedule: expected no warmup_epochs with the schedule constant, found 2$",
+            {"finetune.schedule": CONSTANT},
+            r"schedule: expected no warmup_epochs .* constant, found 2$",
         ),
         (
-            "finetune.convnet",
             {
-                "stem_filters": [],
-                "stem_stride": 2,
-                "filters": [8],
-                "convolutions": 1,
-                "kernel": 3,
-                "padding": "same",
-                "residual": True,
-                "pool": 2,
-                "batch_normalization": "after_pool",
-                "momentum": 0.9,
-                "dropout": 0.0,
-                "whitened": False,
+                "finetune.convnet.filters": [8],
+                "finetune.convnet.residual": True,
+                "finetune.convnet.batch_normalization": "after_pool",
             },
             r"finetune\.convnet: expected batch_normalization .* with residual blocks",
         ),
-        ("data.path", "", r"data\.path: expected a file or folder on this machine, .* found ''"),
         (
-            "data.path",
-            "https://a.org/b.zip",
-            r"data\.path: expected a file or folder on this machine",
-        ),
-        ("data.url", "ftp://a/b", r"data\.url: "),
-        ("data.checksum", "abc", r"data\.checksum: "),
-        ("finetune", None, r"finetune: expected a section of parameters, found None"),
-        (
-            "extract.weights",
-            "vgg.h5",
+            {"extract.weights": "vgg.h5"},
             r"^params.yaml: extract: expected a checksum of .*checksum\)$",
         ),
-        ("baseline.learning_rate", float("inf"), r"baseline\.learning_rate: expected a finite"),
-        ("seed", -1, r"seed: expected greater than or equal to 0, found -1"),
+        (
+            {"data.annotations": ANNOTATIONS | {"header": False}},
+            r"data\.annotations: .*by its number.*found 'angle'",
+        ),
+        (
+            {"data.annotations.block": 50},
+            r"data\.annotations: .*file to order the rows of block 50",
+        ),
+        (
+            {"split.rule": "share", "split.test_share": 0.6, "split.validation_share": 0.4},
+            r"split: .*a sum below 1, found 1",
+        ),
+        # rules between sections
+        ({"task": "regression"}, r"expected split\.rule `share`, as regression has no"),
+        (TAGS, r"data\.annotations\.file to name the labels, .*multilabel"),
+        (
+            NUMBERS | {"finetune.class_weights": "balanced"},
+            r"class_weights `none`, as regression has",
+        ),
+        (NUMBERS | {"split.rule": "folders"}, r"split\.rule `share` or `per_class`"),
+        ({"finetune.augment.random_crop": True}, r"expected extract\.center_crop to say how large"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_full_key(
-    tree: dict[str, Any], key: str, value: Any, message: str
+    tree: dict[str, Any], values: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(SeedlingsError, match=message):
-        module.check(change(tree, key, value))
+        module.check(config.changed(tree, values))
+
+
+def test_the_values_of_every_task_fit_each_other(tree: dict[str, Any]) -> None:
+    assert module.check(config.changed(tree, NUMBERS)).task == "regression"
+    assert module.check(config.changed(tree, TAGS | {"data.annotations": ANNOTATIONS}))
 
 
 def test_a_missing_value_is_named(tree: dict[str, Any]) -> None:
@@ -110,27 +136,26 @@ def test_a_missing_value_is_named(tree: dict[str, Any]) -> None:
 
 
 def test_all_that_is_wrong_is_listed(tree: dict[str, Any]) -> None:
-    change(tree, "finetune.epochs", 0)
-    change(tree, "segment.method", "x")
+    values = {"finetune.epochs": 0, "segment.method": "x"}
     with pytest.raises(SeedlingsError, match=r"(?s)segment\.method.*finetune\.epochs"):
-        module.check(tree)
+        module.check(config.changed(tree, values))
 
 
-def test_an_empty_file_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "params.yaml").write_text("")
-    with pytest.raises(SeedlingsError, match=r"params\.yaml"):
-        module.load()
-
-
-def test_a_broken_or_missing_file_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, r"expected params\.yaml in .*, found none; run from the project's root"),
+        ("", r"^params\.yaml: expected keys with values, found None"),
+        ("seed: [1", r"^params\.yaml: not valid YAML"),
+    ],
+)
+def test_a_file_that_is_empty_broken_or_missing_is_an_error(
+    text: str | None, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SeedlingsError, match=r"expected params\.yaml in .*, found none"):
-        module.load()
-    (tmp_path / "params.yaml").write_text("seed: [1")
-    with pytest.raises(SeedlingsError, match=r"params\.yaml is not valid YAML"):
+    if text is not None:
+        Path("params.yaml").write_text(text)
+    with pytest.raises(SeedlingsError, match=message):
         module.load()
 
 
@@ -153,6 +178,12 @@ def test_flatten_gives_full_keys(params: Params) -> None:
     assert flat["seed"] == 42
     assert flat["data.sample.side"] == 150
     assert flat["none"] == {}
+
+
+def test_values_at_full_keys_are_changed_in_a_copy(tree: dict[str, Any]) -> None:
+    found = config.changed(tree, {"evaluate.mistakes": 3, "seed": 7})
+    assert (found["evaluate"]["mistakes"], found["seed"]) == (3, 7)
+    assert (tree["evaluate"]["mistakes"], tree["seed"]) == (24, 42)
 
 
 @pytest.mark.parametrize("project", [ROOT, ROOT / "pretraining"])
@@ -180,81 +211,6 @@ def test_every_parameter_is_in_the_key_of_dvc_s_run_cache(project: Path) -> None
     assert len({key(other) for other in [tree, *others]}) == len(others) + 1
 
 
-@pytest.mark.parametrize("text", ["1e-3", "1E-3", "0.1e-2", "1.0e-3", ".1e-2"])
-def test_a_number_with_an_exponent_is_a_number(text: str) -> None:
-    assert pipeline.parse(f"a: {text}") == {"a": 0.001}
-    assert pipeline.parse(f"a: '{text}'") == {"a": text}
-
-
-def test_a_whole_number_may_stand_for_a_rate(tree: dict[str, Any]) -> None:
-    assert module.check(change(tree, "baseline.learning_rate", 1)).baseline.learning_rate == 1.0
-
-
-ANNOTATIONS = {
-    "file": "log.csv",
-    "path": 0,
-    "label": "angle",
-    "header": True,
-    "images": "IMG",
-    "match": "name",
-    "ending": "",
-    "separator": "",
-    "block": None,
-}
-
-
-def test_annotations_are_a_section_of_its_own(tree: dict[str, Any]) -> None:
-    tree["data"]["annotations"] = ANNOTATIONS
-    assert module.check(tree).data.annotations.file == "log.csv"
-    tree["data"]["annotations"] = ANNOTATIONS | {"header": False}
-    with pytest.raises(SeedlingsError, match=r"data\.annotations: .*by its number.*found 'angle'"):
-        module.check(tree)
-    tree["data"]["annotations"] = ANNOTATIONS | {"fiel": 1}
-    with pytest.raises(
-        SeedlingsError, match=r"data\.annotations\.fiel: no such .* did you mean file"
-    ):
-        module.check(tree)
-    tree["data"]["annotations"] = ANNOTATIONS | {"block": 50}
-    assert module.check(tree).data.annotations.block == 50
-    tree["data"]["annotations"] |= {"file": None}
-    with pytest.raises(SeedlingsError, match=r"data\.annotations: .*file to order the rows"):
-        module.check(tree)
-
-
-def test_shares_leave_training_images(tree: dict[str, Any]) -> None:
-    tree["split"] |= {"rule": "share", "test_share": 0.6, "validation_share": 0.4}
-    with pytest.raises(SeedlingsError, match=r"split: .*a sum below 1, found 1"):
-        module.check(tree)
-    tree["split"]["rule"] = "per_class"
-    assert module.check(tree).split.validation_share == 0.4
-
-
-def test_what_a_task_does_not_have_cannot_be_asked_for(tree: dict[str, Any]) -> None:
-    tree |= {"task": "regression"}
-    tree["split"]["rule"] = "share"
-    with pytest.raises(SeedlingsError, match=r"data\.annotations\.file to name the labels"):
-        module.check(tree)
-    tree["data"]["annotations"] = ANNOTATIONS
-    tree["finetune"]["class_weights"] = "balanced"
-    with pytest.raises(SeedlingsError, match=r"class_weights `none`, as regression has no classes"):
-        module.check(tree)
-    tree["finetune"]["class_weights"] = "none"
-    assert module.check(tree).task == "regression"
-    tree["split"]["rule"] = "folders"
-    with pytest.raises(SeedlingsError, match=r"split\.rule `share` or `per_class`"):
-        module.check(tree)
-
-
-@pytest.mark.parametrize("text", ["2001-99-99", "!!int x", "!!bool x", "!!timestamp x", "[" * 3000])
-def test_what_a_fuzzer_found_is_no_yaml(
-    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text(text)
-    with pytest.raises(SeedlingsError, match="params.yaml is not valid YAML"):
-        config.read()
-
-
-def test_a_key_with_a_bracket_is_named(tree: dict[str, Any]) -> None:
-    with pytest.raises(SeedlingsError, match=r"0\[: no such parameter"):
-        module.check({**tree, "0[": None})
+def test_a_whole_number_is_accepted_for_a_rate(tree: dict[str, Any]) -> None:
+    found = module.check(config.changed(tree, {"baseline.learning_rate": 1}))
+    assert found.baseline.learning_rate == 1.0

@@ -21,7 +21,7 @@ ORDER = [
         "data",
     ),
     *("segmentation", "networks", "training", "evaluation", "explain", "packaging", "serving"),
-    *("report", "params.py", "params_file.py", "tracking", "cluster"),
+    *("report", "params.py", "tracking", "cluster"),
     *("search", "runners", "cli", "run.py"),
 ]
 MODULES = sorted(LIBRARY.rglob("*.py"))
@@ -44,7 +44,7 @@ def test_imports_go_one_way(module: Path) -> None:
         ("bcolz", "io/store.py"),
         ("tensorflow", "networks/runtime.py"),
         ("streamlit", "serving/demo.py"),
-        ("ruamel", "params_file.py"),
+        ("ruamel", "config/yaml_files.py"),
         ("distributed", "cluster/connection.py"),
         ("dask", "cluster/connection.py"),
         ("optuna", "search/study.py"),

@@ -2,11 +2,12 @@
 
 import shlex
 import sys
+from typing import Any
 
 import click
 
 from seedlings.cli import presets
-from seedlings.config import paths
+from seedlings.config import params, paths
 from seedlings.errors import SeedlingsError
 
 
@@ -23,32 +24,36 @@ def preset(arguments: tuple[str, ...], keep: bool | None) -> None:
     if not arguments:
         _show()
         return
-    edited = _edited(needed=keep is not False)
+    before, edited = _current(is_dropped=keep is False)
     if edited and keep is None:
         keep = _ask(edited)
     kept = {key: here for key, (here, _) in edited.items()} if keep else {}
-    differences = presets.write(arguments, kept)
+    after = presets.write(arguments, kept)
     click.echo(f"{paths.PARAMS} is composed from: {shlex.join(arguments)}")
     for key, value in kept.items():
         click.echo(f"  kept      {key}: {value}")
-    for key, (before, after) in differences.items():
-        click.echo(f"  changed   {key}: {before} -> {after}")
+    for key, (old, new) in presets.differences(before, after).items():
+        click.echo(f"  changed   {key}: {old} -> {new}")
 
 
 def _show() -> None:
-    click.echo(f"{paths.PARAMS} is composed from: {presets.origin()}")
+    tree = params.read()
+    click.echo(f"{paths.PARAMS} is composed from: {presets.origin(tree)}")
     click.echo(f"presets: {', '.join(presets.names())}")
-    for key, (here, composed) in presets.edits().items():
+    for key, (here, composed) in presets.edits(tree).items():
         click.echo(f"  edited    {key}: {here} (composed: {composed})")
 
 
-def _edited(*, needed: bool) -> presets.Differences:
-    """Return the edits in params.yaml; none if it is missing, or the edits are not needed."""
-    if not needed or not paths.PARAMS.exists():
-        return {}
+def _current(*, is_dropped: bool) -> tuple[dict[str, Any], presets.Differences]:
+    """Return params.yaml and its edits; nothing if it is missing, or not valid and dropped."""
+    if not paths.PARAMS.exists():
+        return {}, {}
     try:
-        return presets.edits()
+        tree = params.read()
+        return tree, presets.edits(tree)
     except SeedlingsError as error:
+        if is_dropped:
+            return {}, {}
         raise SeedlingsError(
             f"{paths.PARAMS} cannot be compared with its `composed_from` ({error}); "
             "use --drop to replace the file"

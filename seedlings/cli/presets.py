@@ -11,13 +11,12 @@ import shlex
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from seedlings import params as all_params
-from seedlings import params_file
-from seedlings.config import params, paths
-from seedlings.config.params import Section
+from seedlings.config import params, paths, yaml_files
 from seedlings.errors import SeedlingsError
 from seedlings.io.files import replacing
 from seedlings.params import Params
@@ -28,9 +27,9 @@ ORIGIN = "composed_from"
 Differences = dict[str, tuple[Any, Any]]
 
 
-def names() -> list[str]:
-    """Return the names of all presets, sorted."""
-    return _names("preset")
+def names(group: str = "preset") -> list[str]:
+    """Return the names of all presets, or of the files of a group, sorted."""
+    return sorted(path.stem for path in (paths.CONF / group).glob("*.yaml"))
 
 
 def compose(arguments: Sequence[str]) -> dict[str, Any]:
@@ -40,33 +39,29 @@ def compose(arguments: Sequence[str]) -> dict[str, Any]:
     Raises SeedlingsError for an unknown preset, file or key, and for a value that is not valid.
     """
     name, *changes = arguments
-    tree: dict[str, Any] = {}
-    _merge(tree, _read(BASE), BASE)
     path = _file("preset", name)
     preset = _read(path)
     files = _files(preset.pop("groups", None), path)
-    values = []
+    typed: dict[str, Any] = {}
     for change in changes:
         key, text = _split(change)
         if key in GROUPS:
             files[key] = _file(key, text)
         else:
-            values.append((key, _value(key, text)))
+            typed |= by_key({key: _value(key, text)})
+    values: dict[str, Any] = {}
     for group in GROUPS:
-        _merge(tree, _read(files[group]), files[group])
-    _merge(tree, preset, path)
-    for key, value in values:
-        _put(tree, key, value)
-    return {**tree, ORIGIN: shlex.join(arguments)}
+        values |= _of_file(files[group], _read(files[group]))
+    values |= _of_file(path, preset)
+    return params.changed(_read(BASE), {**values, **typed, ORIGIN: shlex.join(arguments)})
 
 
-def origin() -> str:
-    """Return the arguments from which params.yaml was composed.
+def origin(tree: Any) -> str:
+    """Return the arguments from which the parameters `tree` were composed.
 
-    Raises SeedlingsError if it is missing, not valid YAML, or does not have them.
+    Raises SeedlingsError if the tree does not have them.
     """
-    here = params.read()
-    found = here.get(ORIGIN) if isinstance(here, dict) else None
+    found = tree.get(ORIGIN) if isinstance(tree, dict) else None
     if not isinstance(found, str):
         raise SeedlingsError(
             f"{paths.PARAMS}: expected the arguments of `seedlings preset` in {ORIGIN}, "
@@ -75,70 +70,103 @@ def origin() -> str:
     return found
 
 
-def edits() -> Differences:
-    """Return the edited keys of params.yaml, each with its value and its composed value.
+def edits(tree: Any) -> Differences:
+    """Return the edited keys of the parameters `tree`, each with its value and its composed value.
 
-    Raises SeedlingsError if its `composed_from` is no longer valid.
+    Raises SeedlingsError if its `composed_from` is no longer valid, or a key is no parameter.
     """
-    given = origin()
+    given = origin(tree)
     try:
         arguments = shlex.split(given)
     except ValueError as error:  # a quotation mark that is not closed
         raise SeedlingsError(f"{ORIGIN}: {given}: {error}") from error
-    return _differences(params.read(), compose(arguments or [""]))
+    return differences(tree, compose(arguments or [""]))
 
 
-def write(arguments: Sequence[str], kept: Mapping[str, Any] | None = None) -> Differences:
-    """Compose and write params.yaml, with the edits `kept`; return the changes: before, after.
+def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Differences:
+    """Return the keys whose values differ in two trees, each with both values."""
+    one, other = by_key(first), by_key(second)
+    return {
+        key: (one[key], other[key])
+        for key in one
+        if key != ORIGIN and key in other and one[key] != other[key]
+    }
+
+
+def write(arguments: Sequence[str], kept: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Compose and write params.yaml, with other values `kept` by key; return its values.
 
     Raises SeedlingsError as `compose` does, and if the result is not valid.
     """
-    values = compose(arguments)
-    _merge(values, kept or {}, paths.PARAMS)
+    values = params.changed(compose(arguments), kept or {})
     all_params.check(values)
-    before = _before()
     text = render(values)
     with replacing(paths.PARAMS) as scratch:
         scratch.write_text(text, encoding="utf-8")
-    return _differences(before, values)
+    return values
 
 
 def render(values: Mapping[str, Any]) -> str:
     """Return the text of params.yaml for values, with the comments of conf/base.yaml."""
-    return params_file.edit(BASE.read_text(encoding="utf-8"), values)
+    return yaml_files.edit(BASE.read_text(encoding="utf-8"), values)
 
 
-def _before() -> dict[str, Any]:
-    """Return params.yaml, which is replaced, as plain values; empty if it is not valid."""
-    try:
-        here = params.read()
-    except SeedlingsError:
-        return {}
-    return here if isinstance(here, dict) else {}
+def by_key(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters by their full keys; a section has those of its keys.
+
+    Raises SeedlingsError for a key that is no parameter.
+    """
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        section = params.section_of(_annotation(str(key)))
+        if section is None:
+            found[key] = value
+        elif isinstance(value, dict):
+            found |= by_key({f"{key}.{name}": inner for name, inner in value.items()})
+        else:
+            keys = ", ".join(section.model_fields)
+            raise SeedlingsError(f"{key}: expected keys with values ({keys}), found {value!r}")
+    return found
 
 
-def _names(group: str) -> list[str]:
-    return sorted(path.stem for path in (paths.CONF / group).glob("*.yaml"))
+def _annotation(key: str) -> Any:
+    """Return the annotation of a full key. Raises SeedlingsError if it is no parameter."""
+    found: Any = Params
+    above = ""
+    for name in key.split("."):
+        fields = getattr(found, "model_fields", {})
+        if name not in fields:
+            raise SeedlingsError(
+                f"{above}{name}: no such parameter{params.hint(name, fields, above)}"
+            )
+        found = fields[name].annotation
+        above += f"{name}."
+    return found
 
 
 def _file(group: str, name: str) -> Path:
     """Return the path of a file of a group, or of a preset."""
-    folder = paths.CONF / group
-    if name not in _names(group):
-        known = _names(group)
-        what = "a preset" if group == "preset" else f"a file of {folder}"
+    known = names(group)
+    if name not in known:
         raise SeedlingsError(
-            f"{group}: expected {what} ({', '.join(known)}), found {name!r}"
-            + params.did_you_mean(name, known)
+            f"{group}: expected a file of {paths.CONF / group} ({', '.join(known)}), found {name!r}"
         )
-    return folder / f"{name}.yaml"
+    return paths.CONF / group / f"{name}.yaml"
 
 
 def _read(path: Path) -> dict[str, Any]:
-    values = params_file.read(path)
+    values = yaml_files.read(path)
     if not isinstance(values, dict):
         raise SeedlingsError(f"{path}: expected keys with values, found {values!r}")
     return values
+
+
+def _of_file(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that a file sets, by their full keys."""
+    try:
+        return by_key(values)
+    except SeedlingsError as error:
+        raise SeedlingsError(f"{path}: {error}") from error
 
 
 def _files(selected: Any, path: Path) -> dict[str, Path]:
@@ -172,62 +200,17 @@ def _split(change: str) -> tuple[str, str]:
 
 def _value(key: str, text: str) -> Any:
     """Return the value of a key from its text on the command line."""
-    types = params.value_types(key, Params)
     if key == ORIGIN:
         raise SeedlingsError(f"{key}: expected another key, as `seedlings preset` writes this one")
-    if str not in types:
+    schema = TypeAdapter(_annotation(key)).json_schema()
+    types = {kind.get("type") for kind in (schema, *schema.get("anyOf", []))}
+    if "string" not in types:
         try:
-            return params_file.parse(text)
+            return yaml_files.parse(text)
         except SeedlingsError as error:
             raise SeedlingsError(f"{key}: found {text!r}, which is {error}") from error
-    if NoneType in types and text == "null":
+    if "null" in types and text == "null":
         return None
-    if int in types and re.fullmatch("0|-?[1-9][0-9]{0,8}", text):
+    if "integer" in types and re.fullmatch("0|-?[1-9][0-9]{0,8}", text):
         return int(text)
     return text
-
-
-def _merge(tree: dict[str, Any], values: Mapping[str, Any], path: Path) -> None:
-    """Set values, which are from the file at `path`, in a tree."""
-    for key, value in values.items():
-        try:
-            _put(tree, str(key), value)
-        except SeedlingsError as error:
-            raise SeedlingsError(f"{path}: {error}") from error
-
-
-def _put(tree: dict[str, Any], key: str, value: Any) -> None:
-    """Set a parameter, or parameters of a section, whose other keys keep their values."""
-    section = params.section_of(params.value_types(key, Params))
-    if section is None:
-        *sections, last = key.split(".")
-        for name in sections:
-            tree = tree.setdefault(name, {})
-        tree[last] = value
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            _put(tree, f"{key}.{name}", inner)
-    else:
-        keys = ", ".join(section.model_fields)
-        raise SeedlingsError(f"{key}: expected keys with values ({keys}), found {value!r}")
-
-
-def _values(tree: Any, section: type[Section] = Params, prefix: str = "") -> dict[str, Any]:
-    """Return the values of a tree by their full keys; explain.filters has one, a mapping."""
-    found: dict[str, Any] = {}
-    for name, value in tree.items():
-        inner = params.section_of(params.field_types(section, name))
-        if inner is not None and isinstance(value, dict):
-            found |= _values(value, inner, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = value
-    return found
-
-
-def _differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Differences:
-    one, other = _values(first), _values(second)
-    return {
-        key: (one.get(key), other.get(key))
-        for key in dict.fromkeys([*one, *other])
-        if key != ORIGIN and one.get(key) != other.get(key)
-    }

@@ -48,8 +48,7 @@ def outputs(record: Record, wanted: Collection[Path]) -> Iterator[Path | None]:
 
 def _changed(entry: Mapping[str, Any], record: Record) -> str | None:
     """Return what other than data differs from the entry of a stage in dvc.lock, or None."""
-    stages = pipeline.parse_stages(paths.PIPELINE.read_text(encoding="utf-8"))
-    if entry["cmd"] != stages[record.stage]["cmd"]:
+    if entry["cmd"] != pipeline.read().stages[record.stage]["cmd"]:
         return "the command"
     before = params.flatten(entry.get("params", {}).get(paths.PARAMS.name, {}))
     if different := sorted(

@@ -3,16 +3,16 @@
 The model class of a section is in the package of its stage; `seedlings.params` has all sections.
 """
 
+import copy
 import difflib
 import pkgutil
 import re
 from collections.abc import Collection, Mapping, Sequence
-from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from seedlings.config import paths, pipeline
+from seedlings.config import paths, yaml_files
 from seedlings.errors import SeedlingsError
 
 Count = Annotated[int, Field(ge=1)]
@@ -40,6 +40,7 @@ class Section(BaseModel):
 
 
 AnySection = TypeVar("AnySection", bound=Section)
+_TAGS = ("int", "str", "[key]")  # where pydantic's location says which of several types it tried
 
 
 def one_of(registry: str) -> AfterValidator:
@@ -59,22 +60,20 @@ def read() -> Any:
 
     Raises SeedlingsError if the file is missing or not valid YAML.
     """
-    return pipeline.read_yaml(paths.PARAMS)
+    return yaml_files.read(paths.PARAMS)
 
 
-def check(
-    tree: Any, model: type[AnySection], prefix: str = "", *, file: str = paths.PARAMS.name
-) -> AnySection:
+def check(tree: Any, model: type[AnySection], *, file: str = paths.PARAMS.name) -> AnySection:
     """Return a validated instance of `model` from a tree of plain values.
 
-    `prefix` is the full key of the tree, or "" for all of the file. Raises SeedlingsError that
-    names the file, the full key of each invalid value, the value, and what is allowed.
+    Raises SeedlingsError that names the file, the full key of each invalid value, the value, and
+    what is allowed.
     """
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        lines = [_explain(problem, model, prefix) for problem in error.errors()]
-        raise SeedlingsError(f"{file}: " + "\n  ".join(["", *lines]).strip()) from error
+        lines = [_explain(problem, model) for problem in error.errors()]
+        raise SeedlingsError(f"{file}: " + "\n  ".join(lines)) from error
 
 
 def restrict(section: AnySection, keys: Collection[str]) -> AnySection:
@@ -84,13 +83,12 @@ def restrict(section: AnySection, keys: Collection[str]) -> AnySection:
     all of its keys.
     """
     kept: dict[str, Any] = {}
-    for name in type(section).model_fields:
-        value = getattr(section, name)
+    for name, value in section:
         inner = [key.removeprefix(f"{name}.") for key in keys if key.startswith(f"{name}.")]
-        if name in keys:
+        if name in keys or (inner and not isinstance(value, Section)):
             kept[name] = value
         elif inner:
-            kept[name] = restrict(value, inner) if isinstance(value, Section) else value
+            kept[name] = restrict(value, inner)
     return type(section).model_construct(**kept)
 
 
@@ -99,123 +97,68 @@ def preset(tree: Mapping[str, Any]) -> str:
     return next(iter(str(tree.get("composed_from", "")).split()), "params")
 
 
-def value_types(key: str, model: type[Section]) -> list[Any]:
-    """Return the types that the value of a full key may have, without their constraints.
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of a tree by their full keys, such as `finetune.head.dropout`."""
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, dict) and value:
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
 
-    The type of a section is its class; a choice of texts is of type str. Raises SeedlingsError,
-    with the most similar key, if `model` has no such key.
-    """
-    found: list[Any] = [model]
-    above = ""
-    for name in key.split("."):
-        section = section_of(found)
-        if section is None:
-            whole = above.rstrip(".")
-            raise SeedlingsError(f"{key}: no such parameter; set the whole value of {whole}")
-        found = field_types(section, name)
-        if not found:
-            hint = _hint(name, list(section.model_fields), above)
-            raise SeedlingsError(f"{above}{name}: no such parameter{hint}")
-        above += f"{name}."
+
+def changed(tree: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of a tree of parameters with other values at full keys."""
+    found = copy.deepcopy(dict(tree))
+    for key, value in values.items():
+        *sections, last = key.split(".")
+        branch = found
+        for section in sections:
+            branch = branch[section]
+        branch[last] = value
     return found
 
 
-def field_types(section: type[Section], name: str) -> list[Any]:
-    """Return the types of one key of a section as `value_types` does; none for an unknown key."""
-    field = section.model_fields.get(name)
-    return [] if field is None else _members(field.annotation)
+def hint(name: str, names: Collection[str], prefix: str = "") -> str:
+    """Return the end of a message about an unknown name: the most similar one, or all names."""
+    close = difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f"; did you mean {prefix}{close[0]}?"
+    return f"; there are {', '.join(names)}" if names else ""
 
 
-def section_of(types: Collection[Any]) -> type[Section] | None:
-    """Return the class of a section among the types of a key, or None for a parameter."""
+def section_of(annotation: Any) -> type[Section] | None:
+    """Return the class of a section in the annotation of a key, or None for a parameter."""
+    types = (annotation, *get_args(annotation))
     return next((t for t in types if isinstance(t, type) and issubclass(t, Section)), None)
 
 
-def _members(annotation: Any) -> list[Any]:
-    """Return the types in a union, without constraints, and those of the values of a choice."""
-    origin, inner = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return _members(inner[0])
-    if origin is Literal:
-        return [type(value) for value in inner]
-    if origin in (Union, UnionType):
-        return [member for one in inner for member in _members(one)]
-    return [annotation]
-
-
-def did_you_mean(name: str, names: Sequence[str], prefix: str = "") -> str:
-    """Return the end of a message about an unknown name: the most similar one, or "" if none is."""
-    close = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {prefix}{close[0]}?" if close else ""
-
-
-def _hint(name: str, names: Sequence[str], prefix: str = "") -> str:
-    return did_you_mean(name, names, prefix) or f"; there are {', '.join(names)}"
-
-
-def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a tree by their full keys, such as `finetune.head.dropout`."""
-
-    def walk(tree: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-        flat: dict[str, Any] = {}
-        for name, value in tree.items():
-            if isinstance(value, dict) and value:
-                flat |= walk(value, f"{prefix}{name}.")
-            else:
-                flat[prefix + name] = value
-        return flat
-
-    return walk(tree, "")
-
-
-def _explain(problem: Any, model: type[BaseModel], prefix: str) -> str:
-    *above, last = map(str, problem["loc"] or [""])
-    location = [part for part in above if not _is_union_tag(part)]
-    if problem["type"] == "extra_forbidden" or not _is_union_tag(last):
-        location.append(last)
-    key = ".".join([*filter(None, [prefix]), *location])
-    match problem["type"]:
-        case "value_error" if isinstance(problem["input"], Mapping):
-            # A rule of several values of a section says what it found of them.
-            rule = "expected " + problem["msg"].removeprefix("Value error, ")
-            return f"{key}: {rule}" if key else rule
-        case "model_type" if not key:
-            return f"expected keys with values, found {problem['input']!r}"
+def _explain(problem: Any, model: type[Section]) -> str:
+    """Return the full key of an invalid value, what is expected, and the value."""
+    kind, found = problem["type"], problem["input"]
+    location = [str(part) for part in problem["loc"]]
+    if kind != "extra_forbidden" and location and location[-1] in _TAGS:
+        del location[-1]
+    expected = re.sub("^(Input should be|Value error,) ", "", problem["msg"])
+    match kind:
         case "extra_forbidden":
-            return f"{key}: no such parameter{_suggest(location, model)}"
+            text = f"no such parameter{_suggest(location, model)}"
         case "missing":
-            return f"{key}: expected a value, found none"
+            text = "expected a value, found none"
         case "model_type":
-            return f"{key}: expected a section of parameters, found {problem['input']!r}"
-        case "float_type" if _is_number(problem["input"]):
-            return (
-                f"{key}: expected a number, found the text {problem['input']!r}; "
-                "write it with a decimal point: 1.0e-3 or 0.001"
-            )
+            text = f"expected keys with values, found {found!r}"
+        case "value_error" if isinstance(found, Mapping):  # a rule of a section says what it found
+            text = f"expected {expected}"
         case _:
-            expected = re.sub("^(Input should be|Value error,) ", "", problem["msg"])
-            return f"{key}: expected {expected}, found {problem['input']!r}"
+            text = f"expected {expected}, found {found!r}"
+    return f"{'.'.join(location)}: {text}" if location else text
 
 
-def _is_number(value: Any) -> bool:
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return False
-    return isinstance(value, str)
-
-
-def _is_union_tag(part: Any) -> bool:
-    return isinstance(part, str) and ("[" in part or "(" in part or part in ("int", "str"))
-
-
-def _suggest(location: list[str], model: type[BaseModel]) -> str:
-    section: Any = model
+def _suggest(location: Sequence[str], model: type[Section]) -> str:
+    """Return the hint for an unknown key, the last in `location`."""
+    section = model
     for name in location[:-1]:
-        if get_origin(section) is dict:  # sections by names that are free
-            section = get_args(section)[1]
-            continue
-        section = section.model_fields[name].annotation
-        if get_origin(section) is not dict:
-            section = next((t for t in get_args(section) if t is not type(None)), section)
-    return _hint(location[-1], list(section.model_fields))
+        if name in section.model_fields:  # else it is the name of one of several sections
+            section = section_of(section.model_fields[name].annotation) or section
+    return hint(location[-1], section.model_fields)

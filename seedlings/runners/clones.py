@@ -9,10 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from seedlings import params_file
-from seedlings.config import params, paths, pipeline
+from seedlings.config import params, paths, pipeline, yaml_files
 from seedlings.data.sources import SOURCES
-from seedlings.search.space import changed
 from seedlings.tracking import git
 
 _LINKS = ["reflink", "hardlink", "symlink", "copy"]
@@ -35,7 +33,7 @@ class Clone:
         for key, value in _IDENTITY.items():
             git.run("config", key, git.ask("config", key) or value, folder=folder)
         self._configure()
-        self.tree: Any = pipeline.read_yaml(folder / paths.PARAMS)
+        self.tree: Any = yaml_files.read(folder / paths.PARAMS)
         self._link_data()
 
     def set(self, values: Mapping[str, Any]) -> None:
@@ -47,8 +45,8 @@ class Clone:
         )
         git.run("update-ref", "--stdin", text=refs + "\n" if refs else "", folder=self.folder)
         file = self.folder / paths.PARAMS
-        tree = changed(self.tree, values)
-        file.write_text(params_file.edit(file.read_text(encoding="utf-8"), tree), encoding="utf-8")
+        tree = params.changed(self.tree, values)
+        file.write_text(yaml_files.edit(file.read_text(encoding="utf-8"), tree), encoding="utf-8")
 
     def hand_over(self, experiment: str) -> str:
         """Fetch an experiment into the project; return its commit.
@@ -99,12 +97,13 @@ class Clone:
 def shared_stages(keys: set[str]) -> list[str]:
     """Return the stages whose results no parameter in `keys` changes, in order."""
     known = params.flatten(params.read())
+    found = pipeline.read()
     affected: set[str] = set()
-    for stage in pipeline.stages():
-        declared = pipeline.declared(stage, known)
-        if keys & declared.keys() or affected & {*pipeline.reads(stage)}:
+    for stage in found.stages:
+        declared = found.declared(stage, known)
+        if keys & declared.keys() or affected & {*found.reads(stage)}:
             affected.add(stage)
-    return [stage for stage in pipeline.stages() if stage not in affected]
+    return [stage for stage in found.stages if stage not in affected]
 
 
 def _mirror(source: Path, target: Path) -> None:

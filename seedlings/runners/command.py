@@ -29,8 +29,8 @@ def run(file: Path, name: str, *, count: int, jobs: int, deadline: float, say: S
     """
     check_name(name)
     commit = _commit()
-    all_params.load()
     tree = params.read()
+    all_params.check(tree)
     wanted = space.read(file, tree)
     folder = paths.home() / ".dvc" / "tmp" / "searches"
     folder.mkdir(parents=True, exist_ok=True)

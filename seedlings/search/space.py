@@ -1,6 +1,5 @@
 """The search space: a YAML file with the parameters to search, the objective and the sampler."""
 
-import copy
 import difflib
 import itertools
 import math
@@ -11,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from seedlings import params as all_params
-from seedlings.config import params, pipeline
+from seedlings.config import params, yaml_files
 from seedlings.config.params import Section
 from seedlings.errors import SeedlingsError
 from seedlings.search.trials import Values, identity
@@ -154,7 +153,7 @@ def read(path: Path, tree: Mapping[str, Any]) -> Space:
     Raises SeedlingsError for an unknown key, an impossible range, a value that the parameters
     refuse, and an objective that is no metric on validation images.
     """
-    return check(pipeline.read_yaml(path), tree, str(path))
+    return check(yaml_files.read(path), tree, str(path))
 
 
 def check(values: Any, tree: Mapping[str, Any], where: str) -> Space:
@@ -174,18 +173,6 @@ def check(values: Any, tree: Mapping[str, Any], where: str) -> Space:
     if found := list(filter(None, problems)):
         raise SeedlingsError(f"{where}: " + "\n  ".join(found))
     return space
-
-
-def changed(tree: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of a tree of parameters with other values at full keys."""
-    found = copy.deepcopy(dict(tree))
-    for key, value in values.items():
-        *sections, last = key.split(".")
-        branch = found
-        for section in sections:
-            branch = branch[section]
-        branch[last] = value
-    return found
 
 
 def is_active(entry: Entry, values: Values) -> bool:
@@ -254,7 +241,7 @@ def _refused(space: Space, tree: Mapping[str, Any]) -> Iterator[str]:
         conditions = {k: v[0] if isinstance(v, list) else v for k, v in entry.when.items()}
         for value in entry.extremes:
             try:
-                all_params.check(changed(tree, {**conditions, key: value}))
+                all_params.check(params.changed(tree, {**conditions, key: value}))
             except SeedlingsError as error:
                 yield f"parameters.{key}: {value!r} is refused: {error}"
                 break

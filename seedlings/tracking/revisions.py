@@ -11,7 +11,7 @@ from typing import Any
 from dvc.api import DVCFileSystem
 from dvc_data.index import DataIndexDirError
 
-from seedlings.config import params, paths, pipeline, records
+from seedlings.config import params, paths, pipeline, records, yaml_files
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
 from seedlings.tracking import git, outputs
@@ -176,7 +176,7 @@ def _revision(commit: str, experiment: Experiment | None) -> Revision | None:
     lock = _lock_at(commit)
     if not lock:
         return None
-    tree = pipeline.parse(git.ask("show", f"{commit}:{paths.PARAMS}"))
+    tree = yaml_files.parse(git.ask("show", f"{commit}:{paths.PARAMS}"))
     return Revision(lock, tree, commit, experiment)
 
 

@@ -92,13 +92,14 @@ def _deps(stage: str) -> dict[str, str]:
     """Return DVC's hashes of the deps of a stage other than code, by path."""
     if stage == pipeline.FIRST_STAGE:
         return pipeline.dep_hashes(stage, lambda path: not pipeline.is_code(path))
-    return pipeline.locked_inputs(stage)
+    return pipeline.read().locked_inputs(stage)
 
 
 def input_digest(tree: Mapping[str, Any]) -> str:
     """Return the SHA-256, 64 hex digits, of parameters, dvc.yaml, code and source of the data."""
     digest = hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode())
-    for path in (paths.PIPELINE, *pipeline.code()):
+    found = pipeline.read()
+    for path in (paths.PIPELINE, *found.code(*found.stages)):
         digest.update(path.as_posix().encode() + b"\0" + path.read_bytes())
     if "path" in SOURCES[tree["data"]["source"]].reads:
         for file, stamp in pipeline.stamps(Path(tree["data"]["path"])).items():

@@ -31,7 +31,7 @@ SERVED_WITH = (
     "pandas",
     "pillow",
     "pydantic",
-    "pyyaml",
+    "ruamel-yaml",
     "tensorflow",
     "tqdm",
 )

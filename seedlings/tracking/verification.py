@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seedlings import tasks
-from seedlings.config import earlier, paths, pipeline, records
+from seedlings.config import earlier, paths, pipeline, records, yaml_files
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
 from seedlings.report import summaries
@@ -49,7 +49,7 @@ class Verification:
 
 def is_portable() -> bool:
     """Return the parameter `portable` of HEAD; False if it has none."""
-    tree = pipeline.parse(git.ask("show", f"HEAD:{paths.PARAMS}")) or {}
+    tree = yaml_files.parse(git.ask("show", f"HEAD:{paths.PARAMS}")) or {}
     return bool(tree.get("portable", False))
 
 

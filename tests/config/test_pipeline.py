@@ -3,20 +3,17 @@
 import ast
 import inspect
 import shutil
-from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import packages_distributions
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import get_type_hints
 
 import pytest
 import yaml
 from dvc.repo import Repo
-from dvc.utils.serialize import dumps_yaml, loads_yaml
 from imports import ROOT, closure, room
 
-from seedlings import params_file
-from seedlings.config import pipeline
+from seedlings.config import pipeline, yaml_files
 from seedlings.config.params import Section
 from seedlings.params import Params
 from seedlings.report import page
@@ -85,16 +82,11 @@ def test_a_stage_that_computes_what_a_served_model_does_declares_portable(stage:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_script_is_a_short_story(stage: str) -> None:
+def test_a_stage_script_has_a_main_alone(stage: str) -> None:
     text = script_of(stage).read_text(encoding="utf-8")
     functions = [n.name for n in ast.parse(text).body if isinstance(n, ast.FunctionDef)]
     assert functions == ["main"]
-    assert len(text.splitlines()) < 60
     assert STAGES[stage]["cmd"] == f"python -m seedlings.run {stage}"
-
-
-def test_dvc_yaml_is_short() -> None:
-    assert len((ROOT / "dvc.yaml").read_text(encoding="utf-8").splitlines()) < 230
 
 
 def test_the_report_depends_on_all_that_other_stages_report() -> None:
@@ -117,69 +109,18 @@ def test_the_closure_follows_imports_of_imports_but_not_those_of_types() -> None
     assert "seedlings/tasks.py" not in {f.name for f in closure(script_of("extract"))}
 
 
-@pytest.mark.parametrize("read", [pipeline.parse, pipeline.parse_stages])
-def test_words_and_booleans_are_read_as_in_yaml_1_2_which_dvc_writes(
-    read: Callable[[str], Any],
-) -> None:
-    values = {"on": "test", "off": "no", "yes": True, "n": [False, None, 1, 0.5]}
-    text = dumps_yaml({"stages": values})
-    assert "on: test" in text  # without quotes, which would be a boolean in YAML 1.1
-    found = read(text)
-    assert found in (values, {"stages": values})
-
-
-@pytest.mark.parametrize("read", [pipeline.parse, pipeline.parse_stages])
-@pytest.mark.parametrize(
-    ("written", "value"),
-    [
-        ("1:30", "1:30"),  # 90 in YAML 1.1
-        ("1:30.5", "1:30.5"),
-        ("017", 17),  # 15 in YAML 1.1
-        ("0o17", 15),
-        ("0x1F", 31),
-        ("-0b11", -3),
-        ("1_000", 1000),
-        ("1e3", 1000.0),
-        ("-1E-3", -0.001),
-        ("1.", 1.0),
-        (".5", 0.5),
-        ("1e", "1e"),
-        ("tRUE", "tRUE"),
-        ("TRUE", True),
-    ],
-)
-def test_numbers_are_what_dvc_reads(
-    read: Callable[[str], Any], written: str, value: float | str
-) -> None:
-    text = f"stages: {{a: {written}}}"
-    found = read(text)
-    assert found.get("stages", found) == {"a": value} == loads_yaml(text)["stages"]
-    assert type(found.get("stages", found)["a"]) is type(value)
-
-
 def test_dvc_depends_on_the_path_of_the_data_as_it_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copyfile(ROOT / "dvc.yaml", "dvc.yaml")
     Repo.init(no_scm=True).close()
-    for name in (
-        "été",
-        "a: b #c",
-        "${HOME}",
-        "${data.url}",
-        "$$ {a}",
-        "[1]*?",
-        "o'b",
-        "1e3",
-        " a ",
-    ):
-        for path in (name, f"/mnt/{name}"):
-            text = params_file.edit("data: {}", {"data": {"path": path}})
-            Path("params.yaml").write_text(text, encoding="utf-8")
-            with Repo() as repo:
-                stage = repo.stage.load_one(name="download")
-                assert str(tmp_path / path) in [dep.fs_path for dep in stage.deps]
+    for path in ("été", "/mnt/a: b #c", "/mnt/${data.url}/$$ {a}", " o'b[1]*? ", "1e3"):
+        text = yaml_files.edit("data: {}", {"data": {"path": path}})
+        Path("params.yaml").write_text(text, encoding="utf-8")
+        with Repo() as repo:
+            stage = repo.stage.load_one(name="download")
+            assert str(tmp_path / path) in [dep.fs_path for dep in stage.deps]
 
 
 @pytest.fixture
@@ -200,7 +141,7 @@ def test_the_key_of_a_stage_covers_parameters_code_packages_and_the_content_of_i
     project: Path,
 ) -> None:
     def key(seed: int = 1) -> str:
-        return pipeline.fingerprint("finetune", {"seed": seed}, pipeline.inputs("finetune"))
+        return pipeline.fingerprint("finetune", {"seed": seed}, inputs=True)
 
     keys = [key()]
     (project / "seedlings/networks/__pycache__").mkdir()
@@ -236,9 +177,10 @@ def test_what_a_stage_reads_is_known_by_the_stage_that_writes_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(ROOT)
-    assert pipeline.reads("download") == []
-    assert pipeline.reads("baseline") == ["segment", "split"]
-    assert pipeline.reads("report") == sorted(set(STAGES) - {"report"})
+    found = pipeline.read()
+    assert found.reads("download") == []
+    assert found.reads("baseline") == ["segment", "split"]
+    assert found.reads("report") == sorted(set(STAGES) - {"report"})
 
 
 def test_a_served_model_needs_what_its_code_imports() -> None:
@@ -250,7 +192,9 @@ def test_a_served_model_needs_what_its_code_imports() -> None:
         for name in _imported(node)
     }
     known = packages_distributions()
-    makers = [{maker.lower() for maker in known[name]} for name in modules & set(known)]
+    makers = [
+        {maker.lower().replace(".", "-") for maker in known[name]} for name in modules & set(known)
+    ]
     pinned = {*tags.SERVED_WITH}
     own = {"seedlings"}
     assert all(of_one & (pinned | own) for of_one in makers), makers

@@ -18,10 +18,13 @@ from contextlib import nullcontext
 from seedlings import processor
 
 processor.pin()
-from seedlings.config import stage
+from seedlings import params
+from seedlings.config import pipeline, stage
 
 for name in sys.argv[1:]:
-    stage.run(name, lambda record: nullcontext())
+    stage.run(
+        name, lambda record: nullcontext(), values=params.load(), pipeline=pipeline.read()
+    )
 """
 FOLDERS = ("data/features", "models/backbone", "models/baseline", "models/finetuned")
 

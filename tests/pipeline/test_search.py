@@ -14,7 +14,7 @@ import in_process
 import pytest
 from project import Project
 
-from seedlings.config import params, pipeline
+from seedlings.config import params, yaml_files
 
 pytestmark = pytest.mark.slow
 
@@ -71,8 +71,8 @@ def commits(project: Project, name: str) -> dict[str, str]:
 def changes(project: Project, commit: str) -> dict[str, Any]:
     """The parameters of an experiment that differ from those of the workspace."""
     text = project.run("git", "show", f"{commit}:params.yaml")
-    own = params.flatten(pipeline.read_yaml(project.root / "params.yaml"))
-    return {k: v for k, v in params.flatten(pipeline.parse(text)).items() if own[k] != v}
+    own = params.flatten(yaml_files.read(project.root / "params.yaml"))
+    return {k: v for k, v in params.flatten(yaml_files.parse(text)).items() if own[k] != v}
 
 
 def trials(project: Project, name: str) -> list[dict[str, Any]]:
@@ -135,7 +135,7 @@ def test_a_search_leaves_experiments_that_can_be_restored(project: Project, tmp_
     for name in ("head-0002", "head-start", "head-best"):
         fresh.run("dvc", "exp", "apply", name)
         assert fresh.ran(fresh.repro()) == [], name
-        on = pipeline.read_yaml(fresh.root / "params.yaml")["evaluate"]["on"]
+        on = yaml_files.read(fresh.root / "params.yaml")["evaluate"]["on"]
         assert on == ("test" if name == "head-best" else "validation")
 
 

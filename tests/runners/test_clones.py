@@ -13,8 +13,7 @@ from dvc.repo import Repo
 from imports import ROOT
 from searches import RATE
 
-from seedlings import params_file
-from seedlings.config import pipeline
+from seedlings.config import pipeline, yaml_files
 from seedlings.runners.clones import Clone, shared_stages
 from seedlings.tracking import git
 
@@ -42,7 +41,7 @@ def commit(**changes: Any) -> str:
         section, _, name = key.partition("__")
         tree.setdefault(section, {})[name] = value
     file = Path("params.yaml")
-    file.write_text(params_file.edit(file.read_text(encoding="utf-8"), tree), encoding="utf-8")
+    file.write_text(yaml_files.edit(file.read_text(encoding="utf-8"), tree), encoding="utf-8")
     git.run("commit", "--quiet", "--allow-empty", "--all", "--message", "Other parameters")
     return git.run("rev-parse", "HEAD")
 
@@ -204,4 +203,4 @@ def test_stages_that_no_parameter_changes_are_shared(
     project: Path, keys: set[str], expected: list[str]
 ) -> None:
     assert shared_stages(keys) == expected
-    assert [s for s in pipeline.stages() if s in expected] == expected
+    assert [s for s in pipeline.read().stages if s in expected] == expected

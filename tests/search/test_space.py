@@ -95,12 +95,6 @@ def test_a_range_takes_the_type_of_the_parameter() -> None:
     assert made({RATE: {"range": [1, 2]}}).parameters[RATE].range == [1.0, 2.0]
 
 
-def test_changed_leaves_the_tree_as_it_is() -> None:
-    found = space.changed(TREE, {"evaluate.mistakes": 3, "seed": 7})
-    assert (found["evaluate"]["mistakes"], found["seed"]) == (3, 7)
-    assert (TREE["evaluate"]["mistakes"], TREE["seed"]) == (24, 42)
-
-
 @pytest.mark.parametrize("path", sorted((ROOT / "spaces").glob("*.yaml")), ids=lambda p: p.stem)
 def test_the_spaces_of_the_project_fit_its_parameters(path: Any) -> None:
     assert space.read(path, TREE).metric == "finetuned/accuracy"

@@ -1,4 +1,4 @@
-"""The text of params.yaml: every reader finds the values that were written."""
+"""YAML: every reader finds the values that were written, and values are those that DVC reads."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,17 +6,15 @@ from typing import Any
 
 import pytest
 import yaml
-from dvc.utils.serialize import dumps_yaml, parse_yaml, parse_yaml_for_update
+from dvc.utils.serialize import dumps_yaml, loads_yaml, parse_yaml, parse_yaml_for_update
 
-from seedlings import params_file
-from seedlings.config import pipeline
+from seedlings.config import yaml_files
 from seedlings.errors import SeedlingsError
 
 TEXT = "data:\n  path: data/incoming  # the file or folder\n  url: null\n"
 READERS: dict[str, Callable[[str], Any]] = {
     "YAML 1.1": yaml.safe_load,
-    "a stage": pipeline.parse,
-    "a preset": params_file.parse,
+    "Seedlings": yaml_files.parse,
     "DVC": lambda text: parse_yaml(text, "params.yaml"),
     "DVC, to write it": lambda text: parse_yaml_for_update(text, "params.yaml"),
 }
@@ -47,7 +45,7 @@ PHRASES = (
 )
 def test_every_reader_finds_the_text_that_was_written(value: str) -> None:
     expected = {"data": {"path": value, "url": value}, "added": {value: 1}}
-    text = params_file.edit(TEXT, expected)
+    text = yaml_files.edit(TEXT, expected)
     for reader, read in READERS.items():
         assert read(text) == expected, reader
     assert "# the file or folder" in text
@@ -55,12 +53,45 @@ def test_every_reader_finds_the_text_that_was_written(value: str) -> None:
 
 def test_a_text_is_written_without_quotes_where_every_reader_takes_it_for_text() -> None:
     for value in ("digits", "/mnt/my images (1)", "/mnt/été", "https://example.org/a.zip?dl=1"):
-        assert f"  path: {value}" in params_file.edit(TEXT, {"data": {"path": value}})
+        assert f"  path: {value}" in yaml_files.edit(TEXT, {"data": {"path": value}})
 
 
 def test_what_dvc_writes_in_this_process_remains_its_own() -> None:
-    params_file.edit(TEXT, {"data": {"path": "on"}})
+    yaml_files.edit(TEXT, {"data": {"path": "on"}})
     assert dumps_yaml({"a": "on", "b": None}) == "a: on\nb:\n"
+
+
+def test_words_and_booleans_are_read_as_in_yaml_1_2_which_dvc_writes() -> None:
+    values = {"on": "test", "off": "no", "yes": True, "n": [False, None, 1, 0.5]}
+    text = dumps_yaml(values)
+    assert "on: test" in text  # without quotes, which would be a boolean in YAML 1.1
+    assert yaml_files.parse(text) == values
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("1:30", "1:30"),  # 90 in YAML 1.1
+        ("1:30.5", "1:30.5"),
+        ("017", 17),  # 15 in YAML 1.1
+        ("0o17", 15),
+        ("0x1F", 31),
+        ("-0b11", -3),
+        ("1_000", 1000),
+        ("1e3", 1000.0),
+        ("-1E-3", -0.001),
+        ("1.", 1.0),
+        (".5", 0.5),
+        ("1e", "1e"),
+        ("tRUE", "tRUE"),
+        ("TRUE", True),
+    ],
+)
+def test_numbers_are_what_dvc_reads(written: str, value: float | str) -> None:
+    text = f"a: {written}"
+    found = yaml_files.parse(text)
+    assert found == {"a": value} == loads_yaml(text)
+    assert type(found["a"]) is type(value)
 
 
 @pytest.mark.parametrize(
@@ -73,21 +104,21 @@ def test_what_dvc_writes_in_this_process_remains_its_own() -> None:
         ("!!python/object:a", "could not determine a constructor"),
         ("=", "could not determine a constructor"),
         ("\0", "unacceptable character"),
-        ("[" * 3000, "recursion"),
+        ("[" * 600, "recursion"),
     ],
 )
 def test_what_is_not_yaml_is_refused(text: str, message: str) -> None:
     with pytest.raises(SeedlingsError, match=message):
-        params_file.parse(text)
+        yaml_files.parse(text)
 
 
 def test_a_file_that_is_missing_or_not_yaml_is_named(tmp_path: Path) -> None:
     path = tmp_path / "base.yaml"
     with pytest.raises(SeedlingsError, match=r"expected .*base\.yaml in .*, found none"):
-        params_file.read(path)
+        yaml_files.read(path)
     path.write_text("a: [", encoding="utf-8")
     with pytest.raises(SeedlingsError, match=r"base\.yaml: not valid YAML"):
-        params_file.read(path)
+        yaml_files.read(path)
     path.write_bytes(b"a: \xe9")
     with pytest.raises(SeedlingsError, match=r"base\.yaml: .*can't decode byte 0xe9"):
-        params_file.read(path)
+        yaml_files.read(path)

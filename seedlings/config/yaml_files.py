@@ -1,4 +1,4 @@
-"""YAML 1.2, as DVC reads it: the text of params.yaml with its comments, and the files in conf/."""
+"""YAML files, read as DVC reads them: YAML 1.2, in which `on` is a text and 1e-3 a number."""
 
 import io
 import sys
@@ -63,18 +63,11 @@ def edit(text: str, values: Mapping[str, Any]) -> str:
 
 def _fill(tree: Any, values: Mapping[str, Any]) -> None:
     for key, value in values.items():
-        if isinstance(value, dict) and isinstance(tree.get(key), dict):
-            if not tree[key]:
-                tree[key] = value
-            else:
-                _fill(tree[key], value)
-        elif key not in tree or not _same(tree[key], value):
+        here = tree.get(key)
+        if here and isinstance(here, dict) and isinstance(value, dict):
+            _fill(here, value)
+        else:
             tree[key] = _flow(value) if isinstance(value, list) else value
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Return whether two values are equal, with 1, 1.0 and True all different."""
-    return one == other and all(isinstance(one, t) == isinstance(other, t) for t in (bool, float))
 
 
 class _Representer(RoundTripRepresenter):
