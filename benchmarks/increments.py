@@ -136,9 +136,9 @@ def main() -> None:
             action(photos)
             project.run("dvc", "repro", "split")
             ran, took = run(project, reuse=True)
-            pushed, taken_over = push(project, remote), hashes(project)
+            pushed, reused = push(project, remote), hashes(project)
             _, rebuild = run(project, reuse=False)
-            same = hashes(project) == taken_over
+            same = hashes(project) == reused
             print(
                 row.format(
                     change,

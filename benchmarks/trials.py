@@ -18,6 +18,7 @@ from benchmarks import networks
 from benchmarks.measure import PLANTS
 from seedlings import processor
 from seedlings.config.records import Record
+from seedlings.config.reuse import Reuse
 from seedlings.data import duplicates, image_folder, sources, splits
 from seedlings.evaluation import intervals, model_outputs
 from seedlings.io import split_table, store
@@ -75,7 +76,14 @@ def prepare(settings: Params, root: Path) -> pd.DataFrame:
     table["group"] = duplicates.group(table, settings.split.duplicate_distance)
     table["split"] = splits.choose(table, TASKS[settings.task], settings.split, settings.seed)
     with redirect_stdout(sys.stderr):  # no line between those of a table
-        cutouts.make(root / "raw", table, settings.segment, root / "images", engine=Here(), key="")
+        cutouts.make(
+            root / "raw",
+            table,
+            settings.segment,
+            root / "images",
+            engine=Here(),
+            last=Reuse(key=""),
+        )
     return table
 
 
@@ -113,7 +121,9 @@ def extract(settings: Params, root: Path) -> tuple[Backbone, float]:
     task.proof()  # compiles the network
     start = time.perf_counter()
     with redirect_stdout(sys.stderr):
-        features.extract(task, root / "images", root / "features", engine=Here(), key="")
+        features.extract(
+            task, root / "images", root / "features", engine=Here(), last=Reuse(key="")
+        )
     return backbone, time.perf_counter() - start
 
 

@@ -1,8 +1,7 @@
 """The pipeline: the stages that dvc.yaml declares, and the hashes in dvc.lock."""
 
-import json
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -129,26 +128,9 @@ def _declared(stage: str) -> list[str]:
     return list(parse_stages(paths.PIPELINE.read_text(encoding="utf-8"))[stage].get("params", []))
 
 
-def fingerprint(stage: str, params: Mapping[str, Any], inputs: Collection[str] = ()) -> str:
-    """Return the SHA-256, 64 hex digits, of what a result of a stage depends on.
-
-    That is its parameters, its code, requirements.lock, and the content of its deps `inputs`.
-    """
-    hashes = dep_hashes(stage, lambda path: is_code(path) or path in inputs)
-    text = json.dumps([stage, dict(params), hashes], sort_keys=True)
-    return sha256(text.encode()).hexdigest()
-
-
 def is_code(path: str) -> bool:
     """Return whether the path of a dep is that of a script, a room, or requirements.lock."""
     return path.startswith(CODE)
-
-
-def inputs(stage: str) -> list[str]:
-    """Return the deps of a stage that other stages write."""
-    entries = parse_stages(paths.PIPELINE.read_text(encoding="utf-8")).values()
-    made = {out for entry in entries for out in entry.get("outs", [])}
-    return [dep for dep in _deps(stage) if dep in made]
 
 
 def recorded(stage: str, params: Mapping[str, Any]) -> dict[str, Any]:

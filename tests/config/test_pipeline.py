@@ -196,31 +196,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_key_of_a_stage_covers_parameters_code_packages_and_the_content_of_its_inputs(
-    project: Path,
-) -> None:
-    def key(seed: int = 1) -> str:
-        return pipeline.fingerprint("finetune", {"seed": seed}, pipeline.inputs("finetune"))
-
-    keys = [key()]
-    (project / "seedlings/networks/__pycache__").mkdir()
-    (project / "seedlings/networks/__pycache__/features.pyc").write_text("1")
-    (project / "seedlings/serving").mkdir()
-    (project / "seedlings/serving/bulk.py").write_text("1")  # of another stage
-    out = {"path": "data/features", "md5": "0123"}
-    lock = {"schema": "2.0", "stages": {"extract": {"cmd": "x", "outs": [out]}}}
-    (project / "dvc.lock").write_text(yaml.safe_dump(lock))
-    assert key() == keys[0]
-    for name in (
-        *("seedlings/networks/file.py", "requirements.lock", "stages/finetune.py"),
-        *("data/images/file.py", "data/features/file.py", "data/split.csv"),
-    ):
-        (project / name).write_text("2")
-        keys.append(key())
-    keys.append(key(seed=2))
-    assert len(set(keys)) == 8
-
-
 def test_the_hash_of_a_dep_is_that_of_dvc_for_what_is_on_disk(project: Path) -> None:
     # From `dvc add` of a folder with these two files.
     folder = project / "seedlings/networks"

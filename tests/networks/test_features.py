@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import arrays
+from seedlings.config.reuse import Reuse
 from seedlings.io import parts
 from seedlings.io.shards import Here, Shard
 from seedlings.networks import backbones, features, models
@@ -17,7 +18,7 @@ def task_of(extractor: Any, images: Path, batch_size: int = 4) -> features.Extra
 
 
 def extract(extractor: Any, images: Path, target: Path, key: str) -> None:
-    features.extract(task_of(extractor, images), images, target, engine=Here(), key=key)
+    features.extract(task_of(extractor, images), images, target, engine=Here(), last=Reuse(key))
 
 
 def test_features_are_the_extractors_output_in_the_order_of_the_images(
@@ -62,7 +63,9 @@ def test_a_killed_run_resumes_after_its_last_batch(
         computed.clear()
         with monkeypatch.context() as patch:
             patch.setattr(features.Extraction, "run", run)
-            features.extract(task, tmp_path / "images", tmp_path / name, engine=Here(), key=key)
+            features.extract(
+                task, tmp_path / "images", tmp_path / name, engine=Here(), last=Reuse(key)
+            )
 
     original = features.Extraction.run
     extract_some("undisturbed", 99, "key")
@@ -86,7 +89,7 @@ def test_a_killed_run_resumes_after_its_last_batch(
     assert computed == [4, 4, 3]
 
 
-def test_a_row_is_taken_over_for_the_same_cut_out_alone_whatever_file_it_comes_from(
+def test_a_row_is_reused_for_the_same_cut_out_alone_whatever_file_it_comes_from(
     tmp_path: Path,
     tree: dict[str, Any],
     rng: np.random.Generator,
@@ -109,8 +112,7 @@ def test_a_row_is_taken_over_for_the_same_cut_out_alone_whatever_file_it_comes_f
                 tmp_path / name / "images",
                 tmp_path / name / target,
                 engine=Here(),
-                key="x",
-                earlier=last,
+                last=Reuse("x", last),
             )
             assert shown in capsys.readouterr().out or last is None
         files = [file for file in (tmp_path / name / "rebuilt").rglob("*") if file.is_file()]
@@ -119,10 +121,10 @@ def test_a_row_is_taken_over_for_the_same_cut_out_alone_whatever_file_it_comes_f
             grown = tmp_path / name / "grown" / file.relative_to(tmp_path / name / "rebuilt")
             assert file.read_bytes() == grown.read_bytes()
 
-    computed("pixel", other, files["a"], "3 of 4 rows are taken over from the cache, 1 are comp")
-    computed("names", cut_outs, files["b"], "4 of 4 rows are taken over from the cache, 0 are co")
+    computed("pixel", other, files["a"], "3 of 4 rows are reused from the cache, 1 are comp")
+    computed("names", cut_outs, files["b"], "4 of 4 rows are reused from the cache, 0 are co")
     twice = cut_outs[[0, 1, 2, 1]]  # two files with one cut-out
-    computed("twice", twice, files["a"], "3 of 3 rows are taken over from the cache, 0 are comp")
+    computed("twice", twice, files["a"], "3 of 3 rows are reused from the cache, 0 are comp")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import yaml
 from dvc.repo import Repo
 from imports import ROOT
 
-from seedlings.config import earlier, paths, pipeline
+from seedlings.config import paths, pipeline, reuse
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
 
@@ -38,8 +38,8 @@ def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Record:
 
 
 def reason(record: Record, capsys: pytest.CaptureFixture[str]) -> str:
-    with earlier.outputs(record, [paths.IMAGES]) as found:
-        assert found is None
+    with reuse.of_last_run(record, [paths.IMAGES]) as last:
+        assert last.outputs is None
     return capsys.readouterr().out
 
 
@@ -57,6 +57,10 @@ def test_what_changed_since_dvc_lock_is_named(
     Path("seedlings/segmentation/__pycache__").mkdir()
     Path("seedlings/segmentation/__pycache__/other.pyc").touch()  # no file of code
     assert "as DVC's cache does not have the last" in reason(record, capsys)
+    stages = yaml.safe_load(Path("dvc.yaml").read_text())
+    stages["stages"]["segment"]["cmd"] = "true"
+    Path("dvc.yaml").write_text(yaml.safe_dump(stages))
+    assert "as the command changed since dvc.lock" in reason(record, capsys)
 
 
 def test_without_an_entry_or_with_reuse_off_nothing_is_said(
@@ -73,6 +77,61 @@ def test_another_setting_is_refused(record: Record, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("SEEDLINGS_REUSE", "no")
     with (
         pytest.raises(SeedlingsError, match="SEEDLINGS_REUSE: expected `on` or `off`, found 'no'"),
-        earlier.outputs(record, [paths.IMAGES]),
+        reuse.of_last_run(record, [paths.IMAGES]),
     ):
         pass
+
+
+def test_the_key_covers_parameters_code_and_packages_and_for_a_checkpoint_the_data(
+    record: Record,
+) -> None:
+    def keys() -> tuple[str, str]:
+        with reuse.of_last_run(record, []) as last:
+            return last.key, reuse.key(record)
+
+    Path("data/raw").mkdir(parents=True)
+    for name in ("data/raw/a.png", "data/split.csv"):
+        Path(name).write_text("1")
+    found = [keys()]
+    Path("seedlings/serving").mkdir()
+    Path("seedlings/serving/bulk.py").write_text("1")  # of another stage
+    Path("dvc.lock").unlink()
+    assert keys() == found[0]
+    for name in ("seedlings/segmentation/module.py", "requirements.lock", "stages/segment.py"):
+        Path(name).write_text("2")
+        found.append(keys())
+    record.params["segment.method"] = "excess_green"
+    found.append(keys())
+    of_rows, of_checkpoints = map(set, zip(*found, strict=True))
+    assert len(of_rows) == len(of_checkpoints) == 5
+    for name in ("data/raw/a.png", "data/split.csv"):
+        Path(name).write_text("2")
+        of_row, of_checkpoint = keys()
+        assert of_row in of_rows
+        assert of_checkpoint not in of_checkpoints
+        of_checkpoints.add(of_checkpoint)
+
+
+def lock_record(record: Record) -> None:
+    """Put a record into DVC's cache, and its hash into dvc.lock; the workspace has none then."""
+    folder = paths.report(record.stage).as_posix()
+    Path("dvc.yaml").write_text(
+        yaml.safe_dump({"stages": {record.stage: {"cmd": "echo", "outs": [folder]}}})
+    )
+    record.write(paths.record(record.stage))
+    with Repo() as repo:
+        repo.commit(force=True)
+    paths.record(record.stage).unlink()
+
+
+def test_the_last_record_is_in_the_cache_under_the_hash_of_dvc_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    repo = Repo.init(no_scm=True)
+    assert reuse.last_record("download") is None
+    record = Record("download", {"data.url": "x"}, details={"checksum": "sha256:1"})
+    lock_record(record)
+    assert reuse.last_record("download") == record
+    repo.cache.local.clear()
+    assert reuse.last_record("download") is None
