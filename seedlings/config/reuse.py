@@ -50,20 +50,17 @@ def of_last_run(record: Record, wanted: Collection[Path]) -> Iterator[Reuse]:
     setting = os.environ.get(_REUSE, "on")
     if setting not in ("on", "off"):
         raise SeedlingsError(f"{_REUSE}: expected `on` or `off`, found {setting!r}")
-    with repository() as repo, tempfile.TemporaryDirectory() as folder:
-        (stage,) = repo.stage.collect(record.stage)
-        code = [dep for dep in stage.deps if pipeline.is_code(dep.def_path)]
-        key = _digest(record, code)
-        if setting == "off" or not any(out.hash_info for out in stage.outs):
-            yield Reuse(key)
-        elif changed := _changed(stage, record, code):
-            print(f"{record.stage}: no row is reused, as {changed} changed since dvc.lock")
-            yield Reuse(key)
-        elif not _link(stage, wanted, Path(folder)):
-            print(f"{record.stage}: no row is reused, as DVC's cache does not have the last")
-            yield Reuse(key)
-        else:
-            yield Reuse(key, Path(folder))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with repository() as repo:
+            (stage,) = repo.stage.collect(record.stage)
+            code = [dep for dep in stage.deps if pipeline.is_code(dep.def_path)]
+            key = _digest(record, code)
+            usable = setting == "on" and any(out.hash_info for out in stage.outs)
+            if usable and (reason := _change(stage, record, code) or _link(stage, wanted, folder)):
+                print(f"{record.stage}: no row is reused, as {reason}")
+                usable = False
+        yield Reuse(key, folder if usable else None)
 
 
 def key(record: Record) -> str:
@@ -132,27 +129,26 @@ def _digest(record: Record, deps: Iterable[Any]) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def _changed(stage: "PipelineStage", record: Record, code: Iterable[Any]) -> str | None:
+def _change(stage: "PipelineStage", record: Record, code: Iterable[Any]) -> str | None:
     """Return what other than data differs from the entry of a stage in dvc.lock, or None."""
-    if stage.cmd_changed:
-        return "the command"
     (declared,) = stage.params
     before = params.flatten(declared.hash_info.value)
-    keys = sorted({*before, *record.params})
-    if different := [name for name in keys if before.get(name) != record.params.get(name)]:
-        return ", ".join(different)
-    return next((dep.def_path for dep in code if dep.status()), None)
+    names = sorted({*before, *record.params})
+    changed = ["the command"] if stage.cmd_changed else []
+    changed += [name for name in names if before.get(name) != record.params.get(name)]
+    changed += [dep.def_path for dep in code if dep.status()]
+    return f"{', '.join(changed)} changed since dvc.lock" if changed else None
 
 
-def _link(stage: "PipelineStage", wanted: Collection[Path], folder: Path) -> bool:
-    """Link the wanted outputs into `folder`; return whether the cache has all of their files."""
+def _link(stage: "PipelineStage", wanted: Collection[Path], folder: Path) -> str | None:
+    """Link the wanted outputs into `folder`, or return why not."""
     for out in stage.outs:
         if Path(out.def_path) in wanted:
             files = cached(out.cache, out.hash_info.value)
             if files is None:
-                return False
+                return "DVC's cache does not have the last"
             for name, path in files.items():
                 link = folder / out.def_path / name
                 link.parent.mkdir(parents=True, exist_ok=True)
                 link.symlink_to(path.resolve())
-    return True
+    return None
