@@ -1,4 +1,5 @@
 import hashlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 from benchmarks import arrays
 from seedlings.errors import SeedlingsError
 from seedlings.io import parts, store
+
+write = partial(arrays.write, with_contents=False)
 
 
 @pytest.fixture
@@ -22,21 +25,8 @@ def files(folder: Path) -> dict[str, str]:
     }
 
 
-def write(path: Path, rows: np.ndarray, batch: int) -> None:
-    names = arrays.digests(rows)
-    order = np.argsort(names)
-    known = names[order]
-    store.write(
-        path,
-        names,
-        lambda keys: rows[order[np.searchsorted(known, keys)]],
-        row_shape=rows.shape[1:],
-        dtype=rows.dtype,
-    )
-
-
 def test_rows_come_back_in_their_order(tmp_path: Path, rows: np.ndarray) -> None:
-    write(tmp_path / "a", rows, 8)
+    write(tmp_path / "a", rows)
     assert store.shape(tmp_path / "a") == rows.shape
     assert store.Array(tmp_path / "a").dtype == np.uint8
     assert np.array_equal(arrays.read(tmp_path / "a", 3, 31), rows[3:31])
@@ -44,16 +34,16 @@ def test_rows_come_back_in_their_order(tmp_path: Path, rows: np.ndarray) -> None
 
 
 def test_the_bytes_depend_on_the_rows_alone(tmp_path: Path, rows: np.ndarray) -> None:
-    write(tmp_path / "a", rows, 8)
-    write(tmp_path / "b", rows, 37)
+    write(tmp_path / "a", rows)
+    write(tmp_path / "b", rows)
     assert files(tmp_path / "a") == files(tmp_path / "b")
-    write(tmp_path / "c", 255 - rows, 8)
+    write(tmp_path / "c", 255 - rows)
     assert files(tmp_path / "a") != files(tmp_path / "c")
 
 
 def test_a_new_row_changes_one_part_and_a_new_order_none(tmp_path: Path, rows: np.ndarray) -> None:
-    write(tmp_path / "a", rows[:36], 8)
-    write(tmp_path / "b", rows, 8)
+    write(tmp_path / "a", rows[:36])
+    write(tmp_path / "b", rows)
     before, after = files(tmp_path / "a"), files(tmp_path / "b")
     changed = {name for name in after if before.get(name) != after[name]}
     assert {name for name in changed if name.startswith("data/")} == changed - {
@@ -61,7 +51,7 @@ def test_a_new_row_changes_one_part_and_a_new_order_none(tmp_path: Path, rows: n
         "meta/sizes",
     }
     assert len(changed) == 3
-    write(tmp_path / "c", rows[::-1], 8)
+    write(tmp_path / "c", rows[::-1])
     reordered = files(tmp_path / "c")
     assert {name for name in after if after[name] != reordered[name]} == {"rows.npy"}
     assert np.array_equal(arrays.read(tmp_path / "c", 0, 37), rows[::-1])
@@ -76,7 +66,7 @@ def test_equal_rows_are_stored_once(tmp_path: Path, rows: np.ndarray) -> None:
 
 
 def test_unpacked_gives_the_rows_in_the_order_asked(tmp_path: Path, rows: np.ndarray) -> None:
-    write(tmp_path / "a", rows, 8)
+    write(tmp_path / "a", rows)
     wanted = np.array([36, 0, 12, 11, 20, 12])
     with store.unpacked(tmp_path / "a", wanted) as array:
         assert np.array_equal(array, rows[wanted])
@@ -84,7 +74,7 @@ def test_unpacked_gives_the_rows_in_the_order_asked(tmp_path: Path, rows: np.nda
 
 
 def test_unpacked_gives_no_rows(tmp_path: Path, rows: np.ndarray) -> None:
-    write(tmp_path / "a", rows, 8)
+    write(tmp_path / "a", rows)
     with store.unpacked(tmp_path / "a", np.array([], int)) as array:
         assert array.shape == (0, 4, 5, 3)
 
