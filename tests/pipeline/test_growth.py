@@ -77,16 +77,16 @@ def test_only_new_rows_are_computed_and_the_bytes_are_those_of_a_rebuild(grown: 
     output = grown.run("dvc", "repro", "extract")
     assert computed(output) == {"segment": 4, "extract": 4}
     assert "the hashes of 43 of 47 images are reused" in output
-    reused = hashes(grown)
+    taken_over = hashes(grown)
     grown.commit("Other images")
     grown.env["SEEDLINGS_REUSE"] = "off"
     output = grown.run("dvc", "repro", "--force", "split", "segment", "extract", "--single-item")
     del grown.env["SEEDLINGS_REUSE"]
     assert computed(output) == {"segment": 47, "extract": 47}
-    assert hashes(grown) == reused
+    assert hashes(grown) == taken_over
 
 
-def test_a_changed_parameter_or_module_reuses_nothing(grown: Project) -> None:
+def test_a_changed_parameter_or_module_takes_nothing_over(grown: Project) -> None:
     grown.set(segment__background="mean")
     with (grown.root / "seedlings" / "networks" / "params.py").open("a") as module:
         module.write("\n# A comment.\n")
@@ -97,7 +97,7 @@ def test_a_changed_parameter_or_module_reuses_nothing(grown: Project) -> None:
     grown.run("git", "checkout", "--quiet", ".")
 
 
-def test_a_branch_and_a_temporary_experiment_reuse_what_their_dvc_lock_names(
+def test_a_branch_and_a_temporary_experiment_take_over_what_their_dvc_lock_names(
     grown: Project,
 ) -> None:
     grown.run("git", "checkout", "--quiet", "-b", "other", "main~1")
@@ -110,7 +110,7 @@ def test_a_branch_and_a_temporary_experiment_reuse_what_their_dvc_lock_names(
     grown.commit("Two more")
 
 
-def test_the_results_of_a_team_mate_are_reused_once_they_are_pulled(
+def test_the_results_of_a_team_mate_are_taken_over_once_they_are_pulled(
     grown: Project, tmp_path: Path
 ) -> None:
     grown.run("dvc", "remote", "add", "--default", "team", str(tmp_path / "remote"))
