@@ -1,7 +1,7 @@
 """The pipeline: the stages that dvc.yaml declares, and the hashes in dvc.lock."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -156,30 +156,6 @@ def locked_inputs(stage: str) -> dict[str, str]:
     entries = locked().values()
     hashes = {out["path"]: out["md5"] for entry in entries for out in entry.get("outs", [])}
     return {path: hashes[path] for path in _deps(stage) if path in hashes}
-
-
-def dep_hashes(stage: str, wanted: Callable[[str], bool]) -> dict[str, str]:
-    """Return DVC's hashes of the deps of a stage whose paths are `wanted`, by path.
-
-        They are those of the files on disk now.
-    DVC hashes only files that changed. The hashes in dvc.lock
-        may be those of an earlier run.
-        Raises SeedlingsError outside a repository of DVC.
-    """
-    from dvc.dependency.param import ParamsDependency  # slow to import
-    from dvc.exceptions import NotDvcRepoError
-    from dvc.repo import Repo
-
-    try:
-        with Repo() as repo:
-            (entry,) = repo.stage.collect(stage)
-            files = [dep for dep in entry.deps if not isinstance(dep, ParamsDependency)]
-            chosen = [dep for dep in files if wanted(dep.def_path)]
-            return {dep.def_path: str(dep.get_hash().value) for dep in chosen}
-    except NotDvcRepoError as error:
-        raise SeedlingsError(
-            f"expected a repository of DVC in {Path.cwd()}, found none; run `dvc init`"
-        ) from error
 
 
 def _deps(stage: str) -> list[str]:

@@ -64,13 +64,17 @@ def of_last_run(record: Record, wanted: Collection[Path]) -> Iterator[Reuse]:
 
 
 def key(record: Record) -> str:
-    """Return a digest of all that the results of a stage depend on, with the content of its data.
-
-    The hashes are those of the files on disk now: those in dvc.lock may be of another run.
-    """
+    """Return a digest of all that the results of a stage depend on, its data included."""
     with repository() as repo:
         (stage,) = repo.stage.collect(record.stage)
-        return _digest(record, [dep for dep in stage.deps if dep.def_path != str(paths.PARAMS)])
+        return _digest(record, stage.deps)
+
+
+def input_hashes(stage: str) -> dict[str, str]:
+    """Return DVC's hashes of the data that a stage reads, by path."""
+    with repository() as repo:
+        (entry,) = repo.stage.collect(stage)
+        return _hashes(dep for dep in entry.deps if not pipeline.is_code(dep.def_path))
 
 
 def last_record(stage: str) -> Record | None:
@@ -124,9 +128,14 @@ def repository(root: Path | None = None) -> "Iterator[Repo]":
 
 def _digest(record: Record, deps: Iterable[Any]) -> str:
     """Return a digest of the parameters of a stage and of the content of some of its deps."""
-    hashes = {dep.def_path: dep.get_hash().value for dep in deps}
-    text = json.dumps([record.stage, record.params, hashes], sort_keys=True)
+    text = json.dumps([record.stage, record.params, _hashes(deps)], sort_keys=True)
     return sha256(text.encode()).hexdigest()
+
+
+def _hashes(deps: Iterable[Any]) -> dict[str, str]:
+    """Return DVC's hashes of some deps on disk now, by path; those in dvc.lock may be older."""
+    files = (dep for dep in deps if dep.def_path != str(paths.PARAMS))
+    return {dep.def_path: dep.get_hash().value for dep in files}
 
 
 def _change(stage: "PipelineStage", record: Record, code: Iterable[Any]) -> str | None:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from seedlings.config import params, paths, pipeline, records
+from seedlings.config import params, paths, pipeline, records, reuse
 from seedlings.config.records import Record
 from seedlings.tracking import client, git
 from seedlings.tracking import tags as names
@@ -124,7 +124,7 @@ def _inputs(record: Record, tree: Mapping[str, Any]) -> dict[str, str]:
         return {data["source"]: by_params}
     if data["url"]:
         return {data["url"]: data["checksum"] or by_params}
-    return pipeline.dep_hashes(record.stage, lambda path: not pipeline.is_code(path))
+    return reuse.input_hashes(record.stage)
 
 
 def record_digest(file: Path) -> str:

@@ -182,31 +182,6 @@ def test_dvc_depends_on_the_path_of_the_data_as_it_is_written(
                 assert str(tmp_path / path) in [dep.fs_path for dep in stage.deps]
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository of DVC with the stages, and a small file for each dep."""
-    monkeypatch.chdir(tmp_path)
-    Repo.init(no_scm=True)
-    for name in ("dvc.yaml", "params.yaml", ".dvcignore"):
-        shutil.copyfile(ROOT / name, name)
-    for dep in {dep for stage in STAGES.values() for dep in stage["deps"]}:
-        path = Path(dep) if Path(dep).suffix else Path(dep) / "file.py"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("1")
-    return tmp_path
-
-
-def test_the_hash_of_a_dep_is_that_of_dvc_for_what_is_on_disk(project: Path) -> None:
-    # From `dvc add` of a folder with these two files.
-    folder = project / "seedlings/networks"
-    (folder / "file.py").unlink()
-    (folder / "inner").mkdir()
-    (folder / "b.py").write_text("b")
-    (folder / "inner" / "a.py").write_text("a")
-    found = pipeline.dep_hashes("extract", lambda path: path == "seedlings/networks")
-    assert found == {"seedlings/networks": "2cf4719f42833b48d51a2860c2d48c52.dir"}
-
-
 def test_what_a_stage_reads_is_known_by_the_stage_that_writes_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -26,7 +26,9 @@ def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Record:
         path = Path(dep) if Path(dep).suffix else Path(dep) / "module.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"# {dep}")
-    hashes = pipeline.dep_hashes("segment", pipeline.is_code)
+    with Repo() as repo:
+        (entry,) = repo.stage.collect("segment")
+        hashes = {dep.def_path: dep.get_hash().value for dep in entry.deps if dep.def_path in code}
     lock = {
         "cmd": stage["cmd"],
         "params": {"params.yaml": {"segment": {"method": "none"}, "task": "binary"}},
