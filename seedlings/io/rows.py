@@ -68,13 +68,13 @@ def write(
         )
         last = None
     distinct, first = np.unique(rows.keys, return_index=True)
-    missing = first[~np.isin(distinct, last.keys)] if last else first
+    reused = np.isin(distinct, last.keys if last else distinct[:0])
     print(
-        f"{task.name}: {len(distinct) - len(missing)} of {len(distinct)} rows are reused from the "
-        f"cache, {len(missing)} are computed",
+        f"{task.name}: {reused.sum()} of {len(distinct)} rows are reused from the cache, "
+        f"{(~reused).sum()} are computed",
         flush=True,
     )
-    pieces = _cut(rows, missing, task.shard_size)
+    pieces = _cut(rows, first[~reused], task.shard_size)
     partial = PartialResults(target, f"{key} {proof}")
     engine.map(task, pieces, partial)
     others: dict[str, list[NDArray]] = {}
@@ -82,7 +82,7 @@ def write(
 
     def rows_of(keys: Digests) -> NDArray:
         block = np.empty((len(keys), *task.row_shape), task.dtype)
-        known = np.isin(keys, last.keys) if last else np.zeros(len(keys), bool)
+        known = reused[np.searchsorted(distinct, keys)]
         if last and known.any():
             block[known] = last.take(keys[known])
         for place in np.flatnonzero(~known):
