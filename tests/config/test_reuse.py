@@ -1,3 +1,4 @@
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -65,6 +66,31 @@ def test_what_changed_since_dvc_lock_is_named(
     assert "as the command changed since dvc.lock" in reason(record, capsys)
 
 
+def test_the_last_outputs_are_reused_from_the_cache_while_only_data_changed(
+    record: Record, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("data/raw/a.png", "data/split.csv", "data/images/inner/a", "reports/segment/b"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(name)
+    with Repo() as repo:
+        repo.commit("segment", force=True)
+        cache = Path(repo.cache.local.path)
+    record.params["portable"] = True  # as in params.yaml, which DVC records
+    shutil.rmtree("data/images")  # as DVC does before it runs the stage
+    Path("data/raw/b.png").write_text("new")
+    with reuse.of_last_run(record, [paths.IMAGES]) as last:
+        assert last.outputs
+        found = last.outputs / "data/images/inner/a"
+        assert found.read_text() == "data/images/inner/a"
+        assert found.readlink().is_relative_to(cache)
+        assert not (last.outputs / "reports").exists()
+    assert not last.outputs.exists()
+    assert capsys.readouterr().out == ""
+    found = cache / hashlib.md5(b"data/images/inner/a").hexdigest()[:2]
+    shutil.rmtree(found)
+    assert "as DVC's cache does not have the last" in reason(record, capsys)
+
+
 def test_without_an_entry_or_with_reuse_off_nothing_is_said(
     record: Record, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +121,9 @@ def test_the_key_covers_parameters_code_and_packages_and_for_a_checkpoint_the_da
     for name in ("data/raw/a.png", "data/split.csv"):
         Path(name).write_text("1")
     found = [keys()]
+    hashes = reuse.input_hashes("segment")
+    assert set(hashes) == {"data/raw", "data/split.csv"}
+    assert hashes["data/split.csv"] == hashlib.md5(b"1").hexdigest()
     Path("seedlings/serving").mkdir()
     Path("seedlings/serving/bulk.py").write_text("1")  # of another stage
     Path("dvc.lock").unlink()
