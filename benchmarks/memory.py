@@ -22,12 +22,13 @@ _SEGMENT = """
 import pandas as pd
 from seedlings import params
 from seedlings.io import parts
+from seedlings.config.reuse import Reuse
 from seedlings.io.shards import Here
 from seedlings.segmentation import cutouts
 rows = [(path.name, parts.digest(path.read_bytes())) for path in sorted((folder / "raw").iterdir())]
 table = pd.DataFrame(rows, columns=["path", "digest"])
-settings = params.load().segment
-cutouts.make(folder / "raw", table, settings, folder / "images", engine=Here(), key="")
+segment = params.load().segment
+cutouts.make(folder, table, segment, folder / "images", engine=Here(), last=Reuse(key=""))
 """
 _EXTRACT = """
 from benchmarks import networks
@@ -38,10 +39,15 @@ settings = networks.full_vgg16()
 runtime.prepare(settings.seed, settings.threads)
 rng = np.random.default_rng(0)
 names = parts.digests([parts.digest(str(number).encode()) for number in range(count)])
-with store.create(folder / "small", names, (side, side, 3), np.uint8) as writer:
-    for start in range(0, count, 96):
-        images = rng.integers(0, 256, (min(96, count - start), side, side, 3), dtype=np.uint8)
-        writer.append(images, parts.digests([parts.row_digest(image) for image in images]))
+shape = (side, side, 3)
+store.write(
+    folder / "small",
+    names,
+    lambda keys: rng.integers(0, 256, (len(keys), *shape), dtype=np.uint8),
+    row_shape=shape,
+    dtype=np.uint8,
+    with_contents=True,
+)
 extractor = backbones.build(settings.extract, side, side).feature_extractor
 networks.extract(extractor, folder / "small", folder / "features", settings)
 """

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from seedlings import params
 from seedlings.cli import presets
+from seedlings.config.reuse import Reuse
 from seedlings.io.shards import Here
 from seedlings.networks import architectures, features
 from seedlings.networks.backbones import Backbone
@@ -32,7 +33,7 @@ def extract(extractor: "keras.Model", images: Path, target: Path, settings: Para
         seed=settings.seed,
         threads=settings.threads,
     )
-    features.extract(task, images, target, engine=Here(), key="")
+    features.extract(task, images, target, engine=Here(), last=Reuse(key=""))
 
 
 def head(backbone: Backbone, units: int, task: Task, own: Finetune) -> "keras.Model":

@@ -157,6 +157,6 @@ def image_rates(
 
 def _stored(path: Path, rows: np.ndarray) -> float:
     """Return the bytes of a row in the array store."""
-    arrays.write(path, rows)
+    arrays.write(path, rows, with_contents=False)
     total = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     return total / len(rows)

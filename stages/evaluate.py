@@ -5,7 +5,7 @@ from seedlings.config.records import Record
 from seedlings.evaluation import doubtful_labels, evaluators, figures, metrics, model_outputs
 from seedlings.evaluation.params import Evaluate
 from seedlings.io import split_table
-from seedlings.io.files import write_csv, write_json
+from seedlings.io.files import write_array, write_csv, write_json
 from seedlings.networks import backbones, models, runtime
 from seedlings.tasks import TASKS
 from seedlings.training.augmentations import Augmentation
@@ -25,6 +25,7 @@ def main(
             finetuned, paths.FEATURES, paths.IMAGES, table, kind, split=evaluate.on
         ),
     }
+    write_array(paths.OUTPUTS, results["finetuned"])
     evaluator = evaluators.of(kind, table, evaluate, seed)
     record.add_metrics(evaluators.score(kind, table, evaluate, seed, results))
 
@@ -48,8 +49,7 @@ def main(
             )
         write_csv(report / "doubtful_labels.csv", doubtful)
         picture = record.add_picture(report / "doubtful_labels.png")
-        limit = evaluate.doubtful_labels
-        figures.doubtful_labels(paths.IMAGES, table, doubtful, limit=limit, path=picture)
+        figures.doubtful_labels(paths.IMAGES, table, doubtful, params=evaluate, path=picture)
     for stage in ("baseline", "finetune"):
         picture = record.add_picture(report / f"{stage}_curves.png")
         figures.curves(paths.report(stage) / "history.csv", kind.epoch_metric, picture)

@@ -1,8 +1,10 @@
 """Explain the fine-tuned model with activation maximisation and saliency maps."""
 
+import numpy as np
+
 from seedlings.config import paths
 from seedlings.config.records import Record
-from seedlings.evaluation import evaluators, model_outputs
+from seedlings.evaluation import evaluators
 from seedlings.evaluation.params import Evaluate
 from seedlings.explain import activation_maximization, figures, gradients
 from seedlings.explain.params import Explain
@@ -29,15 +31,13 @@ def main(
     figures.maximized(outputs, record.add_picture(report / "classes.png"))
     record.add_metrics(activation_maximization.summarize(filters + outputs))
 
-    answers = model_outputs.predict_finetuned(
-        model, paths.FEATURES, paths.IMAGES, table, kind, split=evaluate.on
-    )
+    evaluated = np.load(paths.OUTPUTS)
     evaluator = evaluators.of(kind, table, evaluate, seed)
     explainer = Explainer(network, directions)
     figures.saliency(
         paths.IMAGES,
         split_table.rows(table, evaluate.on),
-        evaluator.correct_and_wrong(answers, explain.images),
+        evaluator.correct_and_wrong(evaluated, explain.images),
         lambda image: explainer.overlays(image, explain, seed),
         record.add_picture(report / "saliency.png"),
     )

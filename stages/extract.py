@@ -1,6 +1,6 @@
 """Extract the features of every image with the frozen feature extractor of a backbone."""
 
-from seedlings.config import earlier, paths, pipeline
+from seedlings.config import paths, reuse
 from seedlings.config.records import Record
 from seedlings.io import store
 from seedlings.io.shards import Engine
@@ -22,10 +22,7 @@ def main(record: Record, *, extract: Extract, seed: int, threads: int, engine: E
             seed=seed,
             threads=threads,
         )
-        key = pipeline.fingerprint("extract", record.params)
-        with earlier.outputs(record, [paths.FEATURES]) as last:
-            features.extract(
-                task, paths.IMAGES, paths.FEATURES, engine=engine, key=key, earlier=last
-            )
+        with reuse.of_last_run(record, [paths.FEATURES]) as last:
+            features.extract(task, paths.IMAGES, paths.FEATURES, engine=engine, last=last)
     backbones.save(backbone, paths.BACKBONE)
     record.add_metrics({"images": images} | models.sizes(backbone.feature_extractor))

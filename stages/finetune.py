@@ -1,6 +1,6 @@
 """Train the layers that are not frozen, on stored features, or on images if they are augmented."""
 
-from seedlings.config import paths, pipeline
+from seedlings.config import paths, reuse
 from seedlings.config.records import Record
 from seedlings.io import split_table
 from seedlings.io.files import write_csv
@@ -32,8 +32,7 @@ def main(record: Record, *, finetune: Finetune, seed: int, task: str, threads: i
     array = paths.IMAGES if on_images else paths.FEATURES
     whole = architectures.assemble(backbone.feature_extractor, head)
     model = whole if on_images else head
-    key = pipeline.fingerprint("finetune", record.params, inputs=True)
-    partial = PartialResults(paths.FINETUNED, key)
+    partial = PartialResults(paths.FINETUNED, reuse.key(record))
     with batches.of_training(
         array, table, kind, size=finetune.batch_size, seed=seed, augmentation=augmentation
     ) as (train, validation):

@@ -1,6 +1,6 @@
 """Segment every image: decode, resize and remove the background, into one array."""
 
-from seedlings.config import earlier, paths, pipeline
+from seedlings.config import paths, reuse
 from seedlings.config.records import Record
 from seedlings.io import split_table
 from seedlings.io.files import write_csv
@@ -13,16 +13,8 @@ from seedlings.tasks import TASKS
 def main(record: Record, *, segment: Segment, task: str, engine: Engine) -> None:
     table = split_table.read(paths.SPLIT)
     report = paths.report("segment")
-    with earlier.outputs(record, [paths.IMAGES, report]) as last:
-        shares = cutouts.make(
-            paths.RAW,
-            table,
-            segment,
-            paths.IMAGES,
-            engine=engine,
-            key=pipeline.fingerprint("segment", record.params),
-            earlier=last,
-        )
+    with reuse.of_last_run(record, [paths.IMAGES, report]) as last:
+        shares = cutouts.make(paths.RAW, table, segment, paths.IMAGES, engine=engine, last=last)
     empty = cutouts.name_empty(table, shares, segment)
 
     picture = record.add_picture(report / "before_and_after.png")

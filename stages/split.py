@@ -1,6 +1,6 @@
 """Split the images into training, validation and test, and group duplicates."""
 
-from seedlings.config import earlier, paths
+from seedlings.config import paths, reuse
 from seedlings.config.records import Record
 from seedlings.data import annotations, duplicates, figures, image_folder, splits
 from seedlings.data.params import Data, Split
@@ -11,8 +11,8 @@ from seedlings.tasks import TASKS
 def main(record: Record, *, data: Data, split: Split, seed: int, task: str) -> None:
     kind, report = TASKS[task], paths.report("split")
     found, unlabelled, bad = image_folder.read(paths.RAW, data.annotations, split.rule, kind)
-    with earlier.outputs(record, [report]) as last:
-        known = duplicates.read_hashes(last / report) if last else None
+    with reuse.of_last_run(record, [report]) as last:
+        known = duplicates.read_hashes(last.outputs / report) if last.outputs else None
     table, damaged = duplicates.fingerprint(paths.RAW, found, known)
     bad += damaged
     image_folder.accept(found, table, bad, data.on_bad_image, has_classes=kind.has_classes)

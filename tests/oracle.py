@@ -525,7 +525,7 @@ def by_files() -> None:
     from seedlings.networks import features
 
     class Array(store.Array):
-        contents = property(lambda self: self.rows)  # type: ignore[assignment]
+        contents = property(lambda self: self.keys)  # type: ignore[assignment]
 
     features.store = types.SimpleNamespace(**{**vars(store), "Array": Array})  # type: ignore
 

@@ -6,6 +6,7 @@ RAW = Path("data/raw")
 SPLIT = Path("data/split.csv")
 IMAGES = Path("data/images")
 FEATURES = Path("data/features")
+OUTPUTS = Path("data/outputs.npy")  # of the fine-tuned model, for the evaluated images
 BACKBONE = Path("models/backbone")
 BASELINE = Path("models/baseline")
 FINETUNED = Path("models/finetuned")

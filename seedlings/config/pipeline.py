@@ -1,14 +1,12 @@
 """The pipeline: the stages that dvc.yaml declares, and the hashes in dvc.lock."""
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from seedlings.config import paths, yaml_files
-from seedlings.errors import SeedlingsError
 
 FIRST_STAGE = "download"
 FINAL_STAGE = "evaluate"
@@ -90,36 +88,3 @@ def stamps(source: Path) -> dict[str, tuple[int, int]]:
     files = sorted(source.rglob("*")) if source.is_dir() else [source]
     found = {str(file): file.lstat() for file in files if file.exists() or file.is_symlink()}
     return {path: (status.st_size, status.st_mtime_ns) for path, status in found.items()}
-
-
-def fingerprint(stage: str, params: Mapping[str, Any], *, inputs: bool = False) -> str:
-    """Return the SHA-256, 64 hex digits, of what a result of a stage depends on.
-
-    That is its parameters, its code, requirements.lock and, with `inputs`, the content of its other
-    deps.
-    """
-    hashes = dep_hashes(stage, lambda path: inputs or is_code(path))
-    text = json.dumps([stage, dict(params), hashes], sort_keys=True)
-    return sha256(text.encode()).hexdigest()
-
-
-def dep_hashes(stage: str, wanted: Callable[[str], bool]) -> dict[str, str]:
-    """Return DVC's hashes of the deps of a stage whose paths are `wanted`, by path.
-
-    They are those of the files on disk now; the hashes in dvc.lock may be those of an earlier run.
-    DVC hashes only files that changed. Raises SeedlingsError outside a repository of DVC.
-    """
-    from dvc.dependency.param import ParamsDependency  # slow to import
-    from dvc.exceptions import NotDvcRepoError
-    from dvc.repo import Repo
-
-    try:
-        with Repo() as repo:
-            (entry,) = repo.stage.collect(stage)
-            files = [dep for dep in entry.deps if not isinstance(dep, ParamsDependency)]
-            chosen = [dep for dep in files if wanted(dep.def_path)]
-            return {dep.def_path: str(dep.get_hash().value) for dep in chosen}
-    except NotDvcRepoError as error:
-        raise SeedlingsError(
-            f"expected a repository of DVC in {Path.cwd()}, found none; run `dvc init`"
-        ) from error

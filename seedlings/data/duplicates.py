@@ -52,8 +52,8 @@ def fingerprint(
     good = table[[entry is not None for entry in prints]].reset_index(drop=True)
     found = pd.DataFrame(filter(None, prints), columns=["digest", "exact", "perceptual"])
     if known:
-        taken = found["digest"].isin(known).sum()
-        print(f"split: the hashes of {taken} of {len(found)} images are taken over from the cache")
+        reused = found["digest"].isin(known).sum()
+        print(f"split: the hashes of {reused} of {len(found)} images are reused from the cache")
     types = {"digest": str, "exact": np.uint64, "perceptual": np.uint64}
     return good.join(found.astype(types)), reasons
 

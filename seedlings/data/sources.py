@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seedlings import images
-from seedlings.config import last_record
+from seedlings.config import reuse
 from seedlings.data import archives, datasets, sample
 from seedlings.errors import SeedlingsError
 from seedlings.io import downloads
@@ -108,7 +108,7 @@ def _download(url: str, checksum: str | None) -> tuple[Path, str]:
     if checksum:
         file = downloads.retrieve(url, checksum)
         return file, f"sha256:{downloads.digest(file)}"
-    record = last_record.read("download")
+    record = reuse.last_record("download")
     same = record is not None and record.params.get("data.url") == url
     last = record.details.get("checksum") if record and same else None
     file, found = downloads.current(url, last)

@@ -59,16 +59,16 @@ def mistakes(
 
 
 def doubtful_labels(
-    cutouts: Path, table: pd.DataFrame, doubtful: pd.DataFrame, *, limit: int, path: Path
+    cutouts: Path, table: pd.DataFrame, doubtful: pd.DataFrame, *, params: Evaluate, path: Path
 ) -> None:
-    """Draw the first `limit` doubtful labels.
+    """Draw the first doubtful labels, at most `params.doubtful_labels`.
 
     The array `cutouts` has one row for each row of the split table; `doubtful` is a table of
     `doubtful_labels.find`.
     """
     array, places = store.Array(cutouts), {name: row for row, name in enumerate(table["path"])}
     tiles = []
-    for entry in doubtful.head(limit).itertuples():
+    for entry in doubtful.head(params.doubtful_labels).itertuples():
         label = f"{entry.label} {entry.probability:.0%}"
         suggestion = f"{entry.suggestion} {entry.suggestion_probability:.0%}"
         caption = f"{label}\nrather {suggestion}\n({entry.split})"

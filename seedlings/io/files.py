@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
 _PARTIAL = ".partial"
 _FICLONE = 0x40049409  # of Linux (ioctl_ficlone(2))
@@ -140,6 +141,14 @@ def write_json(path: Path, value: Any) -> None:
     with replacing(path) as scratch:
         text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
         scratch.write_text(text + "\n", encoding="utf-8")
+
+
+def write_array(path: Path, array: "NDArray") -> None:
+    """Write an array as .npy, atomically; np.load reads it."""
+    import numpy as np
+
+    with replacing(path) as scratch, scratch.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
 
 
 def write_csv(path: Path, table: "pd.DataFrame") -> None:

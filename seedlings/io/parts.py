@@ -65,15 +65,13 @@ class Parts:
         first = np.cumsum(self.sizes) - self.sizes
         self.slots = part * self.capacity + np.arange(len(unique)) - first[part]
 
-    def slots_of(self, rows: Digests) -> NDArray[np.int64]:
+    def slots_of(self, keys: Digests) -> NDArray[np.int64]:
         """Return the slot of each digest; it must be in the array."""
-        return self.slots[np.searchsorted(self.unique, rows)]
+        return self.slots[np.searchsorted(self.unique, keys)]
 
-    def __iter__(self) -> Iterator[slice]:
-        """Yield the rows of each part, as a slice of `unique`."""
-        ends = np.cumsum(self.sizes).tolist()
-        for end, size in zip(ends, self.sizes.tolist(), strict=True):
-            yield slice(end - size, end)
+    def __iter__(self) -> Iterator[Digests]:
+        """Yield the digests of each part, sorted."""
+        yield from np.split(self.unique, np.cumsum(self.sizes)[:-1])
 
 
 def _capacity(rows: float) -> int:

@@ -4,11 +4,11 @@ What a shard contains and how it is computed is independent of the engine, so th
 gives the same bytes. An engine on several machines has the same interface as `Here`.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from seedlings.io.parts import digest
 from seedlings.io.progress import bar
 
 
@@ -93,6 +93,6 @@ def cut(
     found = []
     for start in range(0, len(names), size):
         part = slice(start, start + size)
-        digest = hashlib.blake2b("\n".join(names[part]).encode(), digest_size=16).hexdigest()
-        found.append(Shard(digest, tuple(items[part]), tuple(labels[part])))
+        name = digest("\n".join(names[part]).encode())
+        found.append(Shard(name, tuple(items[part]), tuple(labels[part])))
     return found

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedlings.config import paths
-from seedlings.io import growth, parts, store
+from seedlings.config.reuse import Reuse
+from seedlings.io import parts, rows, store
+from seedlings.io.rows import Rows
 from seedlings.io.shards import Engine, Shard
 from seedlings.networks import models, runtime
 from seedlings.networks.runtime import keras
@@ -22,6 +24,7 @@ class Extraction:
     """
 
     name = "extract"
+    dtype = np.float32
 
     def __init__(
         self,
@@ -35,7 +38,7 @@ class Extraction:
         self._model = feature_extractor
         self._images = images.absolute()
         self.row_shape = tuple(feature_extractor.output_shape[1:])
-        self.batch_size, self._seed, self._threads = batch_size, seed, threads
+        self.shard_size, self._seed, self._threads = batch_size, seed, threads
 
     def __getstate__(self) -> dict[str, Any]:
         left_out = ("_model", "_function", "_array", "_proof")
@@ -60,8 +63,8 @@ class Extraction:
         return self._array.take(parts.digests([source for _, source in shard.items]))
 
     def run(self, inputs: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """Return the features of at most `batch_size` images: n x h x w x C."""
-        batch = np.zeros((self.batch_size, *inputs.shape[1:]), np.uint8)
+        """Return the features of at most `shard_size` images: n x h x w x C."""
+        batch = np.zeros((self.shard_size, *inputs.shape[1:]), np.uint8)
         batch[: len(inputs)] = inputs
         return [self._function(batch)[: len(inputs)]]
 
@@ -71,7 +74,7 @@ class Extraction:
 
     @cached_property
     def _proof(self) -> str:
-        shape = (self.batch_size, *self._model.input_shape[1:])
+        shape = (self.shard_size, *self._model.input_shape[1:])
         noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         return parts.digest(self.run(noise)[0].tobytes())
 
@@ -84,32 +87,19 @@ def stored(path: Path) -> bool:
 def store_none(feature_extractor: "keras.Model", target: Path) -> None:
     """Write an empty array, for a model without a backbone."""
     shape = feature_extractor.output_shape[1:]
-    with store.create(target, parts.digests([]), shape, np.float32):
-        pass
+    none = parts.digests([])
+    store.write(target, none, lambda keys: keys, row_shape=shape, dtype=Extraction.dtype)
 
 
-def extract(
-    task: Extraction,
-    images: Path,
-    target: Path,
-    *,
-    engine: Engine,
-    key: str,
-    earlier: Path | None = None,
-) -> None:
+def extract(task: Extraction, images: Path, target: Path, *, engine: Engine, last: Reuse) -> None:
     """Write the feature extractor's output for all images, in order: N x h x w x C, float32.
 
-    The key of a row is the digest of the content of its image in the array `images`. `earlier` is a
-    folder with the outputs of an earlier run, from which unchanged rows are taken over; see
-    growth.write for `key`.
+    The key of a row is the digest of the content of its image in the array `images`. `last` is what
+    can be reused of the last run of the stage.
     """
     cut_outs = store.Array(images)
-    sources = [digest.decode() for digest in cut_outs.rows.tolist()]
+    sources = [digest.decode() for digest in cut_outs.keys.tolist()]
     labels = [f"the image {digest} in {paths.SPLIT}" for digest in sources]
-    array = store.Array(earlier / paths.FEATURES) if earlier else None
-    plan = growth.plan(
-        task, cut_outs.contents, sources, labels, size=task.batch_size, earlier=array
-    )
-    growth.write(
-        target, task, plan, row_shape=task.row_shape, dtype=np.float32, engine=engine, key=key
-    )
+    array = store.Array(last.outputs / paths.FEATURES) if last.outputs else None
+    wanted = Rows(cut_outs.contents, sources, labels)
+    rows.write(target, task, wanted, engine=engine, key=last.key, last=array)

@@ -2,15 +2,16 @@
 
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seedlings.config import earlier, paths, records
+from seedlings.config import paths, records, reuse
 from seedlings.errors import SeedlingsError
 from seedlings.io import split_table
 from seedlings.report import summaries
@@ -18,6 +19,9 @@ from seedlings.search.space import Space
 from seedlings.tasks import TASKS
 from seedlings.tracking import comparisons, revisions
 from seedlings.tracking.revisions import Revision
+
+if TYPE_CHECKING:
+    from dvc_data.hashfile.db import HashFileDB
 
 _FILES = ("record.json", "predictions.csv")
 
@@ -71,13 +75,11 @@ def read(names: Iterable[str], baseline: str = "") -> dict[str, Evaluation]:
     One that is not in this repository, or whose reports neither DVC's cache nor a remote has, is
     absent.
     """
-    cache = earlier.find_cache()
     found = {}
-    for name in names:
-        try:
-            found[name] = _read(name, baseline, cache)
-        except SeedlingsError:
-            continue
+    with reuse.repository() as repo:
+        for name in names:
+            with suppress(SeedlingsError):
+                found[name] = _read(name, baseline, repo.cache.local)
     return found
 
 
@@ -92,9 +94,9 @@ def groups(evaluation: Evaluation) -> NDArray[np.int64]:
     return table.set_index("path")["group"].loc[evaluation.predictions.index].to_numpy()
 
 
-def _read(name: str, baseline: str, cache: Path | None) -> Evaluation:
+def _read(name: str, baseline: str, cache: "HashFileDB") -> Evaluation:
     revision = revisions.at(name, baseline)
-    files = _cached(revision, cache) if cache else None
+    files = _cached(revision, cache)
     if files:
         return _parse(name, revision, files)
     with tempfile.TemporaryDirectory() as folder:
@@ -103,7 +105,7 @@ def _read(name: str, baseline: str, cache: Path | None) -> Evaluation:
         return _parse(name, revision, [Path(folder) / path for path in own])
 
 
-def _cached(revision: Revision, cache: Path) -> list[Path] | None:
+def _cached(revision: Revision, cache: "HashFileDB") -> list[Path] | None:
     """Return the files in DVC's cache, or None if it does not have all of them.
 
     This is quicker than DVC's file system, which builds an index of each revision.
@@ -111,11 +113,8 @@ def _cached(revision: Revision, cache: Path) -> list[Path] | None:
     if "evaluate" not in revision.lock:
         return None
     digest = revision.hashes("evaluate").get(paths.report("evaluate").as_posix(), "")
-    hashes = earlier.listing(cache, digest) or {}
-    if not {*_FILES} <= {*hashes}:
-        return None
-    files = [earlier.cached(cache, hashes[file]) for file in _FILES]
-    return files if all(file.is_file() for file in files) else None
+    found = reuse.cached(cache, digest)
+    return [found[file] for file in _FILES] if found else None
 
 
 def _parse(name: str, revision: Revision, files: Iterable[Path]) -> Evaluation:

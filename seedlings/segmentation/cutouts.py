@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 
 from seedlings import images
 from seedlings.config import paths
+from seedlings.config.reuse import Reuse
 from seedlings.errors import SeedlingsError
-from seedlings.io import growth, parts, store
+from seedlings.io import parts, rows, store
+from seedlings.io.rows import Rows
 from seedlings.io.shards import Engine, Shard
 from seedlings.segmentation import masks
 from seedlings.segmentation.params import Segment
 
 SHARES = "foreground.csv"  # in the folder of the stage's report
 
-_SHARD = 64  # images
 _SHOWN = 10
 _DECIMALS = 6  # of a share
 
@@ -32,6 +33,13 @@ class Cutting:
     params: Segment
 
     name = "segment"
+    dtype = np.uint8
+    shard_size = 64
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Shape of a cut-out: height, width, and 3 for RGB."""
+        return (*self.params.pixels, 3)
 
     def read(self, shard: Shard) -> list[tuple[str, bytes]]:
         """Return the path and the bytes of each image. Raises SeedlingsError for a changed file."""
@@ -61,40 +69,23 @@ class Cutting:
 
 
 def make(
-    raw: Path,
-    table: pd.DataFrame,
-    params: Segment,
-    target: Path,
-    *,
-    engine: Engine,
-    key: str,
-    earlier: Path | None = None,
+    raw: Path, table: pd.DataFrame, params: Segment, target: Path, *, engine: Engine, last: Reuse
 ) -> NDArray[np.float64]:
     """Write the cut-outs of all rows, in order; return the share (0..1) of foreground of each.
 
     The array at `target` is N x height x width x 3, RGB uint8. The key of a row is the digest of
     its image file; the array also has the digests of the cut-outs, the keys of their features.
-    `earlier` is a folder with the outputs of an earlier run, from which unchanged rows are taken
-    over; see growth.write for `key`.
+    `last` is what can be reused of the last run of the stage.
     """
     task = Cutting(raw.absolute(), params)
-    rows, paths_ = parts.digests(table["digest"].tolist()), table["path"].tolist()
-    array = store.Array(earlier / paths.IMAGES) if earlier else None
-    plan = growth.plan(task, rows, paths_, paths_, size=_SHARD, earlier=array)
-    shape = (*params.pixels, 3)
-    others = growth.write(
-        target,
-        task,
-        plan,
-        row_shape=shape,
-        dtype=np.uint8,
-        engine=engine,
-        key=key,
-        with_contents=True,
+    files = table["path"].tolist()
+    wanted = Rows(parts.digests(table["digest"].tolist()), files, files)
+    array = store.Array(last.outputs / paths.IMAGES) if last.outputs else None
+    others = rows.write(
+        target, task, wanted, engine=engine, key=last.key, last=array, with_contents=True
     )
-    shares = {digest: float(share) for digest, (share,) in others.items()}
-    if earlier and plan.earlier:
-        shares = _read_shares(earlier / paths.report("segment") / SHARES) | shares
+    shares = _read_shares(last.outputs / paths.report("segment") / SHARES) if last.outputs else {}
+    shares |= {digest: float(share) for digest, (share,) in others.items()}
     return table["digest"].map(shares).to_numpy()
 
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from seedlings.config import params, paths, pipeline
+from seedlings.config import params, paths, pipeline, reuse
 from seedlings.config.records import Record
 from seedlings.data.sources import SOURCES
 from seedlings.tracking import client, git, stage_runs
@@ -91,7 +91,7 @@ def _open_parent(tracker: Tracker, tree: Mapping[str, Any]) -> str:
 def _deps(stage: str) -> dict[str, str]:
     """Return DVC's hashes of the deps of a stage other than code, by path."""
     if stage == pipeline.FIRST_STAGE:
-        return pipeline.dep_hashes(stage, lambda path: not pipeline.is_code(path))
+        return reuse.input_hashes(stage)
     return pipeline.read().locked_inputs(stage)
 
 

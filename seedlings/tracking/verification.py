@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seedlings import tasks
-from seedlings.config import earlier, paths, pipeline, records, yaml_files
+from seedlings.config import paths, pipeline, records, yaml_files
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
 from seedlings.report import summaries
@@ -134,17 +134,19 @@ def _agreement(differing: list[str], clone: Path, folder: Path) -> Agreement | N
 
 
 def _name(stage: str, path: str, expected: str, found: str, roots: tuple[Path, Path]) -> str:
-    caches = [root / ".dvc" / "cache" / "files" / "md5" for root in roots]
-    ours, theirs = earlier.listing(caches[0], expected), earlier.listing(caches[1], found)
-    if ours is not None and theirs is not None:
+    with reuse.repository(roots[0]) as here, reuse.repository(roots[1]) as clone:
+        ours = reuse.cached(here.cache.local, expected) or {}
+        theirs = reuse.cached(clone.cache.local, found) or {}
+    hashes = [{name: path.name for name, path in side.items()} for side in (ours, theirs)]
+    if all(hashes):
         for inner in sorted({*ours, *theirs}):
-            if ours.get(inner) != theirs.get(inner):
+            if hashes[0].get(inner) != hashes[1].get(inner):
                 return f"{stage}: {path}/{inner}"
     return f"{stage}: {path} (expected {expected}, found {found})"
 
 
 def _run(*command: str, folder: Path | None = None) -> None:
-    # A rebuild is not logged, and takes nothing over, even if it shares the cache.
+    # A rebuild is not logged, and reuses nothing, even if it shares the cache.
     env = {**os.environ, "SEEDLINGS_TRACKING": "off", "SEEDLINGS_REUSE": "off"}
     done = subprocess.run(command, cwd=folder, env=env, stdout=sys.stderr, check=False)
     if done.returncode:

@@ -123,56 +123,6 @@ def test_dvc_depends_on_the_path_of_the_data_as_it_is_written(
             assert str(tmp_path / path) in [dep.fs_path for dep in stage.deps]
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository of DVC with the stages, and a small file for each dep."""
-    monkeypatch.chdir(tmp_path)
-    Repo.init(no_scm=True)
-    for name in ("dvc.yaml", "params.yaml", ".dvcignore"):
-        shutil.copyfile(ROOT / name, name)
-    for dep in {dep for stage in STAGES.values() for dep in stage["deps"]}:
-        path = Path(dep) if Path(dep).suffix else Path(dep) / "file.py"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("1")
-    return tmp_path
-
-
-def test_the_key_of_a_stage_covers_parameters_code_packages_and_the_content_of_its_inputs(
-    project: Path,
-) -> None:
-    def key(seed: int = 1) -> str:
-        return pipeline.fingerprint("finetune", {"seed": seed}, inputs=True)
-
-    keys = [key()]
-    (project / "seedlings/networks/__pycache__").mkdir()
-    (project / "seedlings/networks/__pycache__/features.pyc").write_text("1")
-    (project / "seedlings/serving").mkdir()
-    (project / "seedlings/serving/bulk.py").write_text("1")  # of another stage
-    out = {"path": "data/features", "md5": "0123"}
-    lock = {"schema": "2.0", "stages": {"extract": {"cmd": "x", "outs": [out]}}}
-    (project / "dvc.lock").write_text(yaml.safe_dump(lock))
-    assert key() == keys[0]
-    for name in (
-        *("seedlings/networks/file.py", "requirements.lock", "stages/finetune.py"),
-        *("data/images/file.py", "data/features/file.py", "data/split.csv"),
-    ):
-        (project / name).write_text("2")
-        keys.append(key())
-    keys.append(key(seed=2))
-    assert len(set(keys)) == 8
-
-
-def test_the_hash_of_a_dep_is_that_of_dvc_for_what_is_on_disk(project: Path) -> None:
-    # From `dvc add` of a folder with these two files.
-    folder = project / "seedlings/networks"
-    (folder / "file.py").unlink()
-    (folder / "inner").mkdir()
-    (folder / "b.py").write_text("b")
-    (folder / "inner" / "a.py").write_text("a")
-    found = pipeline.dep_hashes("extract", lambda path: path == "seedlings/networks")
-    assert found == {"seedlings/networks": "2cf4719f42833b48d51a2860c2d48c52.dir"}
-
-
 def test_what_a_stage_reads_is_known_by_the_stage_that_writes_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from seedlings import images
-from seedlings.config import last_record
+from seedlings.config import reuse
 from seedlings.config.records import Record
 from seedlings.data import sample, sources
 from seedlings.data.params import Data
@@ -92,7 +92,7 @@ def test_a_download_is_compared_with_that_of_the_last_run_from_the_same_url(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     last = Record("download", {"data.url": "http://x.invalid/a.zip"}, details={"checksum": "last"})
-    monkeypatch.setattr(last_record, "read", lambda stage: last)
+    monkeypatch.setattr(reuse, "last_record", lambda stage: last)
     one = data(source="archive", url="http://x.invalid/a.zip")
     assert sources.collect(one, tmp_path / "one", 0).checksum == "sha256:1"
     assert capsys.readouterr().out == ""
@@ -108,7 +108,7 @@ def test_what_is_downloaded_without_a_last_run_is_said_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(last_record, "read", lambda stage: None)
+    monkeypatch.setattr(reuse, "last_record", lambda stage: None)
     sources.collect(data(source="archive", url="http://x.invalid/a.zip"), tmp_path / "raw", 0)
     assert asked == [None]
     [line] = capsys.readouterr().out.splitlines()

@@ -68,9 +68,11 @@ def test_the_curves_of_a_history_are_drawn_under_the_name_of_the_metric(tmp_path
 
 
 def test_doubtful_labels_are_shown_with_both_classes_and_the_split(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tree: dict[str, Any]
 ) -> None:
     drawn = grids.recorded(monkeypatch)
+    tree["evaluate"]["doubtful_labels"] = 2
+    two = check(tree).evaluate
     arrays.write(tmp_path / "a", np.arange(4, dtype=np.uint8).repeat(12).reshape(4, 2, 2, 3))
     table = pd.DataFrame({"path": list("wxyz"), "split": ["train", "test", "train", "test"]})
     doubtful = pd.DataFrame(
@@ -81,7 +83,7 @@ def test_doubtful_labels_are_shown_with_both_classes_and_the_split(
         ],
         columns=doubtful_labels.COLUMNS,
     )
-    figures.doubtful_labels(tmp_path / "a", table, doubtful, limit=2, path=tmp_path / "d.png")
+    figures.doubtful_labels(tmp_path / "a", table, doubtful, params=two, path=tmp_path / "d.png")
     heading, row = drawn[0]
     assert heading.title == "The 2 most doubtful labels of 3 (1 test, 2 train images)"
     assert [tile.caption for tile in row.tiles] == [
@@ -90,5 +92,5 @@ def test_doubtful_labels_are_shown_with_both_classes_and_the_split(
     ]
     assert [int(tile.image[0, 0, 0]) for tile in row.tiles] == [3, 0]
     none = doubtful.head(0)
-    figures.doubtful_labels(tmp_path / "a", table, none, limit=2, path=tmp_path / "d.png")
+    figures.doubtful_labels(tmp_path / "a", table, none, params=two, path=tmp_path / "d.png")
     assert drawn[1][0].title == "No doubtful labels"

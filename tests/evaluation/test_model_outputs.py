@@ -1,13 +1,22 @@
 from pathlib import Path
+from typing import Any
 
+import assembly
 import numpy as np
 import pandas as pd
 import pytest
 
 from benchmarks import arrays
+from seedlings.config import paths
+from seedlings.config.records import Record
 from seedlings.evaluation import model_outputs
+from seedlings.io import split_table
+from seedlings.io.files import write_csv
+from seedlings.networks import architectures, models, runtime
 from seedlings.networks.runtime import keras
+from seedlings.params import check
 from seedlings.tasks import TASKS
+from stages import evaluate
 
 
 @pytest.mark.parametrize(
@@ -32,3 +41,40 @@ def test_the_finetuned_model_takes_features_where_there_are_any(
         whole, tmp_path / "features", tmp_path / "images", table, TASKS["binary"], split=split
     )
     assert outputs[:, 0].tolist() == expected
+
+
+def test_the_outputs_that_explain_reads_depend_on_no_parameter_of_a_statistic(
+    tmp_path: Path, tree: dict[str, Any], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runtime, "prepare", lambda seed, threads: None)  # once for each process
+    tree["extract"]["width"] = 0.05
+    tree["evaluate"]["doubtful_labels"] = 0
+    params, task = check(tree), TASKS["multiclass"]
+    pictures = rng.integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
+    names = arrays.write(paths.IMAGES, pictures)
+    arrays.write(paths.FEATURES, np.zeros((0, 1), np.float32))
+    table = pd.DataFrame({"label": list("abc") * 3, "split": ["train"] * 3 + ["test"] * 6})
+    table = table.assign(path=[f"{n}.png" for n in range(9)], group=range(9))
+    split_table.write(table.assign(digest=names.astype(str)), paths.SPLIT)
+    models.save(architectures.baseline((32, 32, 3), 3, task), paths.BASELINE)
+    finetuned = assembly.classifier(params, (32, 32), 3, task)
+    models.save(finetuned, paths.PACKAGED)
+    for stage in ("baseline", "finetune"):
+        curves = pd.DataFrame([[1, 1, 1, 1]], columns=["loss", "val_loss", "score", "val_score"])
+        write_csv(paths.report(stage) / "history.csv", curves)
+
+    def run(**changes: float) -> tuple[bytes, dict[str, float]]:
+        record = Record("evaluate")
+        own = params.evaluate.model_copy(update=changes)
+        evaluate.main(
+            record, evaluate=own, finetune=params.finetune, seed=1, task="multiclass", threads=2
+        )
+        return paths.OUTPUTS.read_bytes(), record.metrics
+
+    (before, metrics), (after, others) = run(), run(bootstrap_samples=200, confidence=0.8)
+    assert metrics != others
+    assert before == after
+    np.testing.assert_allclose(
+        np.load(paths.OUTPUTS), finetuned.predict(pictures[3:], verbose=0), atol=1e-6
+    )

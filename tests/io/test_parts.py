@@ -20,9 +20,7 @@ def test_every_row_has_a_slot_of_its_own_in_the_part_of_its_first_bits(count: in
     for digest, slot in zip(parts.unique.tolist(), parts.slots.tolist(), strict=True):
         share = int(digest, 16) / 16**32
         assert slot // parts.capacity == int(share * parts.count)
-    assert np.concatenate([parts.unique[rows] for rows in parts]).tolist() == sorted(
-        parts.unique.tolist()
-    )
+    assert np.concatenate([*parts]).tolist() == sorted(parts.unique.tolist())
 
 
 def test_a_new_row_changes_the_slots_of_its_part_alone() -> None:

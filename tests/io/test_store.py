@@ -1,4 +1,5 @@
 import hashlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 from benchmarks import arrays
 from seedlings.errors import SeedlingsError
 from seedlings.io import parts, store
+
+write = partial(arrays.write, with_contents=False)
 
 
 @pytest.fixture
@@ -22,16 +25,8 @@ def files(folder: Path) -> dict[str, str]:
     }
 
 
-def write(path: Path, rows: np.ndarray, batch: int) -> None:
-    names = arrays.digests(rows)
-    order = np.argsort(names)
-    with store.create(path, names, rows.shape[1:], rows.dtype) as writer:
-        for start in range(0, len(rows), batch):
-            writer.append(rows[order[start : start + batch]])
-
-
 def test_rows_come_back_in_their_order(tmp_path: Path, rows: np.ndarray) -> None:
-    write(tmp_path / "a", rows, 8)
+    write(tmp_path / "a", rows)
     assert store.shape(tmp_path / "a") == rows.shape
     assert store.Array(tmp_path / "a").dtype == np.uint8
     assert np.array_equal(arrays.read(tmp_path / "a", 3, 31), rows[3:31])
@@ -39,16 +34,16 @@ def test_rows_come_back_in_their_order(tmp_path: Path, rows: np.ndarray) -> None
 
 
 def test_the_bytes_depend_on_the_rows_alone(tmp_path: Path, rows: np.ndarray) -> None:
-    write(tmp_path / "a", rows, 8)
-    write(tmp_path / "b", rows, 37)
+    write(tmp_path / "a", rows)
+    write(tmp_path / "b", rows)
     assert files(tmp_path / "a") == files(tmp_path / "b")
-    write(tmp_path / "c", 255 - rows, 8)
+    write(tmp_path / "c", 255 - rows)
     assert files(tmp_path / "a") != files(tmp_path / "c")
 
 
 def test_a_new_row_changes_one_part_and_a_new_order_none(tmp_path: Path, rows: np.ndarray) -> None:
-    write(tmp_path / "a", rows[:36], 8)
-    write(tmp_path / "b", rows, 8)
+    write(tmp_path / "a", rows[:36])
+    write(tmp_path / "b", rows)
     before, after = files(tmp_path / "a"), files(tmp_path / "b")
     changed = {name for name in after if before.get(name) != after[name]}
     assert {name for name in changed if name.startswith("data/")} == changed - {
@@ -56,7 +51,7 @@ def test_a_new_row_changes_one_part_and_a_new_order_none(tmp_path: Path, rows: n
         "meta/sizes",
     }
     assert len(changed) == 3
-    write(tmp_path / "c", rows[::-1], 8)
+    write(tmp_path / "c", rows[::-1])
     reordered = files(tmp_path / "c")
     assert {name for name in after if after[name] != reordered[name]} == {"rows.npy"}
     assert np.array_equal(arrays.read(tmp_path / "c", 0, 37), rows[::-1])
@@ -71,7 +66,7 @@ def test_equal_rows_are_stored_once(tmp_path: Path, rows: np.ndarray) -> None:
 
 
 def test_unpacked_gives_the_rows_in_the_order_asked(tmp_path: Path, rows: np.ndarray) -> None:
-    write(tmp_path / "a", rows, 8)
+    write(tmp_path / "a", rows)
     wanted = np.array([36, 0, 12, 11, 20, 12])
     with store.unpacked(tmp_path / "a", wanted) as array:
         assert np.array_equal(array, rows[wanted])
@@ -79,38 +74,37 @@ def test_unpacked_gives_the_rows_in_the_order_asked(tmp_path: Path, rows: np.nda
 
 
 def test_unpacked_gives_no_rows(tmp_path: Path, rows: np.ndarray) -> None:
-    write(tmp_path / "a", rows, 8)
+    write(tmp_path / "a", rows)
     with store.unpacked(tmp_path / "a", np.array([], int)) as array:
         assert array.shape == (0, 4, 5, 3)
 
 
-def test_the_proof_is_kept(tmp_path: Path, rows: np.ndarray) -> None:
-    names = arrays.digests(rows[:1])
-    with store.create(tmp_path / "a", names, rows.shape[1:], np.uint8, proof="abc") as writer:
-        writer.append(rows[:1])
-    assert store.Array(tmp_path / "a").proof == "abc"
+def create(path: Path, rows: np.ndarray, made: np.ndarray | Exception) -> None:
+    """Write an array of which `made` are the rows of each part."""
 
+    def rows_of(keys: parts.Digests) -> np.ndarray:
+        if isinstance(made, Exception):
+            raise made
+        return made
 
-@pytest.mark.parametrize("count", [0, 36, 38])
-def test_too_few_and_too_many_rows_are_refused(
-    count: int, tmp_path: Path, rows: np.ndarray
-) -> None:
     names = arrays.digests(rows)
-    with (
-        pytest.raises(ValueError, match="rows"),
-        store.create(tmp_path / "a", names, rows.shape[1:], np.uint8) as writer,
-    ):
-        writer.append(np.concatenate([rows, rows])[:count])
-    assert list(tmp_path.iterdir()) == []
+    store.write(path, names, rows_of, row_shape=rows.shape[1:], dtype=np.uint8, proof="abc")
 
 
-def test_an_array_that_was_not_finished_is_not_there(tmp_path: Path, rows: np.ndarray) -> None:
-    with (
-        pytest.raises(RuntimeError, match="stop"),
-        store.create(tmp_path / "a", arrays.digests(rows), rows.shape[1:], rows.dtype) as writer,
-    ):
-        writer.append(rows)
-        raise RuntimeError("stop")
+def test_the_proof_is_kept(tmp_path: Path, rows: np.ndarray) -> None:
+    arrays.write(tmp_path / "a", rows)
+    assert store.Array(tmp_path / "a").proof == ""
+    names = arrays.digests(rows[:0])
+    store.write(tmp_path / "b", names, len, row_shape=(2,), dtype=np.uint8, proof="abc")
+    assert store.Array(tmp_path / "b").proof == "abc"
+
+
+@pytest.mark.parametrize("made", [np.zeros((38, 4, 5, 3), np.uint8), RuntimeError("rows")])
+def test_an_array_that_is_not_finished_is_not_there(
+    made: np.ndarray | Exception, tmp_path: Path, rows: np.ndarray
+) -> None:
+    with pytest.raises((ValueError, RuntimeError), match="rows|broadcast"):
+        create(tmp_path / "a", rows, made)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -120,7 +114,6 @@ def test_a_missing_array_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_an_array_without_rows_survives_the_loss_of_its_empty_folder(tmp_path: Path) -> None:
-    with store.create(tmp_path / "a", parts.digests([]), (2, 3), np.float32):
-        pass
+    store.write(tmp_path / "a", parts.digests([]), len, row_shape=(2, 3), dtype=np.float32)
     (tmp_path / "a" / "data").rmdir()  # as where DVC brings it back
     assert store.shape(tmp_path / "a") == (0, 2, 3)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import arrays
+from seedlings.config.reuse import Reuse
 from seedlings.io import parts
 from seedlings.io.shards import Here, Shard
 from seedlings.networks import backbones, features, models
@@ -16,8 +17,9 @@ def task_of(extractor: Any, images: Path, batch_size: int = 4) -> features.Extra
     return features.Extraction(extractor, images, batch_size=batch_size, seed=42, threads=2)
 
 
-def extract(extractor: Any, images: Path, target: Path, key: str) -> None:
-    features.extract(task_of(extractor, images), images, target, engine=Here(), key=key)
+def extract(extractor: Any, images: Path, target: Path, last: Path | None = None) -> None:
+    task = task_of(extractor, images)
+    features.extract(task, images, target, engine=Here(), last=Reuse("key", last))
 
 
 def test_features_are_the_extractors_output_in_the_order_of_the_images(
@@ -26,7 +28,7 @@ def test_features_are_the_extractors_output_in_the_order_of_the_images(
     extractor = backbones.build(check(tree).extract, 32, 32).feature_extractor
     images = rng.integers(0, 256, (11, 32, 32, 3), dtype=np.uint8)
     arrays.write(tmp_path / "images", images)
-    extract(extractor, tmp_path / "images", tmp_path / "features", key="x")
+    extract(extractor, tmp_path / "images", tmp_path / "features")
     found = arrays.read(tmp_path / "features", 0, 11)
     assert found.shape == (11, 1, 1, 512)
     assert found.dtype == np.float32
@@ -34,59 +36,7 @@ def test_features_are_the_extractors_output_in_the_order_of_the_images(
     np.testing.assert_allclose(found, one_by_one, rtol=1e-3, atol=1e-6)
 
 
-class Killed(BaseException):
-    """Stands for the end of the process."""
-
-
-def test_a_killed_run_resumes_after_its_last_batch(
-    tmp_path: Path,
-    tree: dict[str, Any],
-    rng: np.random.Generator,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    extractor = backbones.build(check(tree).extract, 32, 32).feature_extractor
-    images = rng.integers(0, 256, (11, 32, 32, 3), dtype=np.uint8)
-    arrays.write(tmp_path / "images", images)
-    computed: list[int] = []
-
-    def extract_some(name: str, limit: int, key: str) -> None:
-        def run(task: features.Extraction, inputs: np.ndarray) -> list[np.ndarray]:
-            if len(computed) == limit:
-                raise Killed
-            computed.append(len(inputs))
-            return original(task, inputs)
-
-        task = task_of(extractor, tmp_path / "images")
-        task.proof()
-        computed.clear()
-        with monkeypatch.context() as patch:
-            patch.setattr(features.Extraction, "run", run)
-            features.extract(task, tmp_path / "images", tmp_path / name, engine=Here(), key=key)
-
-    original = features.Extraction.run
-    extract_some("undisturbed", 99, "key")
-    assert computed == [4, 4, 3]
-    with pytest.raises(Killed):
-        extract_some("killed", 2, "key")
-    assert not (tmp_path / "killed").exists()
-    capsys.readouterr()
-    extract_some("killed", 99, "key")
-    assert computed == [3]
-    assert "8 of 11 images were done before, 3 remain" in capsys.readouterr().out
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "killed", "undisturbed"]
-    for path in (tmp_path / "undisturbed").rglob("*"):
-        if path.is_file():
-            again = tmp_path / "killed" / path.relative_to(tmp_path / "undisturbed")
-            assert path.read_bytes() == again.read_bytes()
-
-    with pytest.raises(Killed):
-        extract_some("other", 2, "key")
-    extract_some("other", 99, "another key")
-    assert computed == [4, 4, 3]
-
-
-def test_a_row_is_taken_over_for_the_same_cut_out_alone_whatever_file_it_comes_from(
+def test_a_row_is_reused_for_the_same_cut_out_alone_whatever_file_it_comes_from(
     tmp_path: Path,
     tree: dict[str, Any],
     rng: np.random.Generator,
@@ -98,20 +48,13 @@ def test_a_row_is_taken_over_for_the_same_cut_out_alone_whatever_file_it_comes_f
     other[2, 5, 7, 1] ^= 1  # one pixel of one cut-out
     files = {name: parts.digests([f"{name}{n}" * 16 for n in range(4)]) for name in "ab"}
     arrays.write(tmp_path / "images", cut_outs, files["a"])
-    extract(extractor, tmp_path / "images", tmp_path / "last/data/features", key="x")
+    extract(extractor, tmp_path / "images", tmp_path / "last/data/features")
 
     def computed(name: str, images: np.ndarray, names: parts.Digests, shown: str) -> None:
         arrays.write(tmp_path / name / "images", images, names)
         capsys.readouterr()
         for target, last in (("grown", tmp_path / "last"), ("rebuilt", None)):
-            features.extract(
-                task_of(extractor, tmp_path / name / "images"),
-                tmp_path / name / "images",
-                tmp_path / name / target,
-                engine=Here(),
-                key="x",
-                earlier=last,
-            )
+            extract(extractor, tmp_path / name / "images", tmp_path / name / target, last)
             assert shown in capsys.readouterr().out or last is None
         files = [file for file in (tmp_path / name / "rebuilt").rglob("*") if file.is_file()]
         assert len(files) > 3
@@ -119,10 +62,10 @@ def test_a_row_is_taken_over_for_the_same_cut_out_alone_whatever_file_it_comes_f
             grown = tmp_path / name / "grown" / file.relative_to(tmp_path / name / "rebuilt")
             assert file.read_bytes() == grown.read_bytes()
 
-    computed("pixel", other, files["a"], "3 of 4 rows are taken over from the cache, 1 are comp")
-    computed("names", cut_outs, files["b"], "4 of 4 rows are taken over from the cache, 0 are co")
+    computed("pixel", other, files["a"], "3 of 4 rows are reused from the cache, 1 are comp")
+    computed("names", cut_outs, files["b"], "4 of 4 rows are reused from the cache, 0 are co")
     twice = cut_outs[[0, 1, 2, 1]]  # two files with one cut-out
-    computed("twice", twice, files["a"], "3 of 3 rows are taken over from the cache, 0 are comp")
+    computed("twice", twice, files["a"], "3 of 3 rows are reused from the cache, 0 are comp")
 
 
 @pytest.mark.parametrize(

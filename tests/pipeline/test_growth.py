@@ -76,7 +76,7 @@ def test_only_new_rows_are_computed_and_the_bytes_are_those_of_a_rebuild(grown: 
     grown.run("dvc", "add", DATA)
     output = grown.run("dvc", "repro", "extract")
     assert computed(output) == {"segment": 4, "extract": 4}
-    assert "the hashes of 43 of 47 images are taken over" in output
+    assert "the hashes of 43 of 47 images are reused" in output
     taken_over = hashes(grown)
     grown.commit("Other images")
     grown.env["SEEDLINGS_REUSE"] = "off"
@@ -91,8 +91,8 @@ def test_a_changed_parameter_or_module_takes_nothing_over(grown: Project) -> Non
     with (grown.root / "seedlings" / "networks" / "params.py").open("a") as module:
         module.write("\n# A comment.\n")
     output = grown.run("dvc", "repro", "extract")
-    assert "segment: no row is taken over, as segment.background changed since dvc.lock" in output
-    assert "extract: no row is taken over, as seedlings/networks changed since dvc.lock" in output
+    assert "segment: no row is reused, as segment.background changed since dvc.lock" in output
+    assert "extract: no row is reused, as seedlings/networks changed since dvc.lock" in output
     assert computed(output) == {"segment": 47, "extract": 47}
     grown.run("git", "checkout", "--quiet", ".")
 

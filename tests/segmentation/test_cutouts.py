@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import arrays
 from seedlings import images
+from seedlings.config.reuse import Reuse
 from seedlings.errors import SeedlingsError
 from seedlings.io import parts
 from seedlings.io.shards import Here
@@ -37,7 +38,7 @@ def table_of(folder: Path) -> pd.DataFrame:
 
 
 def make(folder: Path, table: pd.DataFrame, params: Segment, target: Path) -> np.ndarray:
-    return cutouts.make(folder, table, params, target, engine=Here(), key="key")
+    return cutouts.make(folder, table, params, target, engine=Here(), last=Reuse("key"))
 
 
 @pytest.mark.parametrize("method", masks.METHODS)
@@ -48,7 +49,7 @@ def test_every_image_is_decoded_resized_and_masked_in_its_place(
     image_folder: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cutouts, "_SHARD", 4)
+    monkeypatch.setattr(cutouts.Cutting, "shard_size", 4)
     folder = image_folder({"a": 6, "b": 5})
     table = table_of(folder).sample(frac=1, random_state=0)
     params = segment(method=method, pixels=[24, 30])

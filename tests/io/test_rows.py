@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from benchmarks import arrays
-from seedlings.io import growth, parts, store
+from seedlings.io import parts, store
+from seedlings.io import rows as module
 from seedlings.io.parts import Digests
 from seedlings.io.shards import Here, Shard
 
@@ -20,6 +21,9 @@ class Doubling:
     proofs: str = "same"
     killed_after: int = 10**9
     sizes: list[int] = field(default_factory=list)
+    row_shape: tuple[int, ...] = (6,)
+    dtype: type = np.float32
+    shard_size: int = 7
 
     def read(self, shard: Shard) -> np.ndarray:
         return np.stack([self.rows[digest] for digest, _ in shard.items])
@@ -41,20 +45,13 @@ def rows(rng: np.random.Generator) -> np.ndarray:
 
 
 def build(
-    target: Path, task: Doubling, names: Digests, earlier: Path | None = None, key: str = "key"
+    target: Path, task: Doubling, names: Digests, last: Path | None = None, key: str = "key"
 ) -> dict[str, list[np.ndarray]]:
-    array = store.Array(earlier) if earlier else None
+    array = store.Array(last) if last else None
     labels = [f"{n}.png" for n in range(len(names))]
-    plan = growth.plan(task, names, labels, labels, size=7, earlier=array)
-    return growth.write(
-        target,
-        task,
-        plan,
-        row_shape=(6,),
-        dtype=np.float32,
-        engine=Here(),
-        key=key,
-        with_contents=True,
+    wanted = module.Rows(names, labels, labels)
+    return module.write(
+        target, task, wanted, engine=Here(), key=key, last=array, with_contents=True
     )
 
 
@@ -82,10 +79,15 @@ def same_files(one: Path, other: Path) -> bool:
         (range(200), range(50), 0),  # with half the parts
         (range(100), [*range(50), *range(50), 150], 1),  # copies
         (range(100), range(100, 200), 100),  # nothing in common
+        (range(100), range(0), 0),  # no row
     ],
 )
 def test_the_bytes_are_those_of_a_rebuild_and_only_new_rows_are_computed(
-    before: list[int], after: list[int], computed: int, tmp_path: Path, rows: np.ndarray
+    before: list[int],
+    after: list[int],
+    computed: int,
+    tmp_path: Path,
+    rows: np.ndarray,
 ) -> None:
     task, names = task_of(rows)
     build(tmp_path / "before", task, names[before])
@@ -103,7 +105,7 @@ def test_the_bytes_are_those_of_a_rebuild_and_only_new_rows_are_computed(
         assert total == task.rows[digest].sum()
 
 
-def test_other_results_on_this_processor_take_nothing_over(
+def test_no_row_is_reused_if_this_processor_gives_other_results(
     tmp_path: Path, rows: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task, names = task_of(rows)
@@ -112,12 +114,12 @@ def test_other_results_on_this_processor_take_nothing_over(
     build(tmp_path / "after", task, names, tmp_path / "before")
     assert task.seen == 200
     assert (
-        "no row is taken over, as this processor or size of images gives other results"
+        "no row is reused, as this processor or size of images gives other results"
         in capsys.readouterr().out
     )
 
 
-def test_one_line_says_how_many_rows_are_taken_over(
+def test_one_line_says_how_many_rows_are_reused(
     tmp_path: Path, rows: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task, names = task_of(rows)
@@ -125,7 +127,7 @@ def test_one_line_says_how_many_rows_are_taken_over(
     capsys.readouterr()
     build(tmp_path / "after", task, names, tmp_path / "before")
     printed = capsys.readouterr().out
-    assert printed == "double: 185 of 200 rows are taken over from the cache, 15 are computed\n"
+    assert printed == "double: 185 of 200 rows are reused from the cache, 15 are computed\n"
 
 
 def test_a_killed_run_resumes_with_the_same_bytes(tmp_path: Path, rows: np.ndarray) -> None:
@@ -154,9 +156,3 @@ def test_shards_of_a_killed_run_with_another_key_or_proof_are_computed_again(
     task.seen, task.killed_after, task.proofs = 0, 10**9, proofs
     build(tmp_path / "after", task, names, key=key)
     assert task.seen == 200
-
-
-def test_an_array_without_rows(tmp_path: Path, rows: np.ndarray) -> None:
-    task, _ = task_of(rows)
-    build(tmp_path / "empty", task, parts.digests([]))
-    assert store.shape(tmp_path / "empty") == (0, 6)
