@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seedlings import tasks
-from seedlings.config import paths, pipeline, records, yaml_files
+from seedlings.config import paths, pipeline, records, reuse, yaml_files
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
 from seedlings.report import summaries
