@@ -27,7 +27,7 @@ class Contents:
     segment: dict[str, Any]
     tag_threshold: float
     in_distribution: tuple[float, float]  # the lowest and the highest Task.confidence
-    portable: bool = False  # bundles of older versions have no entry
+    portable: bool
 
 
 def write(model: "keras.Model", contents: Contents, path: Path) -> None:
