@@ -66,6 +66,7 @@ def test_the_same_seed_gives_the_same_probabilities(rng: np.random.Generator) ->
     np.testing.assert_array_equal(*found)
 
 
+@pytest.mark.slow
 def test_the_only_image_of_a_class_is_not_judged(rng: np.random.Generator) -> None:
     embeddings, classes = drawn(rng)
     few = np.flatnonzero((classes < 2) | (np.arange(COUNT) == 2))[:40]
@@ -102,6 +103,7 @@ def test_a_label_is_doubtful_if_another_class_is_as_probable_as_for_its_own_imag
     ]
 
 
+@pytest.mark.slow
 def test_training_and_evaluated_images_are_ranked_together(rng: np.random.Generator) -> None:
     embeddings, _ = drawn(rng)
     classes = np.arange(COUNT) % 2

@@ -64,6 +64,7 @@ def test_filters_that_are_active_on_the_noise_are_chosen_if_there_are_enough(
     assert [one.name for one in own if one.is_inactive] == [f"filter {n}" for n in inactive]
 
 
+@pytest.mark.slow
 def test_the_activation_of_a_random_vgg16_cut_in_its_middle_is_higher_at_the_end(
     tree: dict[str, Any],
 ) -> None:

@@ -236,6 +236,7 @@ def test_balanced_class_weights_are_used(
     assert shares["balanced"] == pytest.approx(1 / 3, abs=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["multiclass", "regression"])
 def test_training_is_traced_once(
     task: str, finetune: Callable[..., Finetune], rng: np.random.Generator
@@ -259,6 +260,7 @@ def test_training_is_traced_once(
     assert set(record.curves) >= {"loss", kind.epoch_metric, f"val_{kind.epoch_metric}"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("patience", [None, 1])
 def test_averaged_weights_are_validated_and_kept(
     patience: int | None, finetune: Callable[..., Finetune], rng: np.random.Generator
@@ -315,6 +317,7 @@ def test_smoothing_numbers_is_an_error() -> None:
         fit._smoothed(TASKS["regression"], 0.1)
 
 
+@pytest.mark.slow
 def test_steps_are_rounded_to_whole_epochs(
     finetune: Callable[..., Finetune], rng: np.random.Generator
 ) -> None:
