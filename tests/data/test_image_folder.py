@@ -16,39 +16,41 @@ def touch(root: Path, *names: str) -> Path:
 
 def test_the_top_folder_is_the_label_and_paths_are_sorted(tmp_path: Path) -> None:
     raw = touch(tmp_path, "b c/2.png", "b c/1.png", "Shepherd’s Purse/deep/x.JPG", "LICENSE")
-    table, strays = image_folder.scan(raw, "per_class")
+    table, unlabelled = image_folder.scan(raw, "per_class")
     assert table["path"].tolist() == ["Shepherd’s Purse/deep/x.JPG", "b c/1.png", "b c/2.png"]
     assert table["label"].tolist() == ["Shepherd’s Purse", "b c", "b c"]
-    assert strays == ["LICENSE"]
+    assert unlabelled == ["LICENSE"]
 
 
 def test_folders_of_splits_give_the_split(tmp_path: Path) -> None:
     raw = touch(tmp_path, "Train/a/1.png", "valid/b/2.png", "test/a/3.png", "test/x.png")
-    table, strays = image_folder.scan(raw, "folders")
+    table, unlabelled = image_folder.scan(raw, "folders")
     assert dict(zip(table["path"], table["split"], strict=True)) == {
         "Train/a/1.png": "train",
         "valid/b/2.png": "validation",
         "test/a/3.png": "test",
     }
-    assert strays == ["test/x.png"]
+    assert unlabelled == ["test/x.png"]
 
 
-def test_an_unknown_split_folder_is_an_error(tmp_path: Path) -> None:
-    raw = touch(tmp_path, "train/a/1.png", "extra/a/1.png")
-    with pytest.raises(SeedlingsError, match="found the folder 'extra'"):
-        image_folder.scan(raw, "folders")
-
-
-def test_folders_of_splits_are_not_classes(tmp_path: Path) -> None:
-    raw = touch(tmp_path, "train/a/1.png", "test/a/1.png")
-    with pytest.raises(SeedlingsError, match=r"set split\.rule to `folders`.*or data\.folder"):
-        image_folder.scan(raw, "per_class")
-
-
-@pytest.mark.parametrize(("names", "found"), [(["a/1.png"], "only 'a'"), (["1.png"], "none")])
-def test_fewer_than_two_classes_are_an_error(names: list[str], found: str, tmp_path: Path) -> None:
-    with pytest.raises(SeedlingsError, match=f"at least two classes.*found {found}"):
-        image_folder.scan(touch(tmp_path, *names), "per_class")
+@pytest.mark.parametrize(
+    ("rule", "names", "message"),
+    [
+        ("folders", ["train/a/1.png", "extra/a/1.png"], "found the folder 'extra'"),
+        (
+            "per_class",
+            ["train/a/1.png", "test/a/1.png"],
+            r"set split\.rule to `folders`.*or data\.folder",
+        ),
+        ("per_class", ["a/1.png"], "at least two classes.*found only 'a'"),
+        ("per_class", ["1.png"], "at least two classes.*found none"),
+    ],
+)
+def test_folders_that_are_no_classes_of_the_rule_are_refused(
+    rule: str, names: list[str], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SeedlingsError, match=message):
+        image_folder.scan(touch(tmp_path, *names), rule)
 
 
 def labels(*names: str) -> pd.DataFrame:

@@ -138,12 +138,21 @@ def test_given_folders_are_kept(tree: dict[str, Any]) -> None:
     assert chosen.tolist() == table["split"].tolist()
 
 
-def test_given_folders_that_tear_a_group_apart_are_refused(
-    tree: dict[str, Any],
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([*FULL, ("a", "test", 0)], r"(?s)1 groups.*0\.png = 6\.png"),
+        (
+            [row for row in FULL if row[:2] != ("b", "validation")],
+            "in validation, found none of: b",
+        ),
+    ],
+)
+def test_given_folders_that_tear_a_group_apart_or_lack_a_class_are_refused(
+    rows: list[tuple[str, str, int]], message: str, tree: dict[str, Any]
 ) -> None:
-    table = given([*FULL, ("a", "test", 0)])
-    with pytest.raises(SeedlingsError, match=r"(?s)1 groups.*0\.png = 6\.png"):
-        splits.choose(table, TASKS["multiclass"], folders_rule(tree), 0)
+    with pytest.raises(SeedlingsError, match=message):
+        splits.choose(given(rows), TASKS["multiclass"], folders_rule(tree), 0)
 
 
 def test_given_folders_that_tear_a_group_apart_are_accepted_if_asked(
@@ -155,14 +164,6 @@ def test_given_folders_that_tear_a_group_apart_are_accepted_if_asked(
     assert chosen.tolist() == table["split"].tolist()
     assert splits.crossing_groups(table) == ["0.png = 6.png"]
     assert splits.crossing_groups(given(FULL)) == []
-
-
-def test_given_folders_have_to_hold_every_class(
-    tree: dict[str, Any],
-) -> None:
-    with pytest.raises(SeedlingsError, match="every class in validation, found none of: b"):
-        table = given([row for row in FULL if row[:2] != ("b", "validation")])
-        splits.choose(table, TASKS["multiclass"], folders_rule(tree), 0)
 
 
 @pytest.mark.parametrize("lacking", ["test", "validation"])

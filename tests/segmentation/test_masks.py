@@ -31,11 +31,6 @@ def test_color_distance_is_the_published_formula_on_random_images(
         assert np.array_equal(method.cut_out(image), riemersma.cut_out(image))
 
 
-def test_random_images_have_both_plant_and_background(rng: np.random.Generator) -> None:
-    mask = riemersma.mask(near_greens(rng, 150, 150))
-    assert 0.1 < mask.mean() < 0.9
-
-
 @pytest.mark.slow
 def test_color_distance_is_the_published_formula_on_real_images(real_images: Path) -> None:
     method = masks.METHODS["color_distance"]
