@@ -58,14 +58,15 @@ def verify() -> Verification:
 
     Raises SeedlingsError if HEAD has no dvc.lock, or the rebuild fails.
     """
-    expected = _hashes(git.ask("show", f"HEAD:{paths.LOCK}"))
+    commit = git.ask("rev-parse", "HEAD")
+    expected = _hashes(git.ask("show", f"{commit}:{paths.LOCK}"))
     if not expected:
         raise SeedlingsError(f"expected a committed {paths.LOCK}, found none: commit one first")
     here = Path.cwd()
     with tempfile.TemporaryDirectory() as name:
         clone = Path(name) / "clone"
         _run("git", "clone", "--quiet", str(here), str(clone))
-        _run("git", "-C", str(clone), "checkout", "--quiet", git.ask("rev-parse", "HEAD"))
+        _run("git", "-C", str(clone), "checkout", "--quiet", commit)
         _run("dvc", "repro", "--force", folder=clone)
         found = _hashes((clone / paths.LOCK).read_text(encoding="utf-8"))
         differing = [output for output, md5 in expected.items() if found.get(output) != md5]
