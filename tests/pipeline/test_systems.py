@@ -95,7 +95,7 @@ def test_digits_with_the_mnist_network(digits: Project) -> None:
     assert metrics["finetuned/accuracy"] > 0.97
 
 
-def test_the_packaged_model_answers_as_evaluate_also_with_test_time_augmentation(
+def test_the_packaged_model_answers_as_evaluate_also_with_copies(
     digits: Project,
 ) -> None:
     answers_agree(digits, "probability")
