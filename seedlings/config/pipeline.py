@@ -40,8 +40,12 @@ class Pipeline:
         }
 
     def code(self, *stages: str) -> list[Path]:
-        """Return the files of code that stages depend on, directly or in a folder, sorted."""
-        deps = {Path(dep) for stage in stages for dep in self.stages[stage]["deps"] if is_code(dep)}
+        """Return the files of code that stages, by default all, depend on, sorted.
+
+        A dep is a file, or a folder with all files in it.
+        """
+        names = stages or self.stages
+        deps = {Path(dep) for name in names for dep in self.stages[name]["deps"] if is_code(dep)}
         inside = {path for dep in deps for path in dep.rglob("*")}
         files = (path for path in deps | inside if path.is_file())
         return sorted(path for path in files if path.parent.name != "__pycache__")

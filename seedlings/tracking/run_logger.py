@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from seedlings.config import params, paths, pipeline, reuse
+from seedlings.config.pipeline import Pipeline
 from seedlings.config.records import Record
 from seedlings.data.sources import SOURCES
 from seedlings.tracking import client, git, stage_runs
@@ -57,11 +58,12 @@ def _log(messages: Iterator[Message]) -> None:
     first = next(messages, None)
     if first is None:
         return
-    record, tree = Record(**first), params.read()
+    record, tree, stages = Record(**first), params.read(), pipeline.read()
     stage, status = record.stage, "FAILED"
     tracker = Tracker()
-    parent = _open_parent(tracker, tree)
-    run = stage_runs.start(tracker, record, parent, deps=_deps(stage), tags=git.tags())
+    parent = _open_parent(tracker, tree, stages)
+    deps = _deps(stage, stages)
+    run = stage_runs.start(tracker, record, parent, deps=deps, tags=git.tags())
     for message in messages:
         if "epoch" in message:
             tracker.log_metrics(run, message["values"], message["epoch"])
@@ -74,9 +76,9 @@ def _log(messages: Iterator[Message]) -> None:
     tracker.set_terminated(parent, status)  # until the next stage starts
 
 
-def _open_parent(tracker: Tracker, tree: Mapping[str, Any]) -> str:
+def _open_parent(tracker: Tracker, tree: Mapping[str, Any], stages: Pipeline) -> str:
     """Return the id of the run of these parameters, code and data; start or resume it."""
-    digest = input_digest(tree)
+    digest = input_digest(tree, stages)
     for run in tracker.runs({INPUTS: digest}):
         tracker.update_run(run.info.run_id, "RUNNING")
         return run.info.run_id
@@ -88,18 +90,17 @@ def _open_parent(tracker: Tracker, tree: Mapping[str, Any]) -> str:
     return tracker.start(name, tags=tags, params=params.flatten(tree))
 
 
-def _deps(stage: str) -> dict[str, str]:
+def _deps(stage: str, stages: Pipeline) -> dict[str, str]:
     """Return DVC's hashes of the deps of a stage other than code, by path."""
     if stage == pipeline.FIRST_STAGE:
         return reuse.input_hashes(stage)
-    return pipeline.read().locked_inputs(stage)
+    return stages.locked_inputs(stage)
 
 
-def input_digest(tree: Mapping[str, Any]) -> str:
+def input_digest(tree: Mapping[str, Any], stages: Pipeline) -> str:
     """Return the SHA-256, 64 hex digits, of parameters, dvc.yaml, code and source of the data."""
     digest = hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode())
-    found = pipeline.read()
-    for path in (paths.PIPELINE, *found.code(*found.stages)):
+    for path in (paths.PIPELINE, *stages.code()):
         digest.update(path.as_posix().encode() + b"\0" + path.read_bytes())
     if "path" in SOURCES[tree["data"]["source"]].reads:
         for file, stamp in pipeline.stamps(Path(tree["data"]["path"])).items():
