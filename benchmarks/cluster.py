@@ -49,7 +49,7 @@ class Nothing:
     def run(self, inputs: tuple[int, ...]) -> int:
         return len(inputs)
 
-    def proof(self) -> str:
+    def numerics(self) -> str:
         return "nothing"
 
 

@@ -42,7 +42,7 @@ class Roots:
         batch[: len(inputs)] = [0 if isinstance(item, str) else item for item in inputs]
         return np.sqrt(batch)[: len(inputs)]
 
-    def proof(self) -> str:
+    def numerics(self) -> str:
         if self.differs_on in os.environ:
             return "other"
         return np.sqrt(np.arange(16, dtype=np.float32)).tobytes().hex()

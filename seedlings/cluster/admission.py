@@ -128,7 +128,9 @@ class Admission:
             worker.state, worker.processor = "install", there.processor
             task = self.pickled
             self._call(worker, work.install, task.content, task.digest, self._check)
-            self._expected = self._expected or self._task.proof()  # while the worker does the same
+            self._expected = (
+                self._expected or self._task.numerics()
+            )  # while the worker does the same
 
     def _installed(self, worker: Worker, found: Installed) -> None:
         if found.error:

@@ -120,7 +120,7 @@ def install(content: bytes, digest: str, check: bytes) -> Installed:
                 _current.task, _current.sink = Pickled(content, digest).load()
                 _current.digest = digest
             assert _current.task is not None
-            found = _current.task.proof()
+            found = _current.task.numerics()
             seen = _sees_storage(_current.task, pickle.loads(check))  # noqa: S301 - as above
             return Installed(found, seen)
         except Exception:  # noqa: BLE001 - the client decides what an error of a worker means

@@ -54,14 +54,14 @@ def write(
 ) -> dict[str, list[NDArray]]:
     """Write the array of some rows; return the other results of the task for each computed key.
 
-    Rows are reused from the array `last` by their keys, if its proof is that of the task here. The
-    others are computed in shards, sorted by key. A killed run resumes with the shards that are
-    complete, if `key` and the proof are unchanged: with the keys of its rows, which name a shard,
-    they are everything that its result depends on. With `with_contents`, the array has the digests
-    of the contents of its rows, which other rows can be computed from.
+    Rows are reused from the array `last` by their keys, if its digest of numerics is that of the
+    task here. The others are computed in shards, sorted by key. A killed run resumes with the
+    shards that are complete, if `key` and that digest are unchanged: with the keys of its rows,
+    which name a shard, they are everything that its result depends on. With `with_contents`, the
+    array has the digests of the contents of its rows, which other rows can be computed from.
     """
-    proof = task.proof()
-    if last and last.proof != proof:
+    numerics = task.numerics()
+    if last and last.numerics != numerics:
         print(
             f"{task.name}: no row is reused, as this processor or size of images gives other "
             "results"
@@ -75,7 +75,7 @@ def write(
         flush=True,
     )
     pieces = _cut(rows, first[~reused], task.shard_size)
-    partial = PartialResults(target, f"{key} {proof}")
+    partial = PartialResults(target, f"{key} {numerics}")
     engine.map(task, pieces, partial)
     others: dict[str, list[NDArray]] = {}
     computed = _results(pieces, partial, others)
@@ -95,7 +95,7 @@ def write(
         rows_of,
         row_shape=task.row_shape,
         dtype=task.dtype,
-        proof=proof,
+        numerics=numerics,
         with_contents=with_contents,
     )
     partial.remove()

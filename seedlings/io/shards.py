@@ -42,8 +42,8 @@ class Task(Protocol):
     def run(self, inputs: Any) -> Any:
         """Return the result for the inputs of one shard; it does not depend on other shards."""
 
-    def proof(self) -> str:
-        """Return a digest of the results for fixed inputs, equal on machines that agree."""
+    def numerics(self) -> str:
+        """Return the digest of numerics: of the results for fixed inputs."""
 
 
 class Sink(Protocol):

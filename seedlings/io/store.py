@@ -28,7 +28,7 @@ bcolz.set_nthreads(1)
 _COMPRESSION = bcolz.cparams(clevel=5, shuffle=bcolz.SHUFFLE, cname="lz4")
 _KEYS = "rows.npy"
 _CONTENTS = "contents.npy"
-_PROOF = "proof"
+_NUMERICS = "proof"  # the name in stored arrays
 
 
 def write(
@@ -38,14 +38,15 @@ def write(
     *,
     row_shape: tuple[int, ...],
     dtype: DTypeLike,
-    proof: str = "",
+    numerics: str = "",
     with_contents: bool = False,
 ) -> None:
     """Write a new array with a row for each key, atomically.
 
     `rows_of` returns the rows of the distinct keys of one part, sorted: n x row shape, converted to
-    `dtype`. It is called for one part after the other, sorted. `proof` is kept with the array; see
-    `Array.proof`. With `with_contents`, the array has the digests of the contents of its rows.
+    `dtype`. It is called for one part after the other, sorted. `numerics` is kept with the array;
+    see `Array.numerics`. With `with_contents`, the array has the digests of the contents of its
+    rows.
     """
     parts = Parts(np.unique(keys), math.prod(row_shape) * np.dtype(dtype).itemsize)
     contents: list[str] = []
@@ -64,7 +65,7 @@ def write(
             array.append(block)
             if with_contents:
                 contents += map(row_digest, rows)
-        array.attrs[_PROOF] = proof
+        array.attrs[_NUMERICS] = numerics
         array.flush()
         np.save(scratch / _KEYS, keys)
         if with_contents:
@@ -109,9 +110,9 @@ class Array:
         return np.load(self._path / _CONTENTS, allow_pickle=False)
 
     @property
-    def proof(self) -> str:
-        """The digest that was given to `write`."""
-        return str(self._array.attrs[_PROOF])
+    def numerics(self) -> str:
+        """The digest of numerics that was given to `write`."""
+        return str(self._array.attrs[_NUMERICS])
 
     def take(self, keys: Digests) -> NDArray:
         """Return the rows with the given keys, in the given order."""

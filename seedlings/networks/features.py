@@ -41,7 +41,7 @@ class Extraction:
         self.shard_size, self._seed, self._threads = batch_size, seed, threads
 
     def __getstate__(self) -> dict[str, Any]:
-        left_out = ("_model", "_function", "_array", "_proof")
+        left_out = ("_model", "_function", "_array", "_numerics")
         kept = {key: value for key, value in vars(self).items() if key not in left_out}
         return {**kept, "_saved": models.to_bytes(self._model)}
 
@@ -68,12 +68,12 @@ class Extraction:
         batch[: len(inputs)] = inputs
         return [self._function(batch)[: len(inputs)]]
 
-    def proof(self) -> str:
-        """Return a digest of the features of a batch of noise: it depends on the processor, too."""
-        return self._proof
+    def numerics(self) -> str:
+        """Return the digest of numerics: of the features of a batch of noise."""
+        return self._numerics
 
     @cached_property
-    def _proof(self) -> str:
+    def _numerics(self) -> str:
         shape = (self.shard_size, *self._model.input_shape[1:])
         noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         return parts.digest(self.run(noise)[0].tobytes())

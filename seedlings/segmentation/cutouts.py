@@ -60,8 +60,8 @@ class Cutting:
         pictures, shares = zip(*(with_share(image, self.params) for image in images_), strict=True)
         return [np.stack(pictures), np.array(shares)]
 
-    def proof(self) -> str:
-        """Return a digest of the cut-out of an image of noise."""
+    def numerics(self) -> str:
+        """Return the digest of numerics: of the cut-out of an image of noise."""
         height, width = self.params.pixels
         shape = (height + height // 3, width + width // 3, 3)
         noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)

@@ -108,8 +108,8 @@ class Answers:
             columns[name] = pa.array(values, types[kind])
         return pa.table({**columns, "error": pa.array(inputs.errors, pa.string())})
 
-    def proof(self) -> str:
-        """Return a digest of the cut-out and the outputs of one image of noise."""
+    def numerics(self) -> str:
+        """Return the digest of numerics: of the cut-out and the outputs of an image of noise."""
         noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
         cut_out = self.predictor().cut_out(noise)
         outputs = self.predictor().run(np.stack([cut_out] * BATCH))

@@ -18,7 +18,7 @@ class Doubling:
     rows: dict[str, np.ndarray]
     name: str = "double"
     seen: int = 0
-    proofs: str = "same"
+    result: str = "same"
     killed_after: int = 10**9
     sizes: list[int] = field(default_factory=list)
     row_shape: tuple[int, ...] = (6,)
@@ -35,8 +35,8 @@ class Doubling:
         self.sizes.append(len(inputs))
         return [inputs * 2.0, inputs.sum(axis=1)]
 
-    def proof(self) -> str:
-        return self.proofs
+    def numerics(self) -> str:
+        return self.result
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_no_row_is_reused_if_this_processor_gives_other_results(
 ) -> None:
     task, names = task_of(rows)
     build(tmp_path / "before", task, names)
-    task.seen, task.proofs = 0, "other"
+    task.seen, task.result = 0, "other"
     build(tmp_path / "after", task, names, tmp_path / "before")
     assert task.seen == 200
     assert (
@@ -144,15 +144,15 @@ def test_a_killed_run_resumes_with_the_same_bytes(tmp_path: Path, rows: np.ndarr
     assert same_files(tmp_path / "after", tmp_path / "rebuilt")
 
 
-@pytest.mark.parametrize(("key", "proofs"), [("other", "same"), ("key", "other")])
+@pytest.mark.parametrize(("key", "numerics"), [("other", "same"), ("key", "other")])
 def test_shards_of_a_killed_run_with_another_key_or_proof_are_computed_again(
-    key: str, proofs: str, tmp_path: Path, rows: np.ndarray
+    key: str, numerics: str, tmp_path: Path, rows: np.ndarray
 ) -> None:
     task, names = task_of(rows)
     task.killed_after = 30
     with pytest.raises(KeyboardInterrupt):
         build(tmp_path / "after", task, names)
     assert task.seen == 28
-    task.seen, task.killed_after, task.proofs = 0, 10**9, proofs
+    task.seen, task.killed_after, task.result = 0, 10**9, numerics
     build(tmp_path / "after", task, names, key=key)
     assert task.seen == 200

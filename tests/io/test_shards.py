@@ -22,7 +22,7 @@ class Squares:
         self.seen += inputs
         return [number * number for number in inputs]
 
-    def proof(self) -> str:
+    def numerics(self) -> str:
         return str(self.run([3]))
 
 

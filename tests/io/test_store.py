@@ -88,15 +88,15 @@ def create(path: Path, rows: np.ndarray, made: np.ndarray | Exception) -> None:
         return made
 
     names = arrays.digests(rows)
-    store.write(path, names, rows_of, row_shape=rows.shape[1:], dtype=np.uint8, proof="abc")
+    store.write(path, names, rows_of, row_shape=rows.shape[1:], dtype=np.uint8, numerics="abc")
 
 
 def test_the_proof_is_kept(tmp_path: Path, rows: np.ndarray) -> None:
     arrays.write(tmp_path / "a", rows)
-    assert store.Array(tmp_path / "a").proof == ""
+    assert store.Array(tmp_path / "a").numerics == ""
     names = arrays.digests(rows[:0])
-    store.write(tmp_path / "b", names, len, row_shape=(2,), dtype=np.uint8, proof="abc")
-    assert store.Array(tmp_path / "b").proof == "abc"
+    store.write(tmp_path / "b", names, len, row_shape=(2,), dtype=np.uint8, numerics="abc")
+    assert store.Array(tmp_path / "b").numerics == "abc"
 
 
 @pytest.mark.parametrize("made", [np.zeros((38, 4, 5, 3), np.uint8), RuntimeError("rows")])

@@ -99,6 +99,6 @@ def test_a_copy_in_another_process_gives_the_same_features(
     shard = Shard("a", tuple(("", name.decode()) for name in names[:3].tolist()), ("",) * 3)
     assert np.array_equal(task.read(shard), images[:3])
     assert copy.run(copy.read(shard))[0].tobytes() == task.run(images[:3])[0].tobytes()
-    assert copy.proof() == task.proof()
+    assert copy.numerics() == task.numerics()
     other = task_of(extractor, tmp_path / "images", batch_size=2)
-    assert other.proof() != task.proof()
+    assert other.numerics() != task.numerics()

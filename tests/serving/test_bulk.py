@@ -233,7 +233,7 @@ def test_a_pickled_task_works_without_the_bundle_and_in_another_folder(
     task = bulk.Answers(package)
     files = [("images/0/a b.png", "1"), ("images/notes.txt", "2")]
     shards = listing.Listing(files, tmp_path / "list", str)
-    expected, proof = task.run(task.read(shards[0])), task.proof()
+    expected, numerics = task.run(task.read(shards[0])), task.numerics()
     inputs = pickle.dumps(task.read(shards[0]))
     sent = pickle.dumps((task, shards[0]))
     package.rename(tmp_path / "gone")
@@ -241,9 +241,9 @@ def test_a_pickled_task_works_without_the_bundle_and_in_another_folder(
     monkeypatch.chdir("/")
     task, shard = pickle.loads(sent)
     assert task.run(task.read(shard)).equals(expected)
-    assert task.proof() == proof
+    assert task.numerics() == numerics
     assert pickle.dumps(task.read(shard)) == inputs  # so a cluster sees that storage is shared
-    assert bulk.Answers(model("other")).proof() != proof
+    assert bulk.Answers(model("other")).numerics() != numerics
 
 
 @pytest.fixture
