@@ -3,7 +3,7 @@
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import yaml
 
 from benchmarks.measure import Times, at_most, in_turns, self_timed
 from benchmarks.project import SMALL, Project, environment
+from seedlings.config import pipeline
 
 _STAGES = ("one", "two", "three")
 _EMPTY = {
@@ -27,25 +28,26 @@ _STOP = f"    {_NOW}; raise SystemExit\n"  # the new first line of each `main`
 
 
 def main(*, small: bool) -> None:
-    rounds = 1 if small else 5
+    rounds, stages = (1, ("download", "split")) if small else (5, pipeline.stages())
     with tempfile.TemporaryDirectory() as name:
         empty = Path(name) / "empty"
         _make_empty(empty)
         project = Project(Path(name) / "project", SMALL, tracking="on")
-        project.run("dvc", "repro")
+        reproduce = ("dvc", "repro", *stages)
+        project.run(*reproduce)
         times = in_turns(
-            {"here": partial(_no_op, project.root), "dvc": partial(_no_op, empty)}, rounds
+            {
+                "here": lambda: project.run(*reproduce),
+                "dvc": partial(_run, "dvc", "repro", folder=empty),
+            },
+            rounds,
         )
         ours, other = np.median(times["here"]), np.median(times["dvc"])
         print(f"no-op: {ours:.2f} s here, {other:.2f} s on an empty pipeline of three stages")
         at_most("no-op, more than DVC's own", float(ours - other), 0.5, "s")
         print("from the start of the process of a stage to the first line of its main:")
-        for tracking in ("off",) if small else ("off", "on"):
-            _report(starts(project, tracking, rounds), tracking)
-
-
-def _no_op(folder: Path) -> None:
-    _run("dvc", "repro", folder=folder)
+        for tracking in ("off", "on"):
+            _report(starts(project, stages, tracking, rounds), tracking)
 
 
 def _run(*command: str, folder: Path) -> None:
@@ -62,16 +64,15 @@ def _make_empty(folder: Path) -> None:
     _run("dvc", "repro", folder=folder)
 
 
-def starts(project: Project, tracking: str, rounds: int) -> Times:
+def starts(project: Project, stages: Iterable[str], tracking: str, rounds: int) -> Times:
     """Return the seconds until each stage's first line, and those of a bare `import keras`."""
     project.env |= {"SEEDLINGS_TRACKING": tracking, "KERAS_BACKEND": "tensorflow"}
     actions: dict[str, Callable[[], float]] = {
         "import keras": partial(_first_line, project, "python", "-c", f"import keras; {_NOW}")
     }
-    for script in sorted((project.root / "stages").glob("[a-z]*.py")):
-        _stop_at_first_line(script)
-        command = ("python", "-m", "seedlings.run", script.stem)
-        actions[script.stem] = partial(_first_line, project, *command)
+    for stage in stages:
+        _stop_at_first_line(project.root / "stages" / f"{stage}.py")
+        actions[stage] = partial(_first_line, project, "python", "-m", "seedlings.run", stage)
     return self_timed(actions, rounds)  # the median leaves out the first, which compiles modules
 
 
