@@ -12,7 +12,6 @@ from seedlings import processor
 from seedlings.errors import SeedlingsError
 
 ISA = "ONEDNN_MAX_CPU_ISA"
-READERS = "{'numpy', 'cv2', 'scipy', 'tensorflow'} & {*sys.modules}"
 # A convolution whose bytes depend on the instructions that oneDNN uses.
 CONVOLUTION = """
 import hashlib, sys, warnings
@@ -41,13 +40,9 @@ def python(code: str, **settings: str) -> str:
 
 
 @pytest.mark.parametrize("module", ["run", "cli", "packaging.bundle"])
-def test_the_settings_can_be_set_before_a_library_reads_them(module: str) -> None:
-    code = f"import sys, seedlings.{module}; print(sorted({READERS}))"
-    assert python(code) == "[]"
-
-
-def test_the_tests_themselves_have_the_settings() -> None:
-    assert processor.current() == processor.SETTINGS
+def test_the_settings_can_be_set_before_tensorflow_reads_them(module: str) -> None:
+    code = f"import sys, seedlings.{module}; print('tensorflow' in sys.modules)"
+    assert python(code) == "False"
 
 
 def test_settings_are_set_and_unset_in_this_process_and_for_a_child(
@@ -109,13 +104,6 @@ def test_a_processor_without_avx2_is_refused(
     monkeypatch.setattr(processor, "_has_avx2", lambda: avx2)
     monkeypatch.setattr(processor, "name", lambda: "Processor X")
     with pytest.raises(SeedlingsError, match=f"portable: expected an x86-64 .*{found}; set `porta"):
-        processor.check()
-
-
-def test_a_processor_with_avx2_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processor, "_has_avx2", lambda: True)
-    for machine in ("x86_64", "AMD64"):
-        monkeypatch.setattr(processor.platform, "machine", lambda machine=machine: machine)
         processor.check()
 
 

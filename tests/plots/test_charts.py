@@ -36,14 +36,6 @@ def test_charts_are_pictures_with_the_same_bytes_each_time(tmp_path: Path) -> No
         assert picture.std() > 5
 
 
-def test_a_higher_share_is_darker(tmp_path: Path) -> None:
-    def darkness(counts: list[list[int]]) -> float:
-        charts.confusion_matrices({"m": np.array(counts)}, ["a", "b"], tmp_path / "c.png")
-        return -float(images.read(tmp_path / "c.png").mean())
-
-    assert darkness([[9, 0], [0, 9]]) > darkness([[0, 0], [0, 9]])
-
-
 def test_a_confusion_matrix_shows_counts_above_zero_in_white_on_dark_cells(axes: Drawn) -> None:
     counts = np.array([[3, 2, 1], [0, 9, 1], [2, 2, 2]])
     charts.confusion_matrices({"m": counts}, list("abc"), Path("c.png"))

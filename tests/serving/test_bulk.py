@@ -173,24 +173,14 @@ def test_answers_of_another_model_or_list_are_not_mixed(
         predict(model("other"), output, folder)
     with pytest.raises(SeedlingsError, match="found those of another list or version of files"):
         predict(tmp_path / "model", output, folder / "0")
+    [changed, other, *_] = sorted((folder / "0").glob("*.PNG"), reverse=True)
+    changed.write_bytes(other.read_bytes())
+    with pytest.raises(SeedlingsError, match="found those of another list or version of files"):
+        predict(tmp_path / "model", output, folder)
     assert contents(output) == before
     predict(tmp_path / "other", output, folder / "0", overwrite=True)
     predict(tmp_path / "other", tmp_path / "new", folder / "0")
     assert contents(output) == contents(tmp_path / "new")
-
-
-def test_answers_for_a_file_that_changed_since_are_refused_and_replaced(
-    model: Callable[..., Path], folder: Path, tmp_path: Path
-) -> None:
-    package, output = model(), tmp_path / "answers.parquet"
-    [changed, other, *_] = sorted((folder / "0").glob("*.PNG"), reverse=True)
-    predict(package, output, folder)
-    changed.write_bytes(other.read_bytes())
-    with pytest.raises(SeedlingsError, match="another list or version of files; .* --overwrite"):
-        predict(package, output, folder)
-    predict(package, output, folder, overwrite=True)
-    predict(package, tmp_path / "new", folder)
-    assert pd.read_parquet(output).equals(pd.read_parquet(tmp_path / "new"))
 
 
 def test_other_outputs_are_refused(

@@ -7,7 +7,6 @@ import pytest
 
 from benchmarks import arrays
 from seedlings.networks.runtime import keras
-from seedlings.params import check
 from seedlings.tasks import TASKS
 from seedlings.training import batches
 from seedlings.training.augmentations import Augmentation
@@ -25,17 +24,12 @@ def test_every_example_comes_once_an_epoch(count: int, size: int, lengths: list[
     inputs = np.arange(count)[:, None]
     data = Batches(inputs, np.arange(count), size=size, seed=0)
     assert [len(inputs) for inputs, _ in data] == lengths
+    assert all(inputs[:, 0].tolist() == labels.tolist() for inputs, labels in data)
     assert len(data) == len(lengths)
     first, second = rows_of(data, 1), rows_of(data, 2)
     assert sorted(first) == sorted(second) == list(range(count))
     if count == 10:
         assert first != second
-
-
-def test_labels_stay_with_their_inputs() -> None:
-    data = Batches(np.arange(10)[:, None], np.arange(10), size=3, seed=0)
-    for inputs, labels in data:
-        assert inputs[:, 0].tolist() == labels.tolist()
 
 
 def test_without_a_seed_the_order_stays() -> None:
@@ -124,22 +118,3 @@ def test_training_and_test_rows_come_from_the_split(tmp_path: Path) -> None:
     with batches.of_split(tmp_path / "a", table, task, "test", size=2) as test:
         assert rows_of(test) == [1, 4]
         assert test.targets.tolist() == [1, 0]
-
-
-def test_an_augmentation_changes_training_images_differently_in_every_epoch(
-    tree: dict[str, Any], rng: np.random.Generator
-) -> None:
-    tree["finetune"]["augment"]["rotation"] = 90.0
-    images = rng.integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
-    augmentation = Augmentation(check(tree).finetune.augment, None, seed=0)
-
-    def epochs() -> list[np.ndarray]:
-        data = Batches(images, np.arange(5), size=2, augmentation=augmentation)
-        return [np.concatenate([inputs for inputs, _ in data.epoch(number)]) for number in (1, 2)]
-
-    first, second = epochs()
-    assert np.array_equal(first, epochs()[0])
-    assert first.shape == images.shape
-    assert not np.array_equal(first, second)
-    assert not np.array_equal(first, images)
-    assert np.array_equal(first, augmentation.batch(images, np.arange(5), 1))

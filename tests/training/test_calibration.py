@@ -97,7 +97,7 @@ def test_answers_that_are_all_correct_have_the_temperature_one() -> None:
 
 
 @pytest.mark.parametrize("is_softmax", [True, False])
-def test_the_temperature_is_that_of_the_mean_over_views(
+def test_the_temperature_is_that_of_the_mean_over_copies(
     is_softmax: bool, rng: np.random.Generator
 ) -> None:
     """Copies that agree have the temperature of one; 1.0 is for copies that are all correct."""
