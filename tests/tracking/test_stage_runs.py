@@ -10,8 +10,7 @@ import mlflow
 import pytest
 from imports import ROOT
 
-from seedlings.config import paths
-from seedlings.config.pipeline import read_yaml
+from seedlings.config import params, paths
 from seedlings.config.records import Record
 from seedlings.tracking import run_logger, sync
 from seedlings.tracking.client import Tracker
@@ -59,7 +58,7 @@ def revision(
     (tmp_path / "dvc.lock").write_text(
         f"stages:\n  split:\n    outs:\n    - path: {split['path']}\n      md5: {split['md5']}\n"
     )
-    yield Restored(lock, read_yaml(tmp_path / "params.yaml"))
+    yield Restored(lock, params.read())
     while mlflow.active_run():
         mlflow.end_run()
 
