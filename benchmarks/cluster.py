@@ -44,7 +44,7 @@ class Nothing:
     name: str = "nothing"
 
     def read(self, shard: Shard) -> tuple[int, ...]:
-        return shard.items
+        return tuple(shard.items)
 
     def run(self, inputs: tuple[int, ...]) -> int:
         return len(inputs)

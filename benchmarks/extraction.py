@@ -78,7 +78,7 @@ def compare_heads(settings: Params, count: int, epochs: int) -> None:
         seen = Batches(inputs[~unseen], labels[~unseen], size=size, seed=settings.seed)
         validation = Batches(inputs[unseen], labels[unseen], size=size)
         optimizer = keras.optimizers.Adam(settings.finetune.optimizer.learning_rate)
-        model.compile(optimizer, _TASK.loss, metrics=[_TASK.metric])
+        fit.compile_model(model, _TASK, optimizer)
         record = Record("benchmark")
         fit.fit(model, seen, validation, record=record, epochs=epochs)
         accuracy[name] = record.curves["val_accuracy"][-1]

@@ -28,7 +28,7 @@ _STOP = f"    {_NOW}; raise SystemExit\n"  # the new first line of each `main`
 
 
 def main(*, small: bool) -> None:
-    rounds, stages = (1, ("download", "split")) if small else (5, pipeline.stages())
+    rounds, stages = (1, ("download", "split")) if small else (5, tuple(pipeline.read().stages))
     with tempfile.TemporaryDirectory() as name:
         empty = Path(name) / "empty"
         _make_empty(empty)

@@ -12,13 +12,14 @@ another way.
 import gc
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from multiprocessing import get_context
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -201,19 +202,10 @@ def _seconds(way: Way) -> float:
     return train()
 
 
-@contextmanager
-def _normalization_of_keras() -> Iterator[None]:
-    own = layers.BatchNormalization
-    layers.BatchNormalization = keras.layers.BatchNormalization
-    try:
-        yield
-    finally:
-        layers.BatchNormalization = own
-
-
 def _model(settings: Params, *, of_keras: bool = False) -> "keras.Model":
     backbone = backbones.build(settings.extract, *settings.segment.pixels)
-    with _normalization_of_keras() if of_keras else nullcontext():
+    normalization = keras.layers.BatchNormalization if of_keras else layers.BatchNormalization
+    with mock.patch.object(layers, "BatchNormalization", normalization):
         task = TASKS[settings.task]
         return networks.classifier(backbone, _CLASSES, task, settings.finetune)
 
