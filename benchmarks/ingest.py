@@ -15,6 +15,7 @@ from benchmarks import riemersma
 from benchmarks.measure import compare, in_turns, print_rates, seedlings
 from seedlings import images, params
 from seedlings.cli import presets
+from seedlings.config.reuse import Reuse
 from seedlings.data import duplicates
 from seedlings.io import parts
 from seedlings.io.files import remove
@@ -61,4 +62,4 @@ def _segment(folder: Path, table: pd.DataFrame, method: str) -> None:
     changes = [f"segment.method={method}", f"segment.pixels=[{_RESIZED},{_RESIZED}]"]
     settings = params.check(presets.compose(["sample", *changes])).segment
     remove(folder / "images")
-    cutouts.make(folder / "raw", table, settings, folder / "images", engine=Here(), key="")
+    cutouts.make(folder / "raw", table, settings, folder / "images", engine=Here(), last=Reuse(""))

@@ -27,8 +27,8 @@ from seedlings.io.shards import Here
 from seedlings.segmentation import cutouts
 rows = [(path.name, parts.digest(path.read_bytes())) for path in sorted((folder / "raw").iterdir())]
 table = pd.DataFrame(rows, columns=["path", "digest"])
-segment = params.load().segment
-cutouts.make(folder, table, segment, folder / "images", engine=Here(), last=Reuse(key=""))
+segment, raw = params.load().segment, folder / "raw"
+cutouts.make(raw, table, segment, folder / "images", engine=Here(), last=Reuse(key=""))
 """
 _EXTRACT = """
 from benchmarks import networks
@@ -111,4 +111,5 @@ def _write_model(path: Path) -> None:
     names = [f"class {number}" for number in range(12)]
     model = architectures.baseline((_SIDE, _SIDE, 3), len(names), TASKS["multiclass"])
     segment = {**params.load().segment.model_dump(), "pixels": [_SIDE, _SIDE]}
-    bundle.write(model, bundle.Contents("multiclass", names, segment, 0.5, (0.0, 1.0)), path)
+    contents = bundle.Contents("multiclass", names, segment, 0.5, (0.0, 1.0), portable=True)
+    bundle.write(model, contents, path)

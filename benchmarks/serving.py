@@ -64,6 +64,7 @@ def _package(preset: list[str], path: Path) -> None:
         segment=settings.segment.model_dump(),
         tag_threshold=settings.evaluate.tag_threshold,
         in_distribution=(0.0, 1.0),
+        portable=settings.portable,
     )
     bundle.write(model, contents, path)
 
