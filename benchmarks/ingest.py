@@ -62,6 +62,4 @@ def _segment(folder: Path, table: pd.DataFrame, method: str) -> None:
     changes = [f"segment.method={method}", f"segment.pixels=[{_RESIZED},{_RESIZED}]"]
     settings = params.check(presets.compose(["sample", *changes])).segment
     remove(folder / "images")
-    cutouts.make(
-        folder / "raw", table, settings, folder / "images", engine=Here(), last=Reuse(key="")
-    )
+    cutouts.make(folder / "raw", table, settings, folder / "images", engine=Here(), last=Reuse(""))

@@ -27,8 +27,8 @@ from seedlings.io.shards import Here
 from seedlings.segmentation import cutouts
 rows = [(path.name, parts.digest(path.read_bytes())) for path in sorted((folder / "raw").iterdir())]
 table = pd.DataFrame(rows, columns=["path", "digest"])
-segment = params.load().segment
-cutouts.make(folder / "raw", table, segment, folder / "images", engine=Here(), last=Reuse(key=""))
+segment, raw = params.load().segment, folder / "raw"
+cutouts.make(raw, table, segment, folder / "images", engine=Here(), last=Reuse(key=""))
 """
 _EXTRACT = """
 from benchmarks import networks
