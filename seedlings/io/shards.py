@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from seedlings.io.parts import digest
 from seedlings.io.progress import bar
 
 
@@ -90,6 +89,8 @@ def cut(
     names: Sequence[str], items: Sequence[Any], labels: Sequence[str], *, size: int
 ) -> list[Shard]:
     """Return shards of at most `size` rows, in order; `names` are digests of the rows."""
+    from seedlings.io.parts import digest  # imports NumPy, which the launcher does not need
+
     found = []
     for start in range(0, len(names), size):
         part = slice(start, start + size)

@@ -33,7 +33,14 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     def begin() -> tuple[subprocess.Popen[str], Path]:
         command = [sys.executable, "-c", _SERVER, str(tmp_path / "servers")]
-        server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        server = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            # A shell lets what it starts in the background ignore Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         servers.append(server)
         assert server.stdout
         return server, Path(server.stdout.readline().strip())
