@@ -44,21 +44,21 @@ def verify(exact: bool) -> None:
     them.
     With --exact, the second answer is an error, too.
     """
-    from seedlings.tracking import verification
+    from seedlings.tracking import revisions, verification
 
-    portable = str(verification.is_portable()).lower()
+    revision = revisions.at("HEAD")
+    portable = str(revision.params.get("portable", False)).lower()
     click.echo(f"The rebuild runs on {processor.name()}, with `portable: {portable}`.")
-    found = verification.verify()
-    if found.is_exact:
+    found = verification.verify(revision)
+    if not found.differing:
         click.echo("The rebuild gives the same bytes: its dvc.lock equals the committed one.")
         return
     agreement = found.agreement
-    if exact or agreement is None or agreement.disagreeing:
-        disagreeing = agreement.disagreeing if agreement else []
+    if exact or agreement.disagreeing:
         raise SeedlingsError(
             "the rebuild differs from dvc.lock, first in "
             + "\n  then in ".join(found.differing)
-            + "".join(f"\n  and {line}" for line in disagreeing)
+            + "".join(f"\n  and {line}" for line in agreement.disagreeing)
         )
     click.echo(
         f"The rebuild gives the same bytes but for {len(found.differing)} of {found.outputs} "

@@ -4,15 +4,16 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from seedlings import tasks
-from seedlings.config import paths, pipeline, records, reuse, yaml_files
+from seedlings.config import paths, pipeline, records, reuse
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
 from seedlings.report import summaries
-from seedlings.tracking import git, revisions
+from seedlings.tracking.revisions import Revision
 
 # Outputs that no tolerance applies to: with others, the metrics are those of other images.
 _EVALUATED_IMAGES = (paths.RAW.as_posix(), paths.SPLIT.as_posix())
@@ -24,7 +25,7 @@ _ROUNDING = 1e-6  # of an evaluated image
 class Agreement:
     """The main metric of each model in a rebuild, beside that of dvc.lock."""
 
-    bound: str  # the largest difference, in words
+    bound: str = ""  # the largest difference, in words
     lines: list[str] = field(default_factory=list)  # of the metrics that agree
     disagreeing: list[str] = field(default_factory=list)  # why they do not agree
 
@@ -33,59 +34,36 @@ class Agreement:
 class Verification:
     """The outputs of a rebuild that differ from dvc.lock, in stage order, and their metrics.
 
-    An entry names a stage and an output, or the first file in it that differs if both caches have
-    it. `agreement` is None if nothing differs.
+    An entry of `differing` names a stage and an output, or the first file in it that differs if
+    both caches have it. `agreement` is empty if nothing differs.
     """
 
     outputs: int
     differing: list[str]
-    agreement: Agreement | None
-
-    @property
-    def is_exact(self) -> bool:
-        """Return whether all bytes are the same."""
-        return not self.differing
+    agreement: Agreement
 
 
-def is_portable() -> bool:
-    """Return the parameter `portable` of HEAD; False if it has none."""
-    tree = yaml_files.parse(git.ask("show", f"HEAD:{paths.PARAMS}")) or {}
-    return bool(tree.get("portable", False))
+def verify(revision: Revision) -> Verification:
+    """Run every stage of a commit again in a clone, and compare its outputs with dvc.lock.
 
-
-def verify() -> Verification:
-    """Run every stage of HEAD again in a clone, and compare its outputs with dvc.lock.
-
-    Raises SeedlingsError if HEAD has no dvc.lock, or the rebuild fails.
+    Raises SeedlingsError if the rebuild fails.
     """
-    commit = git.ask("rev-parse", "HEAD")
-    expected = _hashes(git.ask("show", f"{commit}:{paths.LOCK}"))
-    if not expected:
-        raise SeedlingsError(f"expected a committed {paths.LOCK}, found none: commit one first")
-    here = Path.cwd()
+    differing = {}
     with tempfile.TemporaryDirectory() as name:
-        clone = Path(name) / "clone"
+        here, clone = Path.cwd(), Path(name) / "clone"
         _run("git", "clone", "--quiet", str(here), str(clone))
-        _run("git", "-C", str(clone), "checkout", "--quiet", commit)
+        _run("git", "-C", str(clone), "checkout", "--quiet", revision.commit)
         _run("dvc", "repro", "--force", folder=clone)
-        found = _hashes((clone / paths.LOCK).read_text(encoding="utf-8"))
-        differing = [output for output, md5 in expected.items() if found.get(output) != md5]
-        return Verification(
-            outputs=len(expected),
-            differing=[
-                _name(*output, expected[output], found.get(output, "nothing"), (here, clone))
-                for output in differing
-            ],
-            agreement=_agreement([path for _, path in differing], clone, Path(name)),
-        )
-
-
-def _hashes(lock: str) -> dict[tuple[str, str], str]:
-    """Return the hash of each output in the text of a dvc.lock, by its stage and path."""
-    stages = pipeline.parse_stages(lock).items()
-    return {
-        (stage, out["path"]): out["md5"] for stage, entry in stages for out in entry.get("outs", [])
-    }
+        lock = pipeline.parse_stages((clone / paths.LOCK).read_text(encoding="utf-8"))
+        rebuilt = Revision(lock, revision.tree).outputs
+        for stage in revision.lock:
+            for path, expected in revision.hashes(stage).items():
+                found = rebuilt.get(path, "nothing")
+                if found != expected:
+                    file = _first_difference(path, expected, found, (here, clone))
+                    differing[path] = f"{stage}: {file}"
+        agreement = _agreement(revision, clone, differing) if differing else Agreement()
+        return Verification(len(revision.outputs), list(differing.values()), agreement)
 
 
 def compare(expected: Record, found: Record) -> Agreement:
@@ -114,36 +92,34 @@ def compare(expected: Record, found: Record) -> Agreement:
     return agreement
 
 
-def _agreement(differing: list[str], clone: Path, folder: Path) -> Agreement | None:
-    """Return the agreement of the metrics, if outputs differ."""
-    if not differing:
-        return None
+def _agreement(revision: Revision, clone: Path, differing: Iterable[str]) -> Agreement:
+    """Return the agreement of the metrics, given the paths of the outputs that differ."""
     record = paths.record(pipeline.FINAL_STAGE)
     found = records.read(clone / record)
     if others := [path for path in differing if path in _EVALUATED_IMAGES]:
-        images = f"{summaries.split(found.params)} images"
-        return Agreement(
-            f"the same {images}", [], [f"the {images} are others: {', '.join(others)}"]
-        )
-    try:
-        revisions.at("HEAD").get([record], folder / "expected")
-    except SeedlingsError as error:
-        return Agreement(
-            "the metrics of dvc.lock", [], [f"the metrics cannot be compared: {error}"]
-        )
-    return compare(records.read(folder / "expected" / record), found)
+        reason = f"the {summaries.split(found.params)} images are others: {', '.join(others)}"
+        return Agreement(disagreeing=[reason])
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            revision.get([record], Path(folder))
+        except SeedlingsError as error:
+            return Agreement(disagreeing=[f"the metrics cannot be compared: {error}"])
+        return compare(records.read(Path(folder) / record), found)
 
 
-def _name(stage: str, path: str, expected: str, found: str, roots: tuple[Path, Path]) -> str:
-    with reuse.repository(roots[0]) as here, reuse.repository(roots[1]) as clone:
-        ours = reuse.cached(here.cache.local, expected) or {}
-        theirs = reuse.cached(clone.cache.local, found) or {}
-    hashes = [{name: path.name for name, path in side.items()} for side in (ours, theirs)]
-    if all(hashes):
+def _first_difference(path: str, expected: str, found: str, roots: tuple[Path, Path]) -> str:
+    """Return the first file in an output that differs, or the output with its two hashes."""
+    hashes = []
+    for root, digest in zip(roots, (expected, found), strict=True):
+        with reuse.repository(root) as repo:
+            files = reuse.cached(repo.cache.local, digest) or {}
+        hashes.append({name: file.name for name, file in files.items()})
+    ours, theirs = hashes
+    if ours and theirs:
         for inner in sorted({*ours, *theirs}):
-            if hashes[0].get(inner) != hashes[1].get(inner):
-                return f"{stage}: {path}/{inner}"
-    return f"{stage}: {path} (expected {expected}, found {found})"
+            if ours.get(inner) != theirs.get(inner):
+                return f"{path}/{inner}"
+    return f"{path} (expected {expected}, found {found})"
 
 
 def _run(*command: str, folder: Path | None = None) -> None:

@@ -159,10 +159,3 @@ def test_the_command_has_two_answers_and_names_what_differs(
         match=r"(?s)models/finetuned \(expected .*and the metrics cannot be compared: ",
     ):
         verify(WEIGHTS="2")
-
-
-def test_a_commit_without_the_parameter_is_not_portable(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert not verification.is_portable()
