@@ -3,29 +3,32 @@
 import json
 import time
 
+from seedlings.tasks import TASKS
+
 NAME = "results"
 
-_COLUMNS = [
-    "params.`evaluate.on`",  # metrics on validation images are not comparable with those on test
-    "metrics.`finetuned/accuracy`",
-    "metrics.`finetuned/macro_f1`",
-    "metrics.`finetuned/log_loss`",
-    "metrics.`baseline/accuracy`",
-    "metrics.`finetuned/f2`",
-    "metrics.`finetuned/mae`",
-    "metrics.`finetuned/r2`",
-]
+
+def _columns() -> list[str]:
+    """Return the columns: the evaluated split, and the metrics of all tasks, main metrics first."""
+    metrics = []
+    for task in TASKS.values():
+        main, *others = (metric.name for metric in task.metrics)
+        metrics += [f"finetuned/{main}", f"baseline/{main}"]
+        metrics += [f"finetuned/{name}" for name in others]
+    # Metrics on validation images are not comparable with those on test images.
+    return ["params.`evaluate.on`", *(f"metrics.`{name}`" for name in dict.fromkeys(metrics))]
 
 
 def tag() -> dict[str, str]:
-    """Return the tag of the page: complete revisions, newest first, with their headline metrics."""
+    """Return the tag of the page: complete revisions, newest first, with their metrics."""
+    columns = _columns()
     state = {
         "searchFilter": "tags.`seedlings.complete` = 'true'",
         "orderByKey": "attributes.start_time",
         "orderByAsc": False,
-        "selectedColumns": _COLUMNS,
-        "columnOrder": _COLUMNS,
-        "columnWidths": dict.fromkeys(_COLUMNS, 160),
+        "selectedColumns": columns,
+        "columnOrder": columns,
+        "columnWidths": dict.fromkeys(columns, 160),
     }
     now = time.time_ns() // 1_000_000
     page = {"name": "Results", "createdAt": now, "updatedAt": now, "state": json.dumps(state)}
