@@ -20,7 +20,6 @@ from typing import Any
 from seedlings.config import params, paths, pipeline, reuse
 from seedlings.config.pipeline import Pipeline
 from seedlings.config.records import Record
-from seedlings.data.sources import SOURCES
 from seedlings.tracking import client, git, stage_runs
 from seedlings.tracking.client import Tracker
 from seedlings.tracking.tags import EXPERIMENT_NAME, INPUTS
@@ -98,14 +97,11 @@ def _deps(stage: str, stages: Pipeline) -> dict[str, str]:
 
 
 def input_digest(tree: Mapping[str, Any], stages: Pipeline) -> str:
-    """Return the SHA-256, 64 hex digits, of parameters, dvc.yaml, code and source of the data."""
-    digest = hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode())
-    for path in (paths.PIPELINE, *stages.code()):
-        digest.update(path.as_posix().encode() + b"\0" + path.read_bytes())
-    if "path" in SOURCES[tree["data"]["source"]].reads:
-        for file, stamp in pipeline.stamps(Path(tree["data"]["path"])).items():
-            digest.update(os.fsencode(file) + f"\0{stamp}".encode())
-    return digest.hexdigest()
+    """Return the SHA-256, 64 hex digits, of parameters, stages, code and source of the data."""
+    flat = params.flatten(tree)
+    recorded = [stages.recorded(stage, flat) for stage in stages.stages]
+    text = json.dumps([tree, stages.stages, recorded], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 if __name__ == "__main__":
