@@ -1,11 +1,10 @@
 """The commands `summary` and `compare`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from tabulate import tabulate
 
 from seedlings.config import paths, records
 from seedlings.errors import SeedlingsError
@@ -123,12 +122,6 @@ def _changes(first: str, found: "Changes") -> Iterable[str]:
     yield from (f"  {change}" for change in found.split_changes[:_SHOWN])
     if len(found.split_changes) > _SHOWN:
         yield f"  and {len(found.split_changes) - _SHOWN} more"
-
-
-def _columns(rows: Mapping[str, Sequence[object]]) -> Iterable[str]:
-    """Return rows as lines of text with aligned columns."""
-    texts = [[title, *map(str, values)] for title, values in rows.items()]
-    return tabulate(texts, tablefmt="plain", disable_numparse=True).splitlines()
 
 
 COMMANDS = (summary, compare)
