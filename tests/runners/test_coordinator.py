@@ -325,30 +325,6 @@ def test_a_bad_trial_is_pruned(search: Search, is_restored: bool, jobs: int) -> 
     assert search.run(8, ending, space=pruned_space()).names == []
 
 
-@pytest.mark.parametrize("is_restored", [False, True])
-def test_successive_halving_stops_trials_that_are_behind_at_a_rung(
-    search: Search, is_restored: bool
-) -> None:
-    space = made(PARAMETERS, pruner="successive_halving")
-    curves = {
-        "head-0003": [0.5, 0.9, 0.9, 0.9, 0.9],  # the first rung is after one epoch,
-        "head-0005": [0.6, 0.9, 0.9, 0.5, 0.9],  # and the second after four
-    }
-
-    def ending(name: str, values: Mapping[str, Any]) -> Ending:
-        curve = curves.get(name, [0.6, 0.7, 0.7, 0.7, 0.7])
-        return Ending(curve=curve, is_restored=name in curves and is_restored)
-
-    search.run(6, ending, space=space)
-    trials = [*search.load(space)]
-    assert [(t.number, t.curve) for t in trials if t.state == "pruned"] == [
-        (3, [0.5]),
-        (5, [0.6, 0.9, 0.9, 0.5]),
-    ]
-    assert trials[5].rungs == {"completed_rung_0": 0.6, "completed_rung_1": 0.7}
-    assert "head-0003: pruned after epoch 1" in search.said
-
-
 def test_after_the_deadline_no_trial_starts(search: Search) -> None:
     search.run(2)
     assert search.run(9, deadline=time.monotonic() - 1.0, is_best_run=True).names == []

@@ -9,7 +9,7 @@ import pytest
 
 from seedlings.runners import slots
 from seedlings.runners.processes import Here
-from seedlings.runners.slots import Job, Slot, evaluated_on
+from seedlings.runners.slots import Job, Slot
 from seedlings.search.trials import Trial
 
 
@@ -79,9 +79,3 @@ def test_clear_ends_what_runs_and_removes_all_slots(slot: Slot, tmp_path: Path) 
     while (code := slot.poll()) is None:
         time.sleep(0.01)
     assert code == -9
-
-
-def test_evaluated_on_leaves_the_values_as_they_are() -> None:
-    values = {"finetune.epochs": 3}
-    assert evaluated_on(values, "test") == {"finetune.epochs": 3, "evaluate.on": "test"}
-    assert values == {"finetune.epochs": 3}

@@ -155,12 +155,6 @@ def test_experiments_with_other_names_are_not_trials(commit: str) -> None:
     assert len(load(commit)) == 0
 
 
-def test_experiments_of_another_commit_are_not_trials(commit: str) -> None:
-    experiment("head-0001", {OPTIMIZER: "sgd", RATE: 0.01}, 0.5)
-    git.run("commit", "--quiet", "--allow-empty", "--message", "Another start")
-    assert len(load(git.run("rev-parse", "HEAD"))) == 0
-
-
 @pytest.mark.parametrize("name", ["", ".", "..", "../head", "a/b", "a b", "-a", "a.lock", "ä"])
 def test_a_name_that_git_or_the_disk_refuses_is_refused(commit: str, name: str) -> None:
     with pytest.raises(SeedlingsError, match="expected a --name of letters, digits, - and _"):
@@ -172,28 +166,3 @@ def test_the_trials_that_were_tested_are_noted_once(commit: str) -> None:
     for number in (3, 1, 3):
         history.mark_tested(Trial(number, {}))
     assert history.tested == load(commit).tested == [3, 1]
-
-
-@pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
-def test_suggestions_are_the_same_after_a_kill(commit: str, sampler: str) -> None:
-    parameters = {OPTIMIZER: {"choices": ["sgd", "adam"]}}
-    parameters[RATE] = {"choices": [0.001, 0.01, 0.1]} if sampler == "grid" else PARAMETERS[RATE]
-    found: dict[str, list[Any]] = {}
-    for name in ("whole", "killed"):
-        history = load(commit, made(parameters, sampler=sampler), name)
-        for number in range(5):
-            if name == "killed":
-                history = load(commit, made(parameters, sampler=sampler), name)
-            trial = history.begin()
-            assert trial
-            finish(history, trial, 0.5 + 0.1 * trial.values[RATE] + number / 100)
-        found[name] = [trial.values for trial in history]
-    assert found["whole"] == found["killed"]
-    assert load(commit, made(parameters, sampler=sampler, seed=1), "other").begin() is not None
-
-
-def test_there_is_no_new_trial_when_all_settings_were_tried(commit: str) -> None:
-    history = load(commit, made({OPTIMIZER: {"choices": ["sgd", "adam"]}}))
-    assert {t.values[OPTIMIZER] for t in (history.begin(), history.begin()) if t} == {"sgd", "adam"}
-    assert history.begin() is None
-    assert len(load(commit, made({OPTIMIZER: {"choices": ["sgd", "adam"]}}))) == 2

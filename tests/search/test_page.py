@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from browsers import chromium, page_of, requests_of
 from searches import HEAD, RATE, TREE, invented, made
 
 from seedlings.config import params
@@ -54,11 +53,6 @@ def test_the_page_has_the_sentences_the_commands_and_all_trials(path: Path) -> N
     assert "http" not in text.replace("http-equiv", "")
 
 
-def test_equal_results_give_equal_pages(path: Path, tmp_path: Path) -> None:
-    page.write(result(), tmp_path / "again.html")
-    assert (tmp_path / "again.html").read_bytes() == path.read_bytes()
-
-
 def test_a_search_without_a_finished_trial_has_a_page(tmp_path: Path) -> None:
     space = made({RATE: HEAD[RATE]})
     tried = [Trial(1, {RATE: 0.1}), Trial(2, {RATE: 0.02}, curve=[0.5]).pruned(1)]
@@ -71,16 +65,3 @@ def test_a_search_without_a_finished_trial_has_a_page(tmp_path: Path) -> None:
     assert "Search a&lt;b" in text
     assert "<h2>Restore</h2>" not in text
     assert "<h2>Figures</h2>" not in text
-
-
-@pytest.mark.slow
-def test_the_page_opens_without_a_network(path: Path) -> None:
-    with chromium() as browser, page_of(browser) as shown:
-        asked = requests_of(shown)
-        shown.goto(path.as_uri())
-        widths = shown.evaluate("[...document.images].map(image => image.naturalWidth)")
-        assert len(widths) == 5
-        assert min(widths) > 700
-        assert all(address.startswith(("file:", "data:")) for address in asked)
-        shown.set_viewport_size({"width": 390, "height": 800})
-        assert shown.evaluate("document.documentElement.scrollWidth") <= 390

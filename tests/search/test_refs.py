@@ -21,10 +21,3 @@ def test_texts_are_those_of_one_search() -> None:
     refs.write("head-2", "0001", "another")
     refs.write("he", "0001", "yet another")
     assert refs.read("head") == {"origin": '{"seed": 1}', "0001": "third\nä"}
-
-
-def test_a_text_is_removed() -> None:
-    refs.write("head", "0001", "first")
-    refs.remove("head", "0001")
-    refs.remove("head", "0001")
-    assert refs.read("head") == {}

@@ -10,7 +10,7 @@ from searches import OPTIMIZER, RATE, made
 
 from seedlings.search import study
 from seedlings.search.space import Space
-from seedlings.search.trials import Trial, Values, identity, parse
+from seedlings.search.trials import Trial, identity, parse
 
 PARAMETERS = {
     OPTIMIZER: {"choices": ["sgd", "adam"]},
@@ -58,16 +58,6 @@ def test_trials_at_work_and_failed_ones_count_as_tried() -> None:
     failed = Trial(2, {OPTIMIZER: "adamw"}).failed("no memory")
     assert study.suggest(space, [running, failed], 3) == {OPTIMIZER: "adam"}
     assert study.suggest(space, [running, failed, Trial(3, {OPTIMIZER: "adam"})], 4) is None
-
-
-def test_a_grid_is_tried_in_order() -> None:
-    space = made({OPTIMIZER: {"choices": ["sgd", "adam"]}}, sampler="grid")
-    trials: list[Trial] = []
-    found: list[Values | None] = []
-    for number in (1, 2, 3):
-        found.append(study.suggest(space, trials, number))
-        trials.append(Trial(number, found[-1] or {}))
-    assert found == [{OPTIMIZER: "sgd"}, {OPTIMIZER: "adam"}, None]
 
 
 def test_a_grid_visits_each_setting_once() -> None:
