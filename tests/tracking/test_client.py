@@ -6,11 +6,17 @@ from pathlib import Path
 
 import pytest
 from imports import ROOT
-from mlflow import MlflowClient
 
-from seedlings.tracking import client
 from seedlings.tracking.client import Tracker
 from seedlings.tracking.tags import LOCK, PARENT, STAGE
+
+SCRIPT = """
+from seedlings.tracking.client import Tracker
+tracker = Tracker()
+run = tracker.start("a", tags={}, params={"epochs": 3})
+for epoch in (1, 2, 3):
+    tracker.log_metrics(run, {"loss": 0.5}, epoch)
+"""
 
 
 @pytest.fixture
@@ -20,33 +26,18 @@ def here(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) 
     return tmp_path
 
 
-def test_another_server_is_used_by_the_environment(
-    here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert client.uri() == f"sqlite:///{here / 'mlflow.db'}"
-    (here / "mlflow.db").rename(here / "other.db")
-    other = f"sqlite:///{here / 'other.db'}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", other)
-    Tracker()
-    assert MlflowClient(other).get_experiment_by_name("seedlings") is not None
-    assert not (here / "mlflow.db").exists()
-
-
 @pytest.mark.slow
-def test_processes_that_start_at_once_make_one_database(here: Path) -> None:
+def test_processes_that_start_at_once_log_into_one_new_database(here: Path) -> None:
     (here / "mlflow.db").unlink()
-    code = "from seedlings.tracking.client import Tracker; print(Tracker().experiment)"
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-c", SCRIPT]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    started = [
-        subprocess.Popen(
-            command, cwd=here, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for _ in range(4)
-    ]
-    results = [process.communicate() for process in started]
-    assert [process.returncode for process in started] == [0] * 4, results
-    assert len({output for output, _ in results}) == 1
+    started = [subprocess.Popen(command, cwd=here, env=env) for _ in range(4)]
+    assert [process.wait() for process in started] == [0] * 4
+    runs = Tracker().runs({})
+    assert [run.data.params for run in runs] == [{"epochs": "3"}] * 4
+    for run in runs:
+        history = Tracker().get_metric_history(run.info.run_id, "loss")
+        assert [point.step for point in history] == [1, 2, 3]
 
 
 def test_runs_are_found_by_tags_that_they_have_or_do_not_have(here: Path) -> None:

@@ -155,15 +155,6 @@ def test_an_output_names_its_runs(team: Project) -> None:
     assert "expected an output of the pipeline, found 'README.md'" in message
 
 
-def test_a_changed_workspace_and_an_unknown_revision_are_refused(team: Project) -> None:
-    kept = (team.root / "params.yaml").read_text(encoding="utf-8")
-    team.set(finetune__epochs=7)
-    message = team.run("seedlings", "sync", fails=True)
-    (team.root / "params.yaml").write_text(kept, encoding="utf-8")
-    assert "the workspace is not what dvc.lock says (finetune): run `dvc repro` first" in message
-    assert "found 'nonsense'" in team.run("seedlings", "sync", "--rev", "nonsense", fails=True)
-
-
 def test_a_teammate_gets_everything_and_runs_nothing(team: Project, tmp_path: Path) -> None:
     origin, remote = tmp_path / "origin.git", str(tmp_path / "remote")
     team.run("git", "clone", "--quiet", "--bare", str(team.root), str(origin))

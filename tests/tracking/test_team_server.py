@@ -1,4 +1,4 @@
-"""Four experiments at once, into one fresh MLflow: a SQLite file, and a team's server."""
+"""Four experiments at once, into a team's server."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -9,19 +9,10 @@ import pytest
 import servers
 from project import STAGES, Project
 
-pytestmark = pytest.mark.slow
-
 CREDENTIALS = {
     "MLFLOW_TRACKING_USERNAME": "admin",
     "MLFLOW_TRACKING_PASSWORD": "a long password of the tests",
 }
-
-
-@pytest.fixture(scope="module")
-def project(with_fake_stages: Callable[[], Project]) -> Project:
-    project = with_fake_stages()
-    project.tracking = True
-    return project
 
 
 @pytest.fixture
@@ -50,8 +41,16 @@ def server(tmp_path: Path) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
 
 
-def run_four_at_once(project: Project) -> None:
-    project.run("dvc", "queue", "remove", "--success", "--failed")  # of an earlier test
+@pytest.mark.slow
+@pytest.mark.nightly
+def test_four_at_once_into_a_teams_server(
+    with_fake_stages: Callable[[], Project], server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = with_fake_stages()
+    project.tracking = True
+    # The machine of the tests is busy with four experiments at once: the server is given time.
+    patience = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "120"}
+    project.env |= {"MLFLOW_TRACKING_URI": server, **CREDENTIALS, **patience}
     for epochs in (1, 3, 4, 5):
         change = f"baseline.epochs={epochs}"
         project.run("dvc", "exp", "run", "--quiet", "--queue", "-S", change, "evaluate")
@@ -59,10 +58,16 @@ def run_four_at_once(project: Project) -> None:
     project.wait_for_queue()
     assert project.run("dvc", "queue", "status").count("Success") == 4
     assert "new" in project.run("seedlings", "sync", "--all")
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    check(mlflow.MlflowClient(server))
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "another")
+    with pytest.raises(mlflow.exceptions.MlflowException, match="401|authenticated"):
+        mlflow.MlflowClient(server).search_experiments()
 
 
-def check(uri: str) -> None:
-    client = mlflow.MlflowClient(uri)
+def check(client: mlflow.MlflowClient) -> None:
+    """Assert that each of five experiments has a run, with its stages, its curve and a model."""
     experiment = client.get_experiment_by_name("seedlings")
     runs = client.search_runs([experiment.experiment_id])
     parents = {
@@ -80,28 +85,3 @@ def check(uri: str) -> None:
         [baseline] = [run for run in children if run.info.run_name == "baseline"]
         history = client.get_metric_history(baseline.info.run_id, "val_loss")
         assert len(history) == int(epochs)
-
-
-def test_four_at_once_into_a_fresh_file(project: Project) -> None:
-    (project.root / "mlflow.db").unlink()
-    run_four_at_once(project)
-    check(f"sqlite:///{project.root / 'mlflow.db'}")
-    project.run("dvc", "exp", "remove", "--all-commits")
-
-
-@pytest.mark.nightly
-def test_four_at_once_into_a_teams_server(
-    project: Project, server: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kept = dict(project.env)
-    # The machine of the tests is busy with four experiments at once: the server is given time.
-    patience = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "120"}
-    project.env |= {"MLFLOW_TRACKING_URI": server, **CREDENTIALS, **patience}
-    run_four_at_once(project)
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-    check(server)
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "another")
-    with pytest.raises(mlflow.exceptions.MlflowException, match="401|authenticated"):
-        mlflow.MlflowClient(server).search_experiments()
-    project.env = kept
