@@ -244,7 +244,7 @@ def _named(words: str) -> list[int]:
     return [pid for pid, line in lines.items() if words in " ".join(line) and "python" in line[0]]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_workers_on_two_machines_with_addresses_of_their_own(tmp_path: Path) -> None:
     with namespaces() as (one, other), ExitStack() as stack:
         inside = ["ip", "netns", "exec", one]

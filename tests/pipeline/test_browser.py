@@ -2,11 +2,12 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import browsers
 import mlflow
 import pytest
 import servers
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.nightly
 
+PATIENCE = 60_000  # milliseconds; a busy machine draws slowly
+QUIET = ("component-update", "background-networking", "sync", "quic", "gpu")
 NAMES = ["short", "longer", "sparser"]
 CHANGED = {
     "finetune.convnet.dropout": ["0.0", "0.0", "0.2"],
@@ -43,6 +46,41 @@ LINES = """() => {
 }"""
 
 
+@contextmanager
+def chromium() -> Iterator["Browser"]:
+    """A browser that asks the network for nothing but what its pages need."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="there is no playwright here")
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("there is no browser here (Debian's chromium)")
+    options = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in QUIET)]
+    sync_api.expect.set_options(timeout=PATIENCE)
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=options)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def page_of(browser: "Browser", **stored: str) -> Iterator["Page"]:
+    """An empty page in light colours, with a storage of its own that holds `stored`."""
+    context = browser.new_context(
+        viewport={"width": 1600, "height": 1000}, color_scheme="light", reduced_motion="reduce"
+    )
+    context.set_default_timeout(PATIENCE)
+    for key, value in stored.items():
+        context.add_init_script(f"localStorage.setItem({key!r}, {value!r})")
+    yield context.new_page()
+    context.close()
+
+
+def requests_of(page: "Page") -> list[str]:
+    """The addresses that a page asks for from now on, with its frames; the list grows."""
+    asked: list[str] = []
+    page.context.on("request", lambda request: asked.append(request.url))
+    return asked
+
+
 @dataclass
 class Shown:
     """MLflow at an address, and the parents of the experiments that it has to show, by name."""
@@ -61,7 +99,7 @@ class Shown:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
-    with browsers.chromium() as browser:
+    with chromium() as browser:
         yield browser
 
 
@@ -93,7 +131,7 @@ def shown(browser: "Browser", new_project: Callable[[], Project]) -> Iterator[Sh
 def page(browser: "Browser") -> Iterator["Page"]:
     """A page over which MLflow does not open its assistant."""
     opened = {"mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true"}
-    with browsers.page_of(browser, **opened) as page:
+    with page_of(browser, **opened) as page:
         yield page
 
 
@@ -194,7 +232,7 @@ LUMINANCE = """() => {
 
 
 def test_the_report_stands_alone_on_every_screen(page: "Page", shown: Shown) -> None:
-    asked = browsers.requests_of(page)
+    asked = requests_of(page)
     address = (shown.project.root / paths.PAGE).as_uri()
     page.goto(address)
     named = [
@@ -278,7 +316,7 @@ def test_a_picture_that_is_dropped_on_the_demo_is_answered(page: "Page", shown: 
     told = project.run("seedlings", "predict", "--json", *model, str(image))
     [row] = json.loads(told[told.index("[\n") :])
     command = ("seedlings", "demo", *model, "--port", str(port))
-    asked = browsers.requests_of(page)
+    asked = requests_of(page)
     with servers.running(*command, port=port, folder=project.root, env=project.env):
         page.goto(f"http://127.0.0.1:{port}")
         page.locator("input[type=file]").set_input_files(image)

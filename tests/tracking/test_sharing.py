@@ -109,7 +109,7 @@ def restores(mate: Project, experiment: str, x: int) -> None:
     mate.run("git", "checkout", "--quiet", "--force", "HEAD")
 
 
-@pytest.fixture(params=["folder", "ssh", "s3"])
+@pytest.fixture(params=["folder", pytest.param("ssh", marks=pytest.mark.nightly), "s3"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
     """The settings of a DVC remote of each kind, with a server behind it."""
     if request.param == "folder":
