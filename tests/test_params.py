@@ -40,21 +40,14 @@ NUMBERS = {"task": "regression", "split.rule": "share", "data.annotations": ANNO
         ),
         ({"data.annotations.fiel": 1}, r"data\.annotations\.fiel: no such .* did you mean file"),
         ({"finetune.epochs": -1}, r"finetune\.epochs: expected greater than .* to 1, found -1"),
-        ({"finetune.epochs": 1.5}, r"finetune\.epochs: expected a valid integer, found 1\.5"),
         ({"finetune.epochs": True}, r"finetune\.epochs: expected a valid integer, found True"),
         (
             {"baseline.learning_rate": "1e-3"},
             r"learning_rate: expected a valid number, found '1e-3'",
         ),
         ({"baseline.learning_rate": float("inf")}, r"learning_rate: expected a finite number"),
-        ({"portable": 1}, r"portable: expected a valid boolean, found 1"),
-        (
-            {"segment.method": "green"},
-            r"segment\.method: expected 'excess_green', 'color_distance'",
-        ),
         ({"segment.pixels": [150]}, r"segment\.pixels: expected List should have at least 2 items"),
         ({"segment.pixels": [150, 4]}, r"segment\.pixels\.1: expected greater than or equal to 8"),
-        ({"split.test_share": 1.0}, r"split\.test_share: expected less than 1, found 1\.0"),
         ({"finetune": None}, r"finetune: expected keys with values, found None"),
         ({"data.path": ""}, r"data\.path: expected a file or folder on this machine, .* found ''"),
         ({"data.path": "https://a.org/b.zip"}, r"data\.path: expected a file or folder on this"),
@@ -66,7 +59,6 @@ NUMBERS = {"task": "regression", "split.rule": "share", "data.annotations": ANNO
             {"data.url": "https://a.org/b.zip"},
             r"data: expected url null, as the source sample does",
         ),
-        ({"task": "guess"}, r"task: expected one of multiclass, binary, multilabel, regression"),
         ({"data.url": "ftp://a/b"}, r"data\.url: "),
         ({"data.checksum": "abc"}, r"data\.checksum: "),
         (
@@ -129,16 +121,15 @@ def test_the_values_of_every_task_fit_each_other(tree: dict[str, Any]) -> None:
     assert module.check(config.changed(tree, TAGS | {"data.annotations": ANNOTATIONS}))
 
 
-def test_a_missing_value_is_named(tree: dict[str, Any]) -> None:
-    del tree["evaluate"]["mistakes"]
-    with pytest.raises(SeedlingsError, match=r"evaluate\.mistakes: expected a value, found none"):
-        module.check(tree)
-
-
 def test_all_that_is_wrong_is_listed(tree: dict[str, Any]) -> None:
+    del tree["evaluate"]["mistakes"]
     values = {"finetune.epochs": 0, "segment.method": "x"}
-    with pytest.raises(SeedlingsError, match=r"(?s)segment\.method.*finetune\.epochs"):
+    with pytest.raises(SeedlingsError) as caught:
         module.check(config.changed(tree, values))
+    method, epochs, mistakes = str(caught.value).splitlines()
+    assert method.startswith("params.yaml: segment.method: expected 'excess_green', 'color_")
+    assert epochs.startswith("  finetune.epochs: expected greater than or equal to 1, found 0")
+    assert mistakes == "  evaluate.mistakes: expected a value, found none"
 
 
 @pytest.mark.parametrize(
@@ -157,11 +148,6 @@ def test_a_file_that_is_empty_broken_or_missing_is_an_error(
         Path("params.yaml").write_text(text)
     with pytest.raises(SeedlingsError, match=message):
         module.load()
-
-
-def test_values_are_frozen(params: Params) -> None:
-    with pytest.raises(ValueError, match="frozen"):
-        params.finetune.epochs = 3  # type: ignore[misc]
 
 
 def test_a_restricted_section_has_the_declared_keys_alone(params: Params) -> None:
@@ -209,8 +195,3 @@ def test_every_parameter_is_in_the_key_of_dvc_s_run_cache(project: Path) -> None
     others = list(changed(tree))
     assert len(others) > 10
     assert len({key(other) for other in [tree, *others]}) == len(others) + 1
-
-
-def test_a_whole_number_is_accepted_for_a_rate(tree: dict[str, Any]) -> None:
-    found = module.check(config.changed(tree, {"baseline.learning_rate": 1}))
-    assert found.baseline.learning_rate == 1.0
