@@ -1,9 +1,8 @@
 import io
-import zlib
 from collections.abc import Callable
-from pathlib import Path
 
 import cv2
+import drawings
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -54,11 +53,14 @@ def test_cmyk_becomes_rgb() -> None:
     assert np.abs(decoded.astype(int) - (255, 0, 0)).max() <= 3
 
 
-def test_what_is_transparent_becomes_black() -> None:
+def test_what_is_transparent_is_blended_with_black() -> None:
     layers = np.full((1, 3, 4), 200, np.uint8)
     layers[0, :, 3] = (255, 0, 51)
     decoded = images.decode(encoded(PillowImage.fromarray(layers)))
     assert decoded[0, :, 0].tolist() == [200, 0, 40]
+    grey = PillowImage.new("L", (2, 1), 90)
+    grey.putpixel((1, 0), 40)
+    assert images.decode(encoded(grey, transparency=90)).tolist() == [[[0] * 3, [40] * 3]]
 
 
 def test_the_exif_turn_is_applied(noise: Callable[..., Image]) -> None:
@@ -87,46 +89,25 @@ def test_what_is_no_image_is_refused(data: bytes, reason: str) -> None:
         images.decode(data)
 
 
-def test_a_bomb_is_refused_by_its_header(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "MAX_PIXELS", 99)
-    with pytest.raises(BadImageError, match="at most 99 pixels, found 10 x 10"):
-        images.decode(encoded(PillowImage.new("RGB", (10, 10))))
-
-
-@pytest.mark.parametrize("side", [12_300, 13_000, 20_000, 65_000])
-def test_every_size_above_the_limit_is_refused_as_too_large(side: int) -> None:
-    header = bytearray(encoded(PillowImage.new("L", (1, 1))))
-    header[16:24] = side.to_bytes(4) * 2
-    header[29:33] = zlib.crc32(header[12:29]).to_bytes(4)
-    with pytest.raises(BadImageError, match="expected at most 150,000,000 pixels, found"):
-        images.decode(bytes(header))
+@pytest.mark.parametrize(
+    ("side", "found"), [(12_300, "12,300 x 12,300"), (13_000, "13,000 x 13,000"), (65_000, "more")]
+)
+def test_a_bomb_is_refused_by_its_header(side: int, found: str) -> None:
+    with pytest.raises(BadImageError, match=f"at most 150,000,000 pixels, found {found}"):
+        images.decode(drawings.png_that_claims(side, side))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
-@pytest.mark.parametrize(("turn", "quarters"), [(3, 2), (6, -1), (8, 1)])
-def test_transparency_and_an_exif_turn_go_together(kind: str, turn: int, quarters: int) -> None:
+def test_transparency_and_an_exif_turn_go_together(kind: str) -> None:
     layers = np.full((20, 20, 4), 200, np.uint8)
     layers[..., 3] = 255
     layers[:5, :, 3] = 0
     exif = PillowImage.Exif()
-    exif[0x0112] = turn
+    exif[0x0112] = 6
     options = {"lossless": True} if kind == "WEBP" else {}
     data = encoded(PillowImage.fromarray(layers), kind, exif=exif, **options)
-    expected = np.rot90(layers[..., :1] * (layers[..., 3:] // 255), quarters).repeat(3, axis=2)
+    expected = np.rot90(layers[..., :1] * (layers[..., 3:] // 255), -1).repeat(3, axis=2)
     assert np.array_equal(images.decode(data), expected)
-
-
-def test_a_transparent_grey_becomes_black() -> None:
-    image = PillowImage.new("L", (2, 1), 90)
-    image.putpixel((1, 0), 40)
-    assert images.decode(encoded(image, transparency=90)).tolist() == [[[0] * 3, [40] * 3]]
-
-
-def test_read_names_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "broken one.png"
-    path.write_bytes(b"\x89PNG")
-    with pytest.raises(BadImageError, match="broken one.png: expected an image"):
-        images.read(path)
 
 
 def test_resize_averages_what_it_shrinks() -> None:

@@ -23,7 +23,15 @@ ANNOTATIONS = {
     "separator": "",
     "block": None,
 }
+WITHOUT_HEADER = ANNOTATIONS | {"header": False}
 CONSTANT = {"name": "constant", "warmup_epochs": 2, "final_share": 0.1}
+BALANCED = {"finetune.class_weights": "balanced"}
+RESIDUAL = {
+    "finetune.convnet.filters": [8],
+    "finetune.convnet.residual": True,
+    "finetune.convnet.batch_normalization": "after_pool",
+}
+SHARES = {"split.rule": "share", "split.test_share": 0.6, "split.validation_share": 0.4}
 TAGS = {"task": "multilabel", "split.rule": "share"}
 NUMBERS = {"task": "regression", "split.rule": "share", "data.annotations": ANNOTATIONS}
 
@@ -34,85 +42,34 @@ NUMBERS = {"task": "regression", "split.rule": "share", "data.annotations": ANNO
         ({"finetune.epohcs": 3}, r"finetune\.epohcs: no such parameter; did you mean epochs\?"),
         ({"sede": 3}, r"^params\.yaml: sede: no such parameter; did you mean seed\?"),
         ({"0[": None}, r"0\[: no such parameter; there are composed_from, task,"),
-        (
-            {"finetune.head.wings": 3},
-            r"finetune\.head\.wings: no such parameter; there are pooling,",
-        ),
+        ({"finetune.head.wings": 3}, r"finetune\.head\.wings: no such .*; there are pooling,"),
         ({"data.annotations.fiel": 1}, r"data\.annotations\.fiel: no such .* did you mean file"),
         ({"finetune.epochs": -1}, r"finetune\.epochs: expected greater than .* to 1, found -1"),
-        ({"finetune.epochs": 1.5}, r"finetune\.epochs: expected a valid integer, found 1\.5"),
         ({"finetune.epochs": True}, r"finetune\.epochs: expected a valid integer, found True"),
-        (
-            {"baseline.learning_rate": "1e-3"},
-            r"learning_rate: expected a valid number, found '1e-3'",
-        ),
+        ({"seed": "1e3"}, r"seed: expected a valid integer, found '1e3'"),
         ({"baseline.learning_rate": float("inf")}, r"learning_rate: expected a finite number"),
-        ({"portable": 1}, r"portable: expected a valid boolean, found 1"),
-        (
-            {"segment.method": "green"},
-            r"segment\.method: expected 'excess_green', 'color_distance'",
-        ),
         ({"segment.pixels": [150]}, r"segment\.pixels: expected List should have at least 2 items"),
         ({"segment.pixels": [150, 4]}, r"segment\.pixels\.1: expected greater than or equal to 8"),
-        ({"split.test_share": 1.0}, r"split\.test_share: expected less than 1, found 1\.0"),
         ({"finetune": None}, r"finetune: expected keys with values, found None"),
         ({"data.path": ""}, r"data\.path: expected a file or folder on this machine, .* found ''"),
         ({"data.path": "https://a.org/b.zip"}, r"data\.path: expected a file or folder on this"),
-        (
-            {"data.source": "web"},
-            r"data\.source: expected one of sample, archive, folder, mnist, dig",
-        ),
-        (
-            {"data.url": "https://a.org/b.zip"},
-            r"data: expected url null, as the source sample does",
-        ),
-        ({"task": "guess"}, r"task: expected one of multiclass, binary, multilabel, regression"),
+        ({"data.source": "web"}, r"data\.source: expected one of sample, archive, folder, mnist,"),
+        ({"data.url": "https://a.org/b.zip"}, r"data: expected url null, as the source sample"),
         ({"data.url": "ftp://a/b"}, r"data\.url: "),
         ({"data.checksum": "abc"}, r"data\.checksum: "),
-        (
-            {"data.annotations.path": None},
-            r"data\.annotations\.path: expected a valid integer, found",
-        ),
+        ({"data.annotations.path": None}, r"data\.annotations\.path: expected a valid integer,"),
         # rules between values of a section
-        (
-            {"finetune.augment.contrast": [1.5, 0.5]},
-            r"augment\.contrast: expected the smaller number",
-        ),
-        (
-            {"finetune.schedule": CONSTANT},
-            r"schedule: expected no warmup_epochs .* constant, found 2$",
-        ),
-        (
-            {
-                "finetune.convnet.filters": [8],
-                "finetune.convnet.residual": True,
-                "finetune.convnet.batch_normalization": "after_pool",
-            },
-            r"finetune\.convnet: expected batch_normalization .* with residual blocks",
-        ),
-        (
-            {"extract.weights": "vgg.h5"},
-            r"^params.yaml: extract: expected a checksum of .*checksum\)$",
-        ),
-        (
-            {"data.annotations": ANNOTATIONS | {"header": False}},
-            r"data\.annotations: .*by its number.*found 'angle'",
-        ),
-        (
-            {"data.annotations.block": 50},
-            r"data\.annotations: .*file to order the rows of block 50",
-        ),
-        (
-            {"split.rule": "share", "split.test_share": 0.6, "split.validation_share": 0.4},
-            r"split: .*a sum below 1, found 1",
-        ),
+        ({"finetune.augment.contrast": [1.5, 0.5]}, r"contrast: expected the smaller number"),
+        ({"finetune.schedule": CONSTANT}, r"schedule: expected no warmup_epochs .*, found 2$"),
+        (RESIDUAL, r"finetune\.convnet: expected batch_normalization .* with residual blocks"),
+        ({"extract.weights": "vgg.h5"}, r"^params.yaml: extract: expected a checksum of .*\)$"),
+        ({"data.annotations": WITHOUT_HEADER}, r"annotations: .*by its number.*found 'angle'"),
+        ({"data.annotations.block": 50}, r"annotations: .*file to order the rows of block 50"),
+        (SHARES, r"split: .*a sum below 1, found 1"),
         # rules between sections
         ({"task": "regression"}, r"expected split\.rule `share`, as regression has no"),
         (TAGS, r"data\.annotations\.file to name the labels, .*multilabel"),
-        (
-            NUMBERS | {"finetune.class_weights": "balanced"},
-            r"class_weights `none`, as regression has",
-        ),
+        (NUMBERS | BALANCED, r"class_weights `none`, as regression has"),
         (NUMBERS | {"split.rule": "folders"}, r"split\.rule `share` or `per_class`"),
         ({"finetune.augment.random_crop": True}, r"expected extract\.center_crop to say how large"),
     ],
@@ -129,16 +86,15 @@ def test_the_values_of_every_task_fit_each_other(tree: dict[str, Any]) -> None:
     assert module.check(config.changed(tree, TAGS | {"data.annotations": ANNOTATIONS}))
 
 
-def test_a_missing_value_is_named(tree: dict[str, Any]) -> None:
-    del tree["evaluate"]["mistakes"]
-    with pytest.raises(SeedlingsError, match=r"evaluate\.mistakes: expected a value, found none"):
-        module.check(tree)
-
-
 def test_all_that_is_wrong_is_listed(tree: dict[str, Any]) -> None:
+    del tree["evaluate"]["mistakes"]
     values = {"finetune.epochs": 0, "segment.method": "x"}
-    with pytest.raises(SeedlingsError, match=r"(?s)segment\.method.*finetune\.epochs"):
+    with pytest.raises(SeedlingsError) as caught:
         module.check(config.changed(tree, values))
+    method, epochs, mistakes = str(caught.value).splitlines()
+    assert method.startswith("params.yaml: segment.method: expected 'excess_green', 'color_")
+    assert epochs.startswith("  finetune.epochs: expected greater than or equal to 1, found 0")
+    assert mistakes == "  evaluate.mistakes: expected a value, found none"
 
 
 @pytest.mark.parametrize(
@@ -157,11 +113,6 @@ def test_a_file_that_is_empty_broken_or_missing_is_an_error(
         Path("params.yaml").write_text(text)
     with pytest.raises(SeedlingsError, match=message):
         module.load()
-
-
-def test_values_are_frozen(params: Params) -> None:
-    with pytest.raises(ValueError, match="frozen"):
-        params.finetune.epochs = 3  # type: ignore[misc]
 
 
 def test_a_restricted_section_has_the_declared_keys_alone(params: Params) -> None:
@@ -209,8 +160,3 @@ def test_every_parameter_is_in_the_key_of_dvc_s_run_cache(project: Path) -> None
     others = list(changed(tree))
     assert len(others) > 10
     assert len({key(other) for other in [tree, *others]}) == len(others) + 1
-
-
-def test_a_whole_number_is_accepted_for_a_rate(tree: dict[str, Any]) -> None:
-    found = module.check(config.changed(tree, {"baseline.learning_rate": 1}))
-    assert found.baseline.learning_rate == 1.0

@@ -44,14 +44,6 @@ def train(record: Record) -> None:
     record.add_epoch({"loss": 1.0})
 
 
-def fail(record: Record) -> None:
-    raise SeedlingsError("expected this, found that")
-
-
-def fill(record: Record) -> None:
-    raise OSError(28, "No space left on device")
-
-
 def messages() -> list[dict[str, object]]:
     return [json.loads(line) for line in Path("messages").read_text("utf-8").splitlines()]
 
@@ -67,9 +59,21 @@ def test_the_logger_is_told_of_the_start_each_epoch_and_the_end(define: Callable
     assert end == {"finished": True}
 
 
-def test_an_expected_error_has_no_traceback_and_no_end_is_told(define: Callable) -> None:
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (SeedlingsError("expected this, found that"), "segment: expected this, found that"),
+        (OSError(28, "No space left"), "segment: expected room for its outputs, found the disk"),
+    ],
+)
+def test_an_expected_error_has_no_traceback_and_no_end_is_told(
+    error: Exception, message: str, define: Callable
+) -> None:
+    def fail(record: Record) -> None:
+        raise error
+
     define(fail)
-    with pytest.raises(SystemExit, match="segment: expected this, found that"):
+    with pytest.raises(SystemExit, match=message):
         run.main()
     assert [list(message) for message in messages()] == [["stage", "params", "reads"]]
     assert not Path("reports/segment/record.json").exists()
@@ -90,12 +94,6 @@ def test_portable_needs_a_processor_with_avx2(
         context.setattr(processor, "SETTINGS", {})
         run.main()
     assert messages()[-1] == {"finished": True}
-
-
-def test_a_full_disk_is_told_in_a_sentence(define: Callable) -> None:
-    define(fill)
-    with pytest.raises(SystemExit, match="segment: expected room for its outputs, found the disk"):
-        run.main()
 
 
 def test_parameters_are_checked_before_anything_is_done(define: Callable) -> None:

@@ -69,8 +69,7 @@ def test_options_that_exclude_one_another_are_refused(options: list[str], messag
     assert message in done.output
 
 
-@pytest.mark.parametrize("portable", [True, False])
-@pytest.mark.parametrize("name", ["serve", "demo"])
+@pytest.mark.parametrize(("name", "portable"), [("serve", True), ("serve", False), ("demo", True)])
 def test_a_server_starts_with_the_settings_of_the_processor_of_its_bundle(
     name: str,
     portable: bool,

@@ -79,28 +79,12 @@ def test_synthetic_weights_are_those_of_the_sample_alone(project: Path) -> None:
         assert name == "sample" or extract["width"] == 1.0
 
 
-def test_synthetic_weights_are_available_for_a_folder(project: Path) -> None:
-    assert preset("folder", "extract.width=0.25", "extract.weights=synthetic").exit_code == 0
-    assert params.load().extract.weights == "synthetic"
-
-
-def test_every_key_of_a_section_has_its_comment_or_a_name_that_says_it() -> None:
-    lines = (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines()
-    sections = [line for line in lines if re.match(r"\w+:( |$)", line)]
-    assert all("#" in line for line in sections)
-
-
-def test_every_system_has_its_preset(project: Path) -> None:
-    systems = "plants mnist digits horses_or_humans cats_vs_dogs driving folder multilabel"
-    assert set(systems.split()) <= set(presets.names())
-
-
 @pytest.mark.parametrize("group", ["data", "model", "augment", "train"])
 def test_every_choice_of_a_group_changes_known_parameters_alone(group: str, project: Path) -> None:
-    known = config.flatten(presets.compose(["sample"]))
+    known = config.flatten(presets.compose(["sample"])).keys()
     for path in sorted((project / "conf" / group).glob("*.yaml")):
         composed = presets.compose(["sample", f"{group}={path.stem}"])
-        assert set(config.flatten(composed)) == set(known), path
+        assert config.flatten(composed).keys() == known, path
 
 
 def test_a_preset_is_composed_with_changes_and_says_what_differs(project: Path) -> None:
@@ -115,11 +99,10 @@ def test_a_preset_is_composed_with_changes_and_says_what_differs(project: Path) 
     assert "digits augment=sequence finetune.epochs=7 'data.path=/mnt/my images'" in preset().output
 
 
-def test_edits_are_named_and_need_a_decision_without_a_terminal(project: Path) -> None:
+def test_edits_need_a_decision_without_a_terminal(project: Path) -> None:
     edit(project, "seed: 42  ", "seed: 43  ")
     edit(project, "  epochs: 60", "  epochs: 61")
     before = (project / "params.yaml").read_bytes()
-    assert "  edited    seed: 43 (composed: 42)" in preset().output
     with pytest.raises(
         SeedlingsError, match=r"(?s)seed: 43 \(composed: 42\)\n.*epochs: 61 .*--keep"
     ):
@@ -138,21 +121,6 @@ def test_edits_are_kept_or_dropped_as_the_user_says(project: Path) -> None:
     assert presets.edits(config.read()) == {}
 
 
-def test_edits_that_dvc_writes_are_edits_too(project: Path) -> None:
-    block = "pixels:      # height and width\n  - 48\n  - 48"
-    edit(project, "pixels: [150, 150]      # height and width", block)
-    assert presets.edits(config.read()) == {"segment.pixels": ([48, 48], [150, 150])}
-    preset("sample", "--keep")
-    assert params.load().segment.pixels == [48, 48]
-
-
-def test_the_key_on_is_read_with_quotes_and_without_them_as_dvc_writes_it(project: Path) -> None:
-    presets.write(["sample", "evaluate.on=validation"])
-    assert params.load().evaluate.on == "validation"
-    edit(project, '"on": validation', "on: test")
-    assert presets.edits(config.read()) == {"evaluate.on": ("test", "validation")}
-
-
 def test_an_edit_of_the_filters_is_one_value_that_can_be_kept(project: Path) -> None:
     edit(project, "  filters: null  ", "  filters: {block1_conv1: [3]}  ")
     assert presets.edits(config.read()) == {"explain.filters": ({"block1_conv1": [3]}, None)}
@@ -164,8 +132,6 @@ def test_an_edit_of_the_filters_is_one_value_that_can_be_kept(project: Path) -> 
     ("text", "reason"),
     [
         ("", r"expected the arguments of `seedlings preset` in composed_from, found None"),
-        ("seed: [", r"not valid YAML"),
-        ("seed: 1", r"in composed_from, found None"),
         ('composed_from: "sample \'report"', "composed_from: sample 'report: No closing quotation"),
         ("composed_from: ''", "preset: expected a file"),
         ("composed_from: flowers", r"preset: expected .*conf/preset \(cats.*\), found 'flowers'"),
@@ -192,12 +158,10 @@ def test_a_file_that_is_not_composed_is_told_and_can_be_dropped(
         ("data.wings=3", r"^data\.wings: no such parameter; there are source, path, url"),
         ("data.path.x=3", r"^data\.path\.x: no such parameter$"),
         ("data=flder", r"^data: expected .*conf/data \(cats.*folder.*\), found 'flder'$"),
-        ("augment=../base", r"^augment: expected .*, found '\.\./base'$"),
         ("segment=none", r"^segment: expected keys with values \(method, .*found 'none'"),
         ("segment={pxels: 3}", r"^segment\.pxels: .* did you mean segment\.pixels\?$"),
         ("segment.pixels=[96", r"^segment\.pixels: found '\[96', which is not valid YAML"),
         ("finetune.epochs=-3", r"finetune\.epochs: expected greater than or equal"),
-        ("seed=", r"seed: expected a valid integer, found None"),
         ("composed_from=x", r"^composed_from: .* `seedlings preset` writes this one"),
         ("data.path=a\nb", r"^data\.path: expected .* control characters, found 'a\\nb'"),
         ("data.path=\udce9t", r"^data\.path: expected text in UTF-8, found b'\\xe9t'"),
@@ -217,20 +181,13 @@ def test_an_unknown_name_or_a_wrong_value_is_an_error_and_changes_nothing(
     [
         ("data.path", "/mnt/图片 (1), R&D"),
         ("data.path", "/mnt/${data.url}/{a}"),
-        ("data.path", "/mnt/a: b #c"),
-        ("data.path", '"/mnt/in quotes"'),
         ("data.path", "C:\\images\\o'brien"),
         ("data.path", " /mnt/ends with a blank "),
-        ("data.folder", "2024-01-01"),
         ("data.folder", "1e3"),
-        ("data.folder", "true"),
-        ("data.folder", "Null"),
         ("data.folder", ""),
-        ("data.url", "https://example.org/a%20b.zip?a=1&b=[2]#c"),
         ("extract.backbone", "on"),
         ("data.annotations.separator", "null"),
         ("data.annotations.separator", "="),
-        ("data.annotations.label", "1:30"),
         ("data.annotations.label", "007"),
     ],
 )
@@ -249,14 +206,10 @@ def test_a_text_is_written_as_it_is_typed(key: str, value: str, project: Path) -
         ("data.annotations.label=3", 3),
         ("data.annotations.label=-1", -1),
         ("finetune.early_stopping=null", None),
-        ("finetune.early_stopping=~", None),
         ("finetune.head.batch_normalization=True", True),
         ("finetune.optimizer.learning_rate=1e-3", 0.001),
         ("segment.pixels=[96,128]", [96, 128]),
-        ("segment.pixels=[ 96, 128 ]  # small", [96, 128]),
-        ("finetune.progressive.sizes=[[64, 64], [80, 80]]", [[64, 64], [80, 80]]),
         ("explain.filters={block1_conv1: [0]}", {"block1_conv1": [0]}),
-        ("package.tta=2", 2),
     ],
 )
 def test_other_values_are_read_as_yaml(change: str, value: Any, project: Path) -> None:
@@ -270,33 +223,19 @@ def test_other_values_are_read_as_yaml(change: str, value: Any, project: Path) -
 def test_later_values_replace_earlier_ones_and_sections_keep_their_other_keys(
     project: Path,
 ) -> None:
-    composed = presets.compose(
-        [
-            "plants",
-            "finetune.epochs=7",
-            "finetune.head.dropout=0.1",
-            "finetune.head={dropout: 0.2, pooling: max}",
-            "finetune.head.dropout=0.4",
-            "train=rmsprop",
-        ]
-    )
+    head = ["finetune.head={dropout: 0.2, pooling: max}", "finetune.head.dropout=0.4"]
+    composed = presets.compose(["plants", "finetune.epochs=7", *head, "train=rmsprop"])
     finetune = composed["finetune"]
     assert finetune["batch_size"] == 128  # of the file
     assert finetune["epochs"] == 7  # a key replaces the value of a file, also before it
-    assert finetune["head"] == {
-        "pooling": "max",
-        "batch_normalization": False,  # of the preset
-        "momentum": 0.9,
-        "dropout": 0.4,
-        "dense": [],
-    }
+    assert (finetune["head"]["pooling"], finetune["head"]["dropout"]) == ("max", 0.4)
+    assert finetune["head"]["batch_normalization"] is False  # of the preset
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("{}", r"^conf/preset/mine\.yaml: expected `groups` with one file of each group \(data,"),
-        ("defaults: [{override /data: folder}]", "expected `groups` .*, found None"),
         ("groups: {data: folder}", "expected `groups` .*, found {'data': 'folder'}"),
         (f"{SELECTED}\ndata: {{pth: a}}", r"mine\.yaml: data\.pth: .* did you mean data\.path"),
         (f"{SELECTED}\ndata: folder", r"mine\.yaml: data: expected keys with values \(source,"),
@@ -309,11 +248,3 @@ def test_a_wrong_preset_is_named_with_its_key(text: str, message: str, project: 
     (project / "conf" / "preset" / "mine.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(SeedlingsError, match=message):
         presets.write(["mine"])
-
-
-def test_numbers_and_nothing_are_written_as_every_reader_takes_them(project: Path) -> None:
-    presets.write(["sample", "finetune.optimizer.epsilon=1e-9", "extract.center_crop=[96,96]"])
-    text = (project / "params.yaml").read_text(encoding="utf-8")
-    assert "epsilon: 1.0e-09" in text
-    assert "center_crop: [96, 96]" in text
-    assert "url: null" in text

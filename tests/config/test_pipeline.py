@@ -96,19 +96,6 @@ def test_the_report_depends_on_all_that_other_stages_report() -> None:
     assert (LIBRARY / "report" / "templates" / "report.html").is_file()  # in a room that is a dep
 
 
-def test_every_script_is_a_stage() -> None:
-    scripts = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__"}
-    assert scripts == set(STAGES)
-
-
-def test_the_closure_follows_imports_of_imports_but_not_those_of_types() -> None:
-    found = {file.relative_to(ROOT).as_posix() for file in closure(script_of("download"))}
-    assert {"seedlings/__init__.py", "seedlings/data/sources.py"} <= found
-    assert {"seedlings/data/archives.py", "seedlings/data/__init__.py"} <= found
-    assert "seedlings/networks/backbones.py" not in found
-    assert "seedlings/tasks.py" not in {f.name for f in closure(script_of("extract"))}
-
-
 def test_dvc_depends_on_the_path_of_the_data_as_it_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

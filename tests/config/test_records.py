@@ -20,14 +20,6 @@ def test_a_record_comes_back(tmp_path: Path) -> None:
     assert record.pictures == ["reports/finetune/curves.png"]
 
 
-def test_epochs_are_passed_on() -> None:
-    seen = []
-    record = Record("finetune", on_epoch=lambda epoch, values: seen.append((epoch, dict(values))))
-    record.add_epoch({"loss": 2.0})
-    record.add_epoch({"loss": 1.0})
-    assert seen == [(1, {"loss": 2.0}), (2, {"loss": 1.0})]
-
-
 def test_a_metric_that_is_no_number_is_refused() -> None:
     with pytest.raises(ValueError, match="finetune: the metric validation/loss is nan"):
         Record("finetune").add_metrics({"loss": float("nan")}, "validation/")

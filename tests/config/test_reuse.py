@@ -91,23 +91,17 @@ def test_the_last_outputs_are_reused_from_the_cache_while_only_data_changed(
     assert "as DVC's cache does not have the last" in reason(record, capsys)
 
 
-def test_without_an_entry_or_with_reuse_off_nothing_is_said(
+def test_without_an_entry_or_with_reuse_off_nothing_is_said_and_another_setting_is_refused(
     record: Record, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEEDLINGS_REUSE", "off")
     assert reason(record, capsys) == ""
+    monkeypatch.setenv("SEEDLINGS_REUSE", "no")
+    with pytest.raises(SeedlingsError, match="SEEDLINGS_REUSE: expected `on` or `off`, found 'no'"):
+        reason(record, capsys)
     monkeypatch.delenv("SEEDLINGS_REUSE")
     Path("dvc.lock").unlink()
     assert reason(record, capsys) == ""
-
-
-def test_another_setting_is_refused(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEEDLINGS_REUSE", "no")
-    with (
-        pytest.raises(SeedlingsError, match="SEEDLINGS_REUSE: expected `on` or `off`, found 'no'"),
-        reuse.of_last_run(record, [paths.IMAGES]),
-    ):
-        pass
 
 
 def test_the_key_covers_parameters_code_and_packages_and_for_a_checkpoint_the_data(
@@ -143,26 +137,19 @@ def test_the_key_covers_parameters_code_and_packages_and_for_a_checkpoint_the_da
         of_checkpoints.add(of_checkpoint)
 
 
-def lock_record(record: Record) -> None:
-    """Put a record into DVC's cache, and its hash into dvc.lock; the workspace has none then."""
-    folder = paths.report(record.stage).as_posix()
-    Path("dvc.yaml").write_text(
-        yaml.safe_dump({"stages": {record.stage: {"cmd": "echo", "outs": [folder]}}})
-    )
-    record.write(paths.record(record.stage))
-    with Repo() as repo:
-        repo.commit(force=True)
-    paths.record(record.stage).unlink()
-
-
 def test_the_last_record_is_in_the_cache_under_the_hash_of_dvc_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     repo = Repo.init(no_scm=True)
     assert reuse.last_record("download") is None
+    stage = {"cmd": "echo", "outs": [paths.report("download").as_posix()]}
+    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": {"download": stage}}))
     record = Record("download", {"data.url": "x"}, details={"checksum": "sha256:1"})
-    lock_record(record)
+    record.write(paths.record("download"))
+    with Repo() as present:
+        present.commit(force=True)
+    paths.record("download").unlink()
     assert reuse.last_record("download") == record
     repo.cache.local.clear()
     assert reuse.last_record("download") is None

@@ -23,18 +23,7 @@ WORDS = "null Null ~ true TRUE on off yes No y N = << 2024-01-01 1e e1 0x _1 1__
 MARKS = "' \" \\ a\\ # #1 & &a * ! ? - : , ; [ ] { } | > ` @ @a % %x --- ... 'a' \"a\" [a]"
 PHRASES = (
     *("", " ", " a", "a ", "a: b", "a #b", "a:", ": a", "- a", "? a", "--- a", "a\\nb", "it's: #1"),
-    *(
-        "été",
-        "图片",
-        "e\u0301",
-        "😀",
-        "a\xa0b",
-        "a\u2028b",
-        "a\u2029",
-        "\ufeffa",
-        "a\u200fb",
-        "\ufffe",
-    ),
+    *("été", "图片", "e\u0301", "😀", "a\xa0b", "a\u2028b", "\ufeffa", "a\u200fb", "\ufffe"),
     *("\t", "a\tb", "\n", "a\n", "\na", "a\nb\n", "\r", "a\x85b", "\x00", "\x7f", "\U0010ffff"),
     *("/mnt/${HOME}", "{{a}}", "a b " * 2000),
 )
@@ -61,11 +50,10 @@ def test_what_dvc_writes_in_this_process_remains_its_own() -> None:
     assert dumps_yaml({"a": "on", "b": None}) == "a: on\nb:\n"
 
 
-def test_words_and_booleans_are_read_as_in_yaml_1_2_which_dvc_writes() -> None:
-    values = {"on": "test", "off": "no", "yes": True, "n": [False, None, 1, 0.5]}
-    text = dumps_yaml(values)
-    assert "on: test" in text  # without quotes, which would be a boolean in YAML 1.1
-    assert yaml_files.parse(text) == values
+def test_other_values_are_written_as_every_reader_takes_them() -> None:
+    values = {"rate": 1e-9, "url": None, "pixels": [96, 96]}
+    text = yaml_files.edit("rate: 1.0\nurl: x\npixels: null\n", values)
+    assert text == "rate: 1.0e-09\nurl: null\npixels: [96, 96]\n"
 
 
 @pytest.mark.parametrize(
@@ -85,9 +73,10 @@ def test_words_and_booleans_are_read_as_in_yaml_1_2_which_dvc_writes() -> None:
         ("1e", "1e"),
         ("tRUE", "tRUE"),
         ("TRUE", True),
+        ("on", "on"),  # true in YAML 1.1
     ],
 )
-def test_numbers_are_what_dvc_reads(written: str, value: float | str) -> None:
+def test_values_are_what_dvc_reads(written: str, value: float | str) -> None:
     text = f"a: {written}"
     found = yaml_files.parse(text)
     assert found == {"a": value} == loads_yaml(text)

@@ -30,13 +30,11 @@ def test_mnist_comes_in_folders_of_its_two_parts(tmp_path: Path, rng: np.random.
 
 
 def test_a_file_that_is_not_mnist_is_told(tmp_path: Path) -> None:
-    file = tmp_path / "mnist.npz"
-    np.savez(file, other=[1])
-    with pytest.raises(SeedlingsError, match=r"mnist\.npz: expected the arrays x_train"):
-        datasets.write_mnist(file, tmp_path / "raw")
-    file.write_bytes(b"no archive")
-    with pytest.raises(SeedlingsError, match=r"mnist\.npz: expected the arrays x_train"):
-        datasets.write_mnist(file, tmp_path / "raw")
+    np.savez(tmp_path / "other.npz", other=[1])
+    (tmp_path / "text.npz").write_bytes(b"no archive")
+    for name in ("other.npz", "text.npz"):
+        with pytest.raises(SeedlingsError, match=rf"{name}: expected the arrays x_train"):
+            datasets.write_mnist(tmp_path / name, tmp_path / "raw")
 
 
 def test_the_digits_are_scikit_learns(tmp_path: Path) -> None:

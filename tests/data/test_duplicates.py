@@ -16,11 +16,6 @@ def table_of(exact: list[int], perceptual: list[int]) -> pd.DataFrame:
     )
 
 
-def test_the_same_pixels_share_a_group_without_a_distance() -> None:
-    table = table_of([5, 6, 5, 7], [0, 0, 0, 0])
-    assert duplicates.group(table, None).tolist() == [0, 1, 0, 2]
-
-
 def test_the_rows_of_a_unit_share_a_group_with_the_duplicates_of_each() -> None:
     table = table_of([1, 2, 3, 4, 2, 6], [0] * 6).assign(unit=[1, 1, 3, 3, 5, 6])
     assert duplicates.group(table, None).tolist() == [0, 0, 1, 1, 0, 2]

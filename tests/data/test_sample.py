@@ -11,20 +11,14 @@ def test_twelve_species_with_the_names_of_the_real_set() -> None:
     assert "Shepherd’s Purse" in names
 
 
-def test_the_same_numbers_give_the_same_picture_whatever_else_is_drawn() -> None:
+def test_a_picture_depends_on_its_numbers_alone() -> None:
     first, first_mask = sample.draw_numbered(3, 4, seed=1, size=64)
-    sample.draw_numbered(5, 0, seed=1, size=64)
-    second, second_mask = sample.draw_numbered(3, 4, seed=1, size=64)
-    assert np.array_equal(first, second)
-    assert np.array_equal(first_mask, second_mask)
-
-
-@pytest.mark.parametrize("other", [(2, 4, 1), (3, 5, 1), (3, 4, 2)])
-def test_other_numbers_give_another_picture(other: tuple[int, int, int]) -> None:
-    species, number, seed = other
-    first, _ = sample.draw_numbered(3, 4, seed=1, size=64)
-    second, _ = sample.draw_numbered(species, number, seed=seed, size=64)
-    assert np.abs(first.astype(int) - second).mean() > 5
+    for species, number, seed in ((2, 4, 1), (3, 5, 1), (3, 4, 2)):
+        other, _ = sample.draw_numbered(species, number, seed=seed, size=64)
+        assert np.abs(first.astype(int) - other).mean() > 5
+    again, again_mask = sample.draw_numbered(3, 4, seed=1, size=64)
+    assert np.array_equal(first, again)
+    assert np.array_equal(first_mask, again_mask)
 
 
 def test_every_twentieth_shows_the_same_scene_again() -> None:

@@ -145,7 +145,7 @@ def test_a_killed_run_resumes_with_the_same_bytes(tmp_path: Path, rows: np.ndarr
 
 
 @pytest.mark.parametrize(("key", "numerics"), [("other", "same"), ("key", "other")])
-def test_shards_of_a_killed_run_with_another_key_or_proof_are_computed_again(
+def test_shards_of_a_killed_run_with_another_key_or_other_numerics_are_computed_again(
     key: str, numerics: str, tmp_path: Path, rows: np.ndarray
 ) -> None:
     task, names = task_of(rows)
