@@ -73,12 +73,6 @@ def test_all_layers_but_the_output_compute_with_bfloat16() -> None:
     assert {weights.dtype for weights in twin.weights} == {"float32"}
 
 
-def test_layers_inside_layers_are_lowered() -> None:
-    inputs = keras.Input((8, 8, 3))
-    twin = precision.lowered(keras.Model(inputs, in_bfloat16.network()(inputs)))
-    assert twin.get_layer("head").layers[1].compute_dtype == "bfloat16"
-
-
 def test_auto_is_bfloat16_where_the_processor_has_it_and_bfloat16_is_refused_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

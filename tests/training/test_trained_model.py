@@ -73,7 +73,6 @@ def test_the_given_model_has_the_trained_weights(whole: bool, rng: np.random.Gen
         (["finetune.replicas=3"], "finetune.replicas that divides threads, which is 2"),
         (["finetune.precision=bfloat16"], "precision `float32`, or `portable: false`"),
         (["finetune.precision=auto"], "precision `float32`, or `portable: false`"),
-        (["finetune.precision=float16"], "finetune.precision"),
         (
             ["finetune.replicas=2", "finetune.regularization.activity.l2=0.1"],
             "finetune.*replicas 1 with regularization.activity",
