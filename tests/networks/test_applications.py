@@ -14,7 +14,6 @@ import yaml
 from imports import ROOT
 
 from seedlings.errors import SeedlingsError
-from seedlings.io import downloads
 from seedlings.networks import applications, backbones
 from seedlings.networks.applications import Weights
 from seedlings.networks.runtime import keras
@@ -36,16 +35,6 @@ def test_every_network_of_keras_has_its_function_and_its_preprocessing() -> None
         function = applications._function(name)
         assert function.__name__ == name
         assert callable(sys.modules[function.__module__].preprocess_input)
-
-
-def test_the_weights_in_the_package_are_whole() -> None:
-    downloads.verify(FILE, SYNTHETIC.checksum)
-    assert FILE.stat().st_size < 2_000_000
-    arrays = datasets(FILE)
-    assert {array.dtype for array in arrays} == {np.dtype(np.float16)}
-    assert sum(array.size for array in arrays) == 920_784
-    assert all(np.isfinite(array).all() for array in arrays)
-    assert all(array.std() > 0 for array in arrays if array.ndim == 4)
 
 
 def test_both_parts_of_the_default_backbone_have_the_synthetic_weights() -> None:
