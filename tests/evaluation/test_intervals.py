@@ -92,16 +92,6 @@ def test_the_interval_of_a_mean_is_that_of_the_bootstrap_t() -> None:
     assert found == pytest.approx(tuple(expected), rel=0.03)
 
 
-def test_the_interval_of_a_mean_depends_on_the_seed_alone(rng: np.random.Generator) -> None:
-    values, groups = rng.random(60), np.repeat(np.arange(20), 3)
-    found = [
-        intervals.mean(values, groups, rng=np.random.default_rng(seed), **OPTIONS)
-        for seed in (1, 1, 2)
-    ]
-    assert found[0] == found[1] != found[2]
-    assert found[0] == pytest.approx(found[2], rel=0.02)
-
-
 def test_equal_errors_have_no_interval_and_equal_scores_that_of_a_share(
     rng: np.random.Generator,
 ) -> None:

@@ -191,18 +191,6 @@ def test_from_scratch_the_feature_extractor_is_the_preprocessing_alone(
     assert backbone.window == window
 
 
-def test_a_backbone_sees_the_crop(extract: Callable[..., Extract], image: np.ndarray) -> None:
-    keras.utils.set_random_seed(0)
-    whole = backbones.build(extract(center_crop=[32, 32], width=0.25), 40, 60)
-    keras.utils.set_random_seed(0)
-    small = backbones.build(extract(center_crop=None), 32, 32)
-    np.testing.assert_allclose(
-        whole.feature_extractor.predict(image, verbose=0),
-        small.feature_extractor.predict(image[:, 4:36, 14:46], verbose=0),
-        rtol=1e-5,
-    )
-
-
 @pytest.mark.parametrize("last", ["block4_pool", None])
 def test_without_a_cut_all_layers_are_frozen(
     last: str | None, extract: Callable[..., Extract]

@@ -1,17 +1,14 @@
-import itertools
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import kills
 import numpy as np
 import pytest
 from imports import ROOT
 
 from seedlings.errors import SeedlingsError
-from seedlings.io import files
 from seedlings.networks import architectures, models
 from seedlings.networks.runtime import keras
 from seedlings.tasks import TASKS
@@ -37,24 +34,6 @@ tree["finetune"]["unfreeze"]["epochs"] = 1
 model = assembly.classifier(params.check(tree), (32, 32), 3, TASKS["multiclass"])
 models.save(model, Path(sys.argv[1]))
 """
-
-
-def test_a_kill_while_a_model_is_saved_leaves_the_old_or_the_new(tmp_path: Path) -> None:
-    path = tmp_path / "m"
-    models.save(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), path)
-    old = {file.name: file.read_bytes() for file in path.iterdir()}
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
-    new = models.to_bytes(model)
-    for number in itertools.count(1):
-        done = kills.completes(lambda: models.save(model, path), tmp_path, number)
-        files.recover(path)
-        found = {file.name: file.read_bytes() for file in path.iterdir()}
-        assert found in (old, new)
-        if done:
-            break
-    assert found == new
-    assert number > 5
-    assert os.listdir(tmp_path) == ["m"]  # noqa: PTH208 - names
 
 
 @pytest.mark.slow

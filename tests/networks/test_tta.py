@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 from assembly import classifier
@@ -8,7 +6,7 @@ from numpy.typing import NDArray
 from seedlings import params
 from seedlings.cli import presets
 from seedlings.errors import SeedlingsError
-from seedlings.networks import models, tta
+from seedlings.networks import tta
 from seedlings.networks.runtime import keras
 from seedlings.tasks import TASKS
 from seedlings.training import calibration
@@ -63,17 +61,6 @@ def test_the_model_without_copies_is_found_in_that_with_several(
     single = tta.alone(tta.averaged(model, 4))
     np.testing.assert_array_equal(run(single, images), run(model, images))
     assert tta.alone(model) is model
-
-
-def test_a_stored_model_keeps_its_copies(
-    model: "keras.Model", images: NDArray[np.uint8], tmp_path: Path
-) -> None:
-    averaged = tta.averaged(model, 4)
-    models.save(averaged, tmp_path / "model")
-    loaded = models.load(tmp_path / "model")
-    assert tta.count(loaded) == 4
-    expected = run(averaged, images)
-    np.testing.assert_array_equal(run(loaded, images), expected)
 
 
 def test_calibration_minimises_the_log_loss_of_the_mean(

@@ -53,14 +53,11 @@ def test_the_statistics_of_bfloat16_are_sums_in_float32(measured: dict[str, Any]
 
 
 @pytest.mark.slow
-def test_training_in_bfloat16_learns(measured: dict[str, Any]) -> None:
+def test_training_in_bfloat16_learns_and_gives_the_same_bytes_after_a_kill(
+    measured: dict[str, Any],
+) -> None:
     found = measured["training"]
     assert found["loss"][-1] < 0.8 * found["loss"][0]
-
-
-@pytest.mark.slow
-def test_training_in_bfloat16_gives_the_same_bytes_after_a_kill(measured: dict[str, Any]) -> None:
-    found = measured["training"]
     assert found["digest"] == found["digest after a kill"]
 
 

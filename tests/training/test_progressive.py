@@ -92,32 +92,6 @@ def test_images_are_resized_by_the_mean_of_areas_in_training_alone() -> None:
 
 
 @pytest.mark.slow
-def test_training_sees_each_size_and_the_given_model_is_trained(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen = []
-    original = progressive.Sizes.on_epoch_begin
-
-    def spied(self: Any, epoch: int, logs: Any = None) -> None:
-        original(self, epoch, logs)
-        seen.append(self.model.get_layer("resizing").size.numpy().tolist())
-
-    monkeypatch.setattr(progressive.Sizes, "on_epoch_begin", spied)
-    inputs, labels = images(rng)
-    settings = parameters("finetune.epochs=10")
-    before = model_of(settings).get_weights()
-    model, record = trained(settings, inputs, labels)
-    assert seen == [[12, 12]] * 4 + [[16, 16]] * 4 + [[24, 24]] * 2
-    assert not np.array_equal(model.get_weights()[0], before[0])
-    assert record.curves["val_loss"][-1] < record.curves["val_loss"][0]
-    score = fit.score(model, Batches(inputs, labels, size=8))
-    assert score["accuracy"] == record.curves["val_accuracy"][-1]
-    assert model.input_shape == (None, *FULL, 3)
-    with pytest.raises(ValueError, match="24"):
-        model.get_layer("head")(np.zeros((1, 12, 12, 3), np.float32))
-
-
-@pytest.mark.slow
 def test_a_killed_training_on_several_sizes_ends_with_the_same_weights(
     rng: np.random.Generator, tmp_path: Path
 ) -> None:
