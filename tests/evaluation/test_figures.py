@@ -55,6 +55,15 @@ def test_every_augmentation_is_shown_alone_and_with_the_others(
     assert all(len(row.tiles) == 8 for row in drawn[0][1:])
 
 
+def test_the_curves_of_a_history_are_drawn_under_the_name_of_the_metric(tmp_path: Path) -> None:
+    history, path = tmp_path / "history.csv", tmp_path / "curves.png"
+    history.write_text(
+        "epoch,loss,score,val_loss,val_score\n1,2.0,0.5,3.0,0.4\n2,1.0,0.7,2.0,0.6\n"
+    )
+    figures.curves(history, "accuracy", path)
+    assert images.read(path).std() > 5
+
+
 def test_doubtful_labels_are_shown_with_both_classes_and_the_split(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tree: dict[str, Any]
 ) -> None:

@@ -71,6 +71,10 @@ def test_confusion_counts_the_true_class_in_rows() -> None:
     assert counts.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
 
 
+def test_the_majority_is_that_of_training() -> None:
+    assert metrics.majority_accuracy(np.array([1, 1, 0]), np.array([1, 0, 0, 0])) == 0.25
+
+
 def test_reliability_is_the_accuracy_by_confidence_by_hand() -> None:
     confidence = np.array([0.05, 0.1, 0.95, 0.9, 0.91])
     found = metrics.reliability(confidence, np.array([0, 1, 1, 1, 0], bool), bins=10)
