@@ -4,11 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from assembly import FROM_SCRATCH, classifier
+from assembly import FROM_SCRATCH, classifier, composed
 from numpy.typing import NDArray
 
-from seedlings import params
-from seedlings.cli import presets
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
 from seedlings.io.partial_results import PartialResults
@@ -24,18 +22,8 @@ FULL = (24, 24)
 
 def parameters(*changes: str) -> Params:
     """A small network from scratch, with averaged weights, on three sizes."""
-    return params.check(
-        presets.compose(
-            [
-                "sample",
-                "model=seedlings",
-                "train=scratch",
-                *FROM_SCRATCH,
-                "finetune.progressive.share=0.8",
-                *changes,
-            ]
-        )
-    )
+    share = "finetune.progressive.share=0.8"
+    return composed("sample", "model=seedlings", "train=scratch", *FROM_SCRATCH, share, *changes)
 
 
 def model_of(settings: Params) -> "keras.Model":

@@ -2,10 +2,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from assembly import classifier, head
+from assembly import classifier, composed, head
 
-from seedlings import params
-from seedlings.cli import presets
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
 from seedlings.networks import backbones
@@ -28,7 +26,7 @@ def _any_processor(monkeypatch: pytest.MonkeyPatch) -> None:
 def parameters(*changes: str) -> Params:
     arguments = ["sample", "model=seedlings", "segment.pixels=[16,16]", "finetune.epochs=2"]
     small = ["finetune.convnet.stem_filters=[8]", "finetune.convnet.filters=[8]"]
-    return params.check(presets.compose([*arguments, *small, *changes]))
+    return composed(*arguments, *small, *changes)
 
 
 @pytest.mark.parametrize("changes", [[], ["finetune.replicas=2"], BFLOAT16])
