@@ -2,12 +2,13 @@
 
 from benchmarks import networks
 from benchmarks.networks import head
+from seedlings.cli import presets
 from seedlings.networks import backbones
 from seedlings.networks.runtime import keras
-from seedlings.params import Params
+from seedlings.params import Params, check
 from seedlings.tasks import Task
 
-__all__ = ["FROM_SCRATCH", "classifier", "head"]
+__all__ = ["FROM_SCRATCH", "classifier", "composed", "head"]
 
 # Parameters that make the training of `plants_scratch` small.
 FROM_SCRATCH = [
@@ -21,6 +22,11 @@ FROM_SCRATCH = [
     "finetune.schedule.warmup_epochs=0",
     "finetune.progressive.sizes=[[12,12],[16,16]]",
 ]
+
+
+def composed(*words: str) -> Params:
+    """The parameters of presets and assignments, such as `sample`, `seed=1`."""
+    return check(presets.compose(words))
 
 
 def classifier(params: Params, size: tuple[int, int], units: int, task: Task) -> "keras.Model":

@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from assembly import FROM_SCRATCH, classifier
+from assembly import FROM_SCRATCH, classifier, composed
 
-from seedlings import params
-from seedlings.cli import presets
 from seedlings.config.records import Record
 from seedlings.io.partial_results import PartialResults
 from seedlings.networks import layers, runtime
@@ -78,16 +76,12 @@ def _statistics() -> list[float]:
 
 
 def _training() -> dict[str, Any]:
-    settings = params.check(
-        presets.compose(
-            [
-                "plants_scratch",
-                *FROM_SCRATCH,
-                "finetune.precision=bfloat16",
-                "finetune.convnet.stem_filters=[16]",
-                "finetune.convnet.filters=[16,32]",
-            ]
-        )
+    settings = composed(
+        "plants_scratch",
+        *FROM_SCRATCH,
+        "finetune.precision=bfloat16",
+        "finetune.convnet.stem_filters=[16]",
+        "finetune.convnet.filters=[16,32]",
     )
     model, record = _trained(settings)
     with tempfile.TemporaryDirectory() as folder:

@@ -4,7 +4,6 @@ import pytest
 from numpy.typing import NDArray
 
 from seedlings.evaluation import doubtful_labels
-from seedlings.networks.runtime import keras
 from seedlings.tasks import TASKS
 
 COUNT = 240
@@ -54,16 +53,6 @@ def test_a_head_has_not_seen_the_image_nor_its_duplicates(rng: np.random.Generat
     for groups, expected in ((pairs, 0.33), (np.arange(COUNT), 0.8)):
         right = fitted(embeddings, labels, groups).argmax(axis=1) == labels
         assert right.mean() == pytest.approx(expected, abs=0.15)
-
-
-@pytest.mark.slow
-def test_the_same_seed_gives_the_same_probabilities(rng: np.random.Generator) -> None:
-    embeddings, classes = drawn(rng)
-    found = []
-    for number in (1, 2):
-        keras.utils.set_random_seed(number)  # does not count
-        found.append(fitted(embeddings, classes, np.arange(COUNT)))
-    np.testing.assert_array_equal(*found)
 
 
 @pytest.mark.slow

@@ -19,11 +19,10 @@ SPLIT = ["train", "test", "test", "test", "validation", "train"]
 
 @pytest.fixture
 def evaluator(params: Params) -> Callable[..., Evaluator]:
-    def make(task: str, labels: list[str], on: str = "test") -> Evaluator:
+    def make(task: str, labels: list[str]) -> Evaluator:
         paths = [f"{n}.png" for n in range(6)]
         table = pd.DataFrame({"path": paths, "label": labels, "split": SPLIT, "group": range(6)})
-        chosen = params.evaluate.model_copy(update={"on": on})
-        return evaluators.of(TASKS[task], table, chosen, seed=0)
+        return evaluators.of(TASKS[task], table, params.evaluate, seed=0)
 
     return make
 
@@ -58,30 +57,6 @@ def test_classes_are_evaluated_on_the_test_rows_alone(
     assert table["finetuned_probability"].tolist() == pytest.approx([0.9, 0.8, 0.6])
     assert found.pairs(results)["finetuned"].tolist() == ["b", "a", "a"]
     assert list(found.mistakes(results["baseline"])) == [(0, "b\nas a\n90%"), (2, "b\nas a\n60%")]
-
-
-def test_validation_rows_are_evaluated_in_place_of_test_rows(
-    evaluator: Callable[..., Evaluator],
-) -> None:
-    found = evaluator("multiclass", ["a", "b", "a", "b", "b", "a"], on="validation")
-    outputs = {  # the only validation row is b; the training rows are a, a
-        "baseline": np.array([[0.9, 0.1]], np.float32),
-        "finetuned": np.array([[0.3, 0.7]], np.float32),
-    }
-    scores = found.score(outputs)
-    assert scores["images"] == 1
-    assert (scores["baseline/accuracy"], scores["finetuned/accuracy"]) == (0.0, 1.0)
-    assert scores["majority/accuracy"] == 0.0
-    assert found.predictions(outputs).to_dict("list") == {
-        "path": ["4.png"],
-        "label": ["b"],
-        "baseline": ["a"],
-        "baseline_probability": pytest.approx([0.9]),
-        "finetuned": ["b"],
-        "finetuned_probability": pytest.approx([0.7]),
-    }
-    assert list(found.mistakes(outputs["baseline"])) == [(0, "b\nas a\n90%")]
-    assert found.correct_and_wrong(outputs["finetuned"], most=2) == [[(0, "b\n70%")], []]
 
 
 TAGS = ["sea", "sea clear", "land", "clear land", "sea", "sea"]
@@ -260,6 +235,8 @@ def test_every_metric_is_given_with_and_without_crossing_duplicates(
     assert found["without_crossing/images"] == 3
     names = {name for name in found if not name.startswith("without_crossing/")}
     assert {f"without_crossing/{name}" for name in names} == set(found) - names
+    alone = table.assign(group=range(8))
+    assert set(evaluators.score(TASKS["multiclass"], alone, evaluate, 1, outputs)) == names
 
 
 def test_duplicates_are_one_observation(params: Params) -> None:
@@ -279,14 +256,6 @@ def test_duplicates_are_one_observation(params: Params) -> None:
     assert found["mcnemar/only_finetuned_right"] == 4
 
 
-def test_a_single_group_has_no_interval(params: Params) -> None:
-    table = TABLE.assign(group=[0, 1, 2, 3, 4, 4, 4, 4])
-    outputs = of_rows(RIGHT, WRONG, RIGHT, WRONG)
-    found = evaluators.score(TASKS["multiclass"], table, params.evaluate, 1, outputs)
-    assert not any(name.endswith(("_low", "_high")) for name in found)
-    assert found["groups"] == 1
-
-
 def test_labels_without_an_evaluated_image_are_counted(params: Params) -> None:
     """The only evaluated image of b is a duplicate of a training image."""
     table = TABLE.assign(label=list("aabbaaab"), group=[0, 1, 2, 3, 4, 5, 6, 0])
@@ -296,10 +265,3 @@ def test_labels_without_an_evaluated_image_are_counted(params: Params) -> None:
     assert found["without_crossing/finetuned/macro_f1"] == 1.0
     assert "absent_labels" not in found
     assert found["without_crossing/absent_labels"] == 1
-
-
-def test_without_crossing_duplicates_there_is_one_set_of_metrics(params: Params) -> None:
-    table = TABLE.assign(group=range(8))
-    outputs = of_rows(RIGHT, WRONG, RIGHT, WRONG)
-    found = evaluators.score(TASKS["multiclass"], table, params.evaluate, 1, outputs)
-    assert not any(name.startswith("without_crossing") for name in found)

@@ -34,18 +34,6 @@ def test_thirty_of_thirty_right_is_no_point() -> None:
     assert found == (0.0, pytest.approx(1 - 30 / (30 + 2.0452**2), abs=1e-4))
 
 
-def test_copies_of_images_add_nothing() -> None:
-    """Of 12 groups, each of 100 equal images, 9 are right: the design effect by hand."""
-    groups = np.repeat(np.arange(12), 100)
-    found = intervals.share(right(900, 1200), groups, confidence=0.95)
-    assert found is not None
-    of_groups, of_images = stats.t.ppf(0.975, 11), stats.t.ppf(0.975, 1199)
-    size = 1200 / ((1199 / 11) * (of_groups / of_images) ** 2)  # 8.75, fewer than 12 groups
-    assert size == pytest.approx(8.75, abs=0.01)
-    for limit in found:
-        assert abs(limit - 0.75) == pytest.approx(of_groups * np.sqrt(limit * (1 - limit) / size))
-
-
 def test_groups_that_vary_less_than_chance_are_no_more_than_their_images() -> None:
     groups = np.repeat(np.arange(50), 2)
     correct = np.tile([True, False], 50)  # one of each group
@@ -102,16 +90,6 @@ def test_the_interval_of_a_mean_is_that_of_the_bootstrap_t() -> None:
     expected = mean - np.quantile(ratios, [0.95, 0.05]) * error
     found = intervals.mean(values, groups, confidence=0.9, samples=20_000, rng=rng)
     assert found == pytest.approx(tuple(expected), rel=0.03)
-
-
-def test_the_interval_of_a_mean_depends_on_the_seed_alone(rng: np.random.Generator) -> None:
-    values, groups = rng.random(60), np.repeat(np.arange(20), 3)
-    found = [
-        intervals.mean(values, groups, rng=np.random.default_rng(seed), **OPTIONS)
-        for seed in (1, 1, 2)
-    ]
-    assert found[0] == found[1] != found[2]
-    assert found[0] == pytest.approx(found[2], rel=0.02)
 
 
 def test_equal_errors_have_no_interval_and_equal_scores_that_of_a_share(

@@ -50,15 +50,6 @@ def test_the_signs_of_groups_are_all_signs(groups: int, rng: np.random.Generator
         assert found.p_value == pytest.approx(expected, abs=1e-12)
 
 
-def test_copies_of_images_are_no_evidence() -> None:
-    """Both images of each of six groups become correct: 2 of 64 signs are as far from 0."""
-    groups = np.repeat(np.arange(6), 2)
-    nothing, everything = np.zeros(12, bool), np.ones(12, bool)
-    assert paired_tests.mcnemar(nothing, everything, groups).p_value == pytest.approx(2 / 64)
-    gains = np.repeat(np.arange(1.0, 7.0), 2)
-    assert paired_tests.wilcoxon(np.zeros(12), gains, groups) == pytest.approx(2 / 64)
-
-
 def test_many_images_of_many_groups_have_an_exact_p_value(rng: np.random.Generator) -> None:
     """The normal approximation is the reference: the sum has the variance of its squares."""
     gains = rng.integers(-20, 21, 4000)

@@ -3,7 +3,6 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,7 @@ import yaml
 from imports import ROOT
 
 from seedlings.errors import SeedlingsError
-from seedlings.io import downloads
 from seedlings.networks import applications, backbones
-from seedlings.networks.applications import Weights
 from seedlings.networks.runtime import keras
 from seedlings.params import check
 
@@ -36,16 +33,6 @@ def test_every_network_of_keras_has_its_function_and_its_preprocessing() -> None
         function = applications._function(name)
         assert function.__name__ == name
         assert callable(sys.modules[function.__module__].preprocess_input)
-
-
-def test_the_weights_in_the_package_are_whole() -> None:
-    downloads.verify(FILE, SYNTHETIC.checksum)
-    assert FILE.stat().st_size < 2_000_000
-    arrays = datasets(FILE)
-    assert {array.dtype for array in arrays} == {np.dtype(np.float16)}
-    assert sum(array.size for array in arrays) == 920_784
-    assert all(np.isfinite(array).all() for array in arrays)
-    assert all(array.std() > 0 for array in arrays if array.ndim == 4)
 
 
 def test_both_parts_of_the_default_backbone_have_the_synthetic_weights() -> None:
@@ -77,23 +64,6 @@ def test_weights_and_widths_that_a_network_does_not_have_are_refused(
     tree["extract"] |= {"weights": "synthetic", **changes}
     with pytest.raises(SeedlingsError, match=message):
         check(tree)
-
-
-def test_missing_and_damaged_weights_of_the_package_are_refused(
-    tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    copy = tmp_path / "copy.weights.h5"
-    weights = {"synthetic": Weights(str(copy), SYNTHETIC.checksum, SYNTHETIC.width)}
-    entry = replace(applications.find("VGG16"), weights=weights)
-    monkeypatch.setitem(applications.APPLICATIONS, "VGG16", entry)
-    tree["extract"] |= {"width": 0.25, "weights": "synthetic"}
-    extract = check(tree).extract
-    remedy = "install the package again, or set extract.weights to `random`"
-    with pytest.raises(SeedlingsError, match=f"(?s)No such file.*{remedy}"):
-        backbones.build(extract, 32, 32)
-    copy.write_bytes(FILE.read_bytes()[:-1] + b"x")
-    with pytest.raises(SeedlingsError, match=f"(?s)expected the sha256 checksum 0e90.*{remedy}"):
-        backbones.build(extract, 32, 32)
 
 
 @pytest.mark.slow

@@ -45,14 +45,6 @@ def test_the_baseline_is_a_logistic_regression_on_pixels(rng: np.random.Generato
     np.testing.assert_allclose(model.predict(images, verbose=0), expected, rtol=1e-5)
 
 
-def test_the_flattened_head_has_its_published_number_of_weights(
-    backbone: Callable[..., Backbone], finetune: Callable[..., Finetune]
-) -> None:
-    params = finetune(pooling="flatten", batch_normalization=False, dropout=0.0)
-    head = assembly.head(backbone(size=150), 12, TASK, params)
-    assert head.count_params() == 98_316
-
-
 def test_the_head_follows_its_parameters(
     backbone: Callable[..., Backbone], finetune: Callable[..., Finetune]
 ) -> None:
@@ -115,14 +107,6 @@ def scratch(tree: dict[str, Any]) -> Callable[..., Backbone]:
 
 
 PLAIN_HEAD = {"pooling": "flatten", "batch_normalization": False, "dropout": 0.0}
-
-
-def test_the_mnist_network_has_its_published_number_of_weights(
-    scratch: Callable[..., Backbone], finetune: Callable[..., Finetune]
-) -> None:
-    parts = scratch(28, 28, grayscale=True)
-    head = assembly.head(parts, 10, TASK, finetune(convnet={"filters": [6, 12]}, **PLAIN_HEAD))
-    assert architectures.assemble(parts.feature_extractor, head).count_params() == 3730
 
 
 def test_the_horse_or_human_network_has_the_weights_of_its_layers(

@@ -17,7 +17,7 @@ def normalizations(rng: np.random.Generator) -> Callable[..., Both]:
     def make(shape: tuple[int, ...]) -> Both:
         made = []
         for kind in (layers.BatchNormalization, keras.layers.BatchNormalization):
-            layer = kind(momentum=0.9, name="normalization")
+            layer = kind(momentum=0.9, epsilon=0.1, name="normalization")
             layer.build((None, *shape))
             made.append(layer)
         weights = [rng.uniform(0.5, 2.0, shape[-1:]).astype(np.float32) for _ in range(4)]
@@ -91,19 +91,6 @@ def test_batch_normalisation_has_the_outputs_gradients_and_statistics_of_keras(
         found.append([outputs, *layer.get_weights(), *gradients])
     for ours, theirs in zip(*found, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-4)
-
-
-def test_batch_normalisation_divides_by_the_standard_deviation_of_the_batch(
-    rng: np.random.Generator,
-) -> None:
-    inputs = rng.normal(3.0, 2.0, (8, 3, 5, 4)).astype(np.float32)
-    layer = layers.BatchNormalization(momentum=0.75, epsilon=0.1)
-    outputs = layer(inputs, training=True)
-    wide = inputs.astype(np.float64)
-    mean, variance = wide.mean(axis=(0, 1, 2)), wide.var(axis=(0, 1, 2))
-    np.testing.assert_allclose(outputs, (wide - mean) / np.sqrt(variance + 0.1), atol=1e-5)
-    np.testing.assert_allclose(layer.moving_mean, 0.25 * mean, atol=1e-5)
-    np.testing.assert_allclose(layer.moving_variance, 0.75 + 0.25 * variance, atol=1e-5)
 
 
 def test_frozen_batch_normalisation_keeps_its_statistics(

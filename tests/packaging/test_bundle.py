@@ -8,7 +8,7 @@ from seedlings.errors import SeedlingsError
 from seedlings.networks import architectures, models
 from seedlings.packaging import bundle
 from seedlings.packaging.bundle import Contents
-from seedlings.params import Params, check
+from seedlings.params import Params
 from seedlings.tasks import TASKS
 
 
@@ -40,19 +40,6 @@ def test_a_written_bundle_has_its_contents_and_its_network(
     assert np.array_equal(outputs, network.predict(images, verbose=0))
 
 
-def test_the_same_model_gives_the_same_bytes(
-    contents: Contents, network: Any, tmp_path: Path
-) -> None:
-    bundle.write(network, contents, tmp_path / "package")
-    before = {path.name: path.read_bytes() for path in (tmp_path / "package").iterdir()}
-    bundle.write(models.load(tmp_path / "package"), contents, tmp_path / "package")
-    assert {p.name: p.read_bytes() for p in (tmp_path / "package").iterdir()} == before
-
-
 def test_no_bundle_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SeedlingsError, match="expected a packaged model in .*run `dvc repro`"):
         bundle.read(tmp_path)
-
-
-def test_the_parameters_of_the_segmentation_are_written_as_they_are(tree: dict[str, Any]) -> None:
-    assert check(tree).segment.model_dump() == tree["segment"]

@@ -1,9 +1,6 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from seedlings import images
 from seedlings.plots import image_grid
 from seedlings.plots.image_grid import Row, Tile
 
@@ -35,10 +32,6 @@ def test_titles_are_drawn_with_unicode() -> None:
         return int((image_grid.draw([Row(text)]) < 128).any(axis=2).sum())
 
     assert ink("Shepherd’s Purse") > ink("Shepherds Purse") > 0
-
-
-def test_a_grid_without_tiles_has_its_title() -> None:
-    assert image_grid.draw([Row("nothing to show")]).shape[1] > 80
 
 
 def captioned(caption: str, tile: int) -> np.ndarray:
@@ -73,11 +66,3 @@ def test_no_caption_reaches_beyond_its_tile(caption: str) -> None:
 
 def test_a_caption_of_many_words_has_three_lines() -> None:
     assert captioned("wheat " * 40, 96).shape == captioned("a\nb\nc", 96).shape
-
-
-def test_the_same_grid_gives_the_same_bytes(tmp_path: Path) -> None:
-    rows = [Row("one", [Tile(block((1, 2, 3)), "a caption\nof two lines that is too long")])]
-    for name in ("a.png", "b.png"):
-        image_grid.write(image_grid.draw(rows), tmp_path / name)
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    assert np.array_equal(images.read(tmp_path / "a.png"), image_grid.draw(rows))

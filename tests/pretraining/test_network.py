@@ -29,11 +29,3 @@ def test_the_folded_network_gives_the_outputs_of_the_trained_one(rng: np.random.
     names = [layer.name for layer in folded.layers[1:]]
     theirs = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3))
     assert names == [layer.name for layer in theirs.layers[1:]]
-
-
-def test_the_network_takes_images_of_any_size() -> None:
-    model = network.build(classes=5, numbers=4, width=0.0625)
-    for size in (32, 48):
-        logits, description = model(np.zeros((2, size, size, 3), np.uint8))
-        assert logits.shape == (2, 5)
-        assert description.shape == (2, 4)

@@ -46,11 +46,6 @@ def test_the_numbers_describe_the_plant(world: images.World) -> None:
     assert np.corrcoef(radii, np.log(shares))[0, 1] > 0.3
 
 
-def test_a_generator_gives_equal_bytes(world: images.World) -> None:
-    np.testing.assert_array_equal(draw(world, 0, seed=1)[0], draw(world, 0, seed=1)[0])
-    assert (draw(world, 0, seed=1)[0] != draw(world, 0, seed=2)[0]).any()
-
-
 def test_the_midrib_and_the_leaf_lie_where_geometry_says() -> None:
     shape = species.Species("", (1, 1), "fan", aspect=0.5, widest=0.5, bend=0.0)
     canvas = np.zeros((64, 64, 4), np.uint8)

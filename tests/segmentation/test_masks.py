@@ -1,12 +1,10 @@
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from benchmarks import riemersma
-from seedlings import images
 from seedlings.data import sample
 from seedlings.segmentation import masks
 
@@ -29,17 +27,6 @@ def test_color_distance_is_the_published_formula_on_random_images(
     for image in (near_greens(rng, *shape), rng.integers(0, 256, (*shape, 3), dtype=np.uint8)):
         assert np.array_equal(method.mask(image), riemersma.mask(image))
         assert np.array_equal(method.cut_out(image), riemersma.cut_out(image))
-
-
-@pytest.mark.slow
-def test_color_distance_is_the_published_formula_on_real_images(real_images: Path) -> None:
-    method = masks.METHODS["color_distance"]
-    paths = sorted(real_images.rglob("*.png"))
-    assert len(paths) == 1440
-    for path in paths:
-        image = images.read(path)
-        assert np.array_equal(method.mask(image), riemersma.mask(image)), path
-        assert np.array_equal(method.cut_out(image), riemersma.cut_out(image)), path
 
 
 def test_color_distance_knows_its_own_greens_and_no_grey() -> None:

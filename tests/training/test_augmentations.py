@@ -30,13 +30,6 @@ def image(rng: np.random.Generator) -> np.ndarray:
     return rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
 
 
-def test_without_an_active_augmentation_an_image_is_unchanged(
-    augmentation: Callable[..., Augmentation], image: np.ndarray
-) -> None:
-    assert augmentation().active == []
-    assert np.array_equal(augmentation().one(image, np.random.default_rng(0)), image)
-
-
 def test_flips_are_exact_and_as_frequent_as_asked(
     augmentation: Callable[..., Augmentation], image: np.ndarray
 ) -> None:
@@ -71,19 +64,6 @@ def test_alternating_flips_show_an_image_and_its_flip_in_turn(
     first, second = (vertical.batch(images, rows, epoch) for epoch in (0, 1))
     assert np.array_equal(second, first[:, ::-1])
     assert np.array_equal(first.max(axis=(1, 2, 3)), np.rint(images.max(axis=(1, 2, 3)) * 0.5))
-
-
-def test_the_first_flip_of_an_image_is_random_by_the_seed_and_its_row(
-    augmentation: Callable[..., Augmentation], rng: np.random.Generator
-) -> None:
-    images = rng.integers(0, 256, (12, 6, 8, 3), dtype=np.uint8)
-    rows = np.array([0, 1, 2, 3, 4, 5, 6, 7, 99, 2**16, 2**31, 2**32 - 1])
-    for seed in (0, 7, 2**32 - 1):
-        own = augmentation(seed=seed, flip_horizontal=0.5, alternating_flips=True)
-        batch = own.batch(images, rows, epoch=0)
-        for image, row, found in zip(images, rows, batch, strict=True):
-            number = np.random.default_rng([seed, int(row), 0, 1]).integers(4)
-            assert np.array_equal(found, image[:, ::-1] if number % 2 else image)
 
 
 @pytest.mark.parametrize(("horizontal", "vertical"), [(0.0, 0.0), (0.3, 0.5), (1.0, 0.0)])

@@ -89,13 +89,6 @@ def test_a_number_has_no_temperature(rng: np.random.Generator) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
 
 
-def test_answers_that_are_all_correct_have_the_temperature_one() -> None:
-    probabilities = np.array([[0.7, 0.3], [0.4, 0.6], [0.8, 0.2]])
-    assert calibration.temperature(probabilities, np.array([0, 1, 0])) == 1.0
-    assert calibration.temperature(probabilities[:, :1], np.array([1, 0, 1])) == 1.0
-    assert calibration.temperature(probabilities, np.array([0, 1, 1])) != 1.0
-
-
 @pytest.mark.parametrize("is_softmax", [True, False])
 def test_the_temperature_is_that_of_the_mean_over_copies(
     is_softmax: bool, rng: np.random.Generator

@@ -4,11 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from assembly import FROM_SCRATCH, classifier
+from assembly import FROM_SCRATCH, classifier, composed
 from numpy.typing import NDArray
 
-from seedlings import params
-from seedlings.cli import presets
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
 from seedlings.io.partial_results import PartialResults
@@ -24,18 +22,8 @@ FULL = (24, 24)
 
 def parameters(*changes: str) -> Params:
     """A small network from scratch, with averaged weights, on three sizes."""
-    return params.check(
-        presets.compose(
-            [
-                "sample",
-                "model=seedlings",
-                "train=scratch",
-                *FROM_SCRATCH,
-                "finetune.progressive.share=0.8",
-                *changes,
-            ]
-        )
-    )
+    share = "finetune.progressive.share=0.8"
+    return composed("sample", "model=seedlings", "train=scratch", *FROM_SCRATCH, share, *changes)
 
 
 def model_of(settings: Params) -> "keras.Model":
@@ -89,32 +77,6 @@ def test_images_are_resized_by_the_mean_of_areas_in_training_alone() -> None:
     np.testing.assert_array_equal(np.asarray(layer(pixels, training=False)), pixels)
     layer.size.assign((4, 4))
     np.testing.assert_array_equal(np.asarray(layer(pixels, training=True)), pixels)
-
-
-@pytest.mark.slow
-def test_training_sees_each_size_and_the_given_model_is_trained(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen = []
-    original = progressive.Sizes.on_epoch_begin
-
-    def spied(self: Any, epoch: int, logs: Any = None) -> None:
-        original(self, epoch, logs)
-        seen.append(self.model.get_layer("resizing").size.numpy().tolist())
-
-    monkeypatch.setattr(progressive.Sizes, "on_epoch_begin", spied)
-    inputs, labels = images(rng)
-    settings = parameters("finetune.epochs=10")
-    before = model_of(settings).get_weights()
-    model, record = trained(settings, inputs, labels)
-    assert seen == [[12, 12]] * 4 + [[16, 16]] * 4 + [[24, 24]] * 2
-    assert not np.array_equal(model.get_weights()[0], before[0])
-    assert record.curves["val_loss"][-1] < record.curves["val_loss"][0]
-    score = fit.score(model, Batches(inputs, labels, size=8))
-    assert score["accuracy"] == record.curves["val_accuracy"][-1]
-    assert model.input_shape == (None, *FULL, 3)
-    with pytest.raises(ValueError, match="24"):
-        model.get_layer("head")(np.zeros((1, 12, 12, 3), np.float32))
 
 
 @pytest.mark.slow

@@ -1,10 +1,8 @@
 import numpy as np
 import pytest
-from assembly import classifier
+from assembly import classifier, composed
 from numpy.typing import NDArray
 
-from seedlings import params
-from seedlings.cli import presets
 from seedlings.errors import SeedlingsError
 from seedlings.networks.runtime import keras, tf
 from seedlings.params import Params
@@ -15,7 +13,7 @@ SIZE = (24, 24)
 
 
 def parameters(*changes: str) -> Params:
-    return params.check(presets.compose(["sample", "model=seedlings", *changes]))
+    return composed("sample", "model=seedlings", *changes)
 
 
 def untrained(filters: int) -> "keras.Model":
