@@ -19,6 +19,7 @@ def test_a_speedup_is_the_median_over_the_rounds() -> None:
     assert measure.speedup(times, "fast", "slow") == 3.0
 
 
+@pytest.mark.slow
 def test_actions_take_turns() -> None:
     order: list[str] = []
     actions = {name: lambda name=name: order.append(name) for name in "ab"}

@@ -176,6 +176,7 @@ def test_an_unknown_name_or_a_wrong_value_is_an_error_and_changes_nothing(
     assert (project / "params.yaml").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "value"),
     [

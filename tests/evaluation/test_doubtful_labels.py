@@ -28,6 +28,7 @@ def fitted(
     return doubtful_labels.cross_fitted(embeddings, classes, groups, count=count, seed=7)
 
 
+@pytest.mark.slow
 def test_wrong_labels_of_training_images_are_found(rng: np.random.Generator) -> None:
     embeddings, truth = drawn(rng)
     wrong = rng.choice(COUNT, 12, replace=False)

@@ -165,6 +165,7 @@ def of_error(
     return intervals.mean(values, groups, confidence=0.95, samples=199, rng=rng)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", ["equal", "unequal"])
 @pytest.mark.parametrize(("count", "least"), [(12, 0.90), (30, 0.93)])
 @pytest.mark.parametrize(

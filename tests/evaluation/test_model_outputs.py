@@ -43,6 +43,7 @@ def test_the_finetuned_model_takes_features_where_there_are_any(
     assert outputs[:, 0].tolist() == expected
 
 
+@pytest.mark.slow
 def test_the_outputs_that_explain_reads_depend_on_no_parameter_of_a_statistic(
     tmp_path: Path, tree: dict[str, Any], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

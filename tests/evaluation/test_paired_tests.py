@@ -118,6 +118,7 @@ def rejections(test: str, count: int, rng: np.random.Generator) -> float:
     return float(np.mean(np.array(found) <= 0.05))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [12, 30])
 @pytest.mark.parametrize("test", ["mcnemar", "wilcoxon"])
 def test_two_equal_models_are_rarely_told_apart(test: str, count: int) -> None:

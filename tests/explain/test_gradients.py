@@ -36,6 +36,7 @@ BACKBONES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extract", BACKBONES)
 def test_the_scores_are_those_of_the_model_and_of_its_last_map_and_what_follows_it(
     extract: dict[str, Any], assembled: Assembled, noise: Callable[..., NDArray[np.uint8]]

@@ -59,6 +59,7 @@ BEFORE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("writer", "before"),
     [

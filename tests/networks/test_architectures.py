@@ -78,6 +78,7 @@ def test_unfreezing_a_backbone_without_trainable_layers_is_an_error(
         assembly.head(backbone(), 5, TASK, finetune(unfreeze=2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cut", "unfreeze"), [("block5_pool", 0), ("block4_pool", 1)])
 def test_the_whole_model_is_the_head_on_the_extracted_features(
     cut: str,

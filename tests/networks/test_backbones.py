@@ -38,6 +38,7 @@ def reference(name: str, module: Any, images: np.ndarray, weights: list[np.ndarr
     return network.predict(module.preprocess_input(images.astype(np.float32)), verbose=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "cut", "module"),
     [
@@ -76,6 +77,7 @@ def test_a_backbone_comes_back_from_disk(
     assert loaded.feature_extractor.trainable_weights == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

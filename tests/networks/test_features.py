@@ -22,6 +22,7 @@ def extract(extractor: Any, images: Path, target: Path, last: Path | None = None
     features.extract(task, images, target, engine=Here(), last=Reuse("key", last))
 
 
+@pytest.mark.slow
 def test_features_are_the_extractors_output_in_the_order_of_the_images(
     tmp_path: Path, tree: dict[str, Any], rng: np.random.Generator
 ) -> None:
@@ -36,6 +37,7 @@ def test_features_are_the_extractors_output_in_the_order_of_the_images(
     np.testing.assert_allclose(found, one_by_one, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_row_is_reused_for_the_same_cut_out_alone_whatever_file_it_comes_from(
     tmp_path: Path,
     tree: dict[str, Any],
@@ -68,6 +70,7 @@ def test_a_row_is_reused_for_the_same_cut_out_alone_whatever_file_it_comes_from(
     computed("twice", twice, files["a"], "3 of 3 rows are reused from the cache, 0 are comp")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "cut"),
     [("VGG16", "block5_pool"), ("ResNet50", "conv5_block3_out"), ("MobileNet", "conv_pw_13_relu")],
@@ -87,6 +90,7 @@ def test_features_do_not_depend_on_the_place_and_the_neighbours_in_a_padded_batc
         assert found.tobytes() == whole[chosen].tobytes()
 
 
+@pytest.mark.slow
 def test_a_copy_in_another_process_gives_the_same_features(
     tmp_path: Path, tree: dict[str, Any], rng: np.random.Generator
 ) -> None:

@@ -16,6 +16,7 @@ def network(seed: int = 0) -> "keras.Model":
     return vgg16.build((None, None, 3), 0.25)
 
 
+@pytest.mark.slow
 def test_it_writes_the_weights_in_half_precision(tmp_path: Path) -> None:
     trained = network()
     trained.save_weights(tmp_path / "trained.weights.h5")

@@ -305,6 +305,7 @@ def pruned_space(**others: Any) -> Space:
     return made(PARAMETERS, pruner="median", **others)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_restored", [False, True])
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_bad_trial_is_pruned(search: Search, is_restored: bool, jobs: int) -> None:
@@ -406,6 +407,7 @@ def test_an_interrupt_ends_all_commands(search: Search) -> None:
     assert [t.state for t in search.load()] == ["running"] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pruner", ["none", "median", "successive_halving"])
 def test_a_search_with_one_job_repeats_across_kills(search: Search, pruner: str) -> None:
     space = made(PARAMETERS, pruner=pruner)

@@ -30,6 +30,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
+@pytest.mark.slow
 def test_the_page_has_the_sentences_the_commands_and_all_trials(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     for part in (

@@ -20,6 +20,7 @@ ALL = {
 TWO = {OPTIMIZER: HEAD[OPTIMIZER], RATE: HEAD[RATE]}
 
 
+@pytest.mark.slow
 def test_equal_trials_give_equal_pictures_and_no_warning(capfd: pytest.CaptureFixture[str]) -> None:
     space = made(HEAD)
     trials = invented(space, 25)
@@ -42,6 +43,7 @@ def test_pyplot_stays_as_it_was() -> None:
     pyplot.close(own)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parameters", "count", "absent"),
     [
@@ -70,6 +72,7 @@ def test_trials_that_did_not_finish_and_equal_values_have_no_plots() -> None:
     assert study.figures(space, equal).keys() == {"Optimization history", "Slice"}
 
 
+@pytest.mark.slow
 def test_labels_of_eight_parameters_do_not_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
     texts: dict[str, set[str]] = {}
 
@@ -98,6 +101,7 @@ def test_labels_of_eight_parameters_do_not_overlap(monkeypatch: pytest.MonkeyPat
     assert {"learning_rate", "optimizer.name", "dense"} <= texts["names"]
 
 
+@pytest.mark.slow
 def test_choices_and_inactive_parameters_are_readable(monkeypatch: pytest.MonkeyPatch) -> None:
     texts: set[str] = set()
 

@@ -69,6 +69,7 @@ def by_name() -> dict[str, Run]:
     return {run.info.run_name: run for run in Tracker().runs({})}
 
 
+@pytest.mark.slow
 def test_trials_are_linked_to_their_search(history: Trials) -> None:
     log = logged(history)
     for trial in (

@@ -92,6 +92,7 @@ def test_the_learning_rate_follows_the_schedule(
     assert found == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("patience", "epochs"), [(4, 5), (9, 6)])
 def test_the_best_weights_are_restored_whether_it_stops_or_not(
     patience: int, epochs: int, finetune: Callable[..., Finetune], rng: np.random.Generator

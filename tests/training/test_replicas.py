@@ -51,6 +51,7 @@ def points(rng: np.random.Generator) -> NDArray[np.float32]:
     return rng.normal(size=(7, 6)).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 @pytest.mark.parametrize("examples", [1, 2, 3, 7])
 def test_the_outputs_are_those_of_the_network_in_order(
