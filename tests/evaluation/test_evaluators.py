@@ -103,6 +103,7 @@ def test_numbers_are_evaluated_by_their_errors(evaluator: Callable[..., Evaluato
     assert scores["finetuned/mae"] == pytest.approx(0.25)
     assert scores["finetuned/rmse"] == pytest.approx(np.sqrt((0.25 + 0.0625) / 3))
     assert scores["finetuned/r2"] == pytest.approx(reference.r2_score(truth, predicted))
+    assert "absent_labels" not in scores
     assert scores["mean/mae"] == pytest.approx((0.8 + 1.2 + 0.3) / 3, rel=1e-6)
     assert [row for row, _ in found.mistakes(NUMBER_RESULTS["baseline"])] == [0, 1, 2]
     assert [row for row, _ in found.mistakes(NUMBER_RESULTS["finetuned"])] == [0, 2, 1]

@@ -54,6 +54,7 @@ def test_classes_come_with_all_their_probabilities(
     found = predictor.answer(pictures)
     assert list(found) == ["prediction", "probability", "probabilities", "out_of_distribution"]
     batch = np.stack([cutouts.one(p, predictor._segment) for p in pictures])
+    assert np.array_equal(predictor.cut_out(pictures[0]), batch[0])
     expected = models.load(tmp_path / "package").predict(batch, verbose=0)
     given = pd.DataFrame(found["probabilities"].tolist())
     assert list(given) == NAMES["multiclass"]
