@@ -29,6 +29,16 @@ from seedlings.params import Params, check
 PLANTS = ROOT.parent / "shared" / "plants" / "plants-1440.zip"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _threads() -> None:
+    """The threads of TensorFlow, which are fixed with its first operation: those of the stages."""
+    from seedlings.networks.runtime import tf
+
+    threads = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["threads"]
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def _settings_of_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in processor.SETTINGS.items():

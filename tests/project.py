@@ -47,6 +47,7 @@ class Project:
         for name in (*OF_THE_DEVELOPER, *SETTINGS):  # a stage sets these itself
             self.env.pop(name, None)
         self.env["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        self.env["DVC_NO_ANALYTICS"] = "1"  # a process for each command, in other repositories
         self.tracking = False
 
     @property

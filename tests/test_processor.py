@@ -78,7 +78,7 @@ def test_a_setting_that_is_too_late_is_told_once_with_what_to_do(
         processor.use(portable=False)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_onednn_reads_its_setting_at_the_first_operation_and_only_then() -> None:
     printed = python(CONVOLUTION + "print(compute())", ONEDNN_MAX_CPU_ISA="SSE41")
     imported = "import seedlings.networks.runtime\nimport os\n"

@@ -23,6 +23,7 @@ def test_after_random_changes_the_results_are_those_of_a_rebuild_from_nothing() 
     assert int(found[2]) >= 15
 
 
+@pytest.mark.nightly
 def test_the_oracle_finds_features_that_are_keyed_by_the_image_files() -> None:
     done = oracle("--sequences", "20", "--steps", "12", "--fault", "files")
     assert done.returncode != 0

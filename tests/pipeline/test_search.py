@@ -31,7 +31,7 @@ COUNTED = 'import os\nprint("ran", file=open(os.environ["COUNT"], "a"))\n'
 # A training that takes long enough to be killed, where the environment asks for it.
 PAUSED = 'import os, time\ntime.sleep(float(os.environ.get("PAUSE", "0")))\n'
 SEARCH = ("seedlings", "search", "head.yaml", "--jobs", "2", "--trials")
-KILLED = ("seedlings", "search", "killed.yaml", "--jobs", "2", "--trials", "3")
+KILLED = ("seedlings", "search", "killed.yaml", "--jobs", "2", "--trials", "2")
 
 
 @pytest.fixture(scope="module")
@@ -101,15 +101,15 @@ def assert_nothing_is_left(project: Project, name: str) -> None:
 
 def test_a_search_leaves_experiments_that_can_be_restored(project: Project, tmp_path: Path) -> None:
     before = files(project)
-    output = project.run(*SEARCH, "3")
+    output = project.run(*SEARCH, "2")
     assert (project.root / "searches" / "head" / "index.html").is_file()
     assert files(project) == before
     assert project.run("git", "status", "--porcelain") == ""
     assert_nothing_is_left(project, "head")
-    # Each stage before finetune has run once, though five pipelines needed it.
+    # Each stage before finetune has run once, though four pipelines needed it.
     assert Path(project.env["COUNT"]).read_text(encoding="utf-8") == "ran\n"
 
-    numbered = [f"head-000{number}" for number in range(1, 4)]
+    numbered = [f"head-000{number}" for number in (1, 2)]
     found = commits(project, "head")
     assert sorted(found) == sorted(["head-best", "head-start", *numbered])
     listed = project.run("dvc", "exp", "list", "--name-only").split()
@@ -198,17 +198,17 @@ def test_a_search_goes_on_after_kills(project: Project, start: Callable[[], Star
     search = start()
     search.wait_for(2)
     search.kill_worker()
-    search.wait_for(3)
+    search.wait_for(2)
     search.kill()
     search.kill_worker()
     started = trials(project, "killed")
     project.run(*KILLED)
     assert_nothing_is_left(project, "killed")
     ended = trials(project, "killed")
-    assert [(t["number"], t["state"]) for t in ended] == [(n, "finished") for n in range(1, 4)]
+    assert [(t["number"], t["state"]) for t in ended] == [(1, "finished"), (2, "finished")]
     for earlier in (before, started):
         assert [t["values"] for t in ended][: len(earlier)] == [t["values"] for t in earlier]
-    assert len({json.dumps(t["values"]) for t in ended}) == 3
+    assert ended[0]["values"] != ended[1]["values"]
     numbered = {f"killed-000{t['number']}": t["experiment"] for t in ended}
     found = commits(project, "killed")
     assert numbered.items() <= found.items()

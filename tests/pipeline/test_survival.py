@@ -173,6 +173,7 @@ def test_a_server_that_fails_loses_nothing(
     assert "Traceback" not in message
 
 
+@pytest.mark.nightly
 def test_a_server_that_dies_between_two_stages_loses_nothing(
     with_fake_stages: Callable[[], Project], tmp_path: Path
 ) -> None:

@@ -240,7 +240,7 @@ def test_cats_vs_dogs(project: Project, tmp_path: Path, rng: np.random.Generator
 def test_driving(project: Project, tmp_path: Path, rng: np.random.Generator) -> None:
     drawings.write_drive(tmp_path, 400, rng)
     own = {"data__annotations__block": 10, "finetune__epochs": 12}
-    metrics = evaluated(project, "driving", last="report", data__path=tmp_path, **own)
+    metrics = evaluated(project, "driving", data__path=tmp_path, **own)
     table = pd.read_csv(project.root / "data" / "split.csv")
     assert 20 < table["group"].nunique() < 80
     assert table.groupby("group")["split"].nunique().max() == 1

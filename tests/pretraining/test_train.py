@@ -35,6 +35,7 @@ def params() -> dict[str, Any]:
     }
 
 
+@pytest.mark.nightly
 def test_a_killed_run_resumes_and_gives_the_same_bytes(
     params: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

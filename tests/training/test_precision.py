@@ -35,7 +35,7 @@ def measured() -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("training", ["False", "True"])
 def test_a_lowered_model_has_nearly_the_same_outputs(
     training: str, measured: dict[str, Any]
@@ -47,12 +47,12 @@ def test_a_lowered_model_has_nearly_the_same_outputs(
     assert (found["weights"] > 0.0) == (training == "True")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_statistics_of_bfloat16_are_sums_in_float32(measured: dict[str, Any]) -> None:
     assert measured["statistics"] == pytest.approx([2.0, 1.0], abs=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_training_in_bfloat16_learns_and_gives_the_same_bytes_after_a_kill(
     measured: dict[str, Any],
 ) -> None:
