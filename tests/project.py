@@ -47,7 +47,8 @@ class Project:
         for name in (*OF_THE_DEVELOPER, *SETTINGS):  # a stage sets these itself
             self.env.pop(name, None)
         self.env["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        self.env["DVC_NO_ANALYTICS"] = "1"  # a process for each command, in other repositories
+        # No process that reports each command, and no other streams while JSON is printed.
+        self.env["DVC_TEST"] = "true"
         self.tracking = False
 
     @property

@@ -189,6 +189,7 @@ def start(project: Project, tmp_path: Path) -> Iterator[Callable[[], Started]]:
             os.kill(number, signal.SIGKILL)
 
 
+@pytest.mark.nightly
 def test_a_search_goes_on_after_kills(project: Project, start: Callable[[], Started]) -> None:
     search = start()
     search.wait_for(1)

@@ -61,7 +61,6 @@ def team(with_fake_stages: Callable[[], Project]) -> Project:
     project.run("dvc", "exp", "run", "--quiet", "-S", "finetune.epochs=2")
     project.run("git", "checkout", "--quiet", "--force", "HEAD")
     project.run("dvc", "exp", "run", "--quiet", "--temp", "-S", "baseline.epochs=5")
-    project.tracking = False
     project.run("dvc", "exp", "run", "--quiet", "--queue", "-S", "baseline.epochs=1")
     project.run("dvc", "queue", "start", "--quiet", "-j", "1")
     project.wait_for_queue()
