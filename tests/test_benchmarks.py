@@ -10,8 +10,7 @@ from imports import ROOT
 
 from benchmarks import measure
 
-# A search takes minutes also for one trial; tests/pipeline/test_search.py runs some.
-# The others take minutes, also on small images.
+# The benchmarks overhead, cluster, search and quality take minutes also on small images.
 NAMES = ("ingest", "extraction", "training", "memory", "serving", "scale")
 
 
