@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -95,13 +95,23 @@ def _logged(record: Record) -> Iterator[None]:
         with suppress(BrokenPipeError):  # the run logger has ended with a message
             print(json.dumps(message), file=logger.stdin, flush=True)
 
+    try:
+        with reported(record, send):
+            yield
+    finally:
+        logger.communicate()
+
+
+@contextmanager
+def reported(record: Record, send: Callable[[Mapping[str, Any]], None]) -> Iterator[None]:
+    """Send the messages of a stage to the run logger: its start, its epochs, and `finished`.
+
+    Without the last message, the run logger marks the run as failed.
+    """
     send({"stage": record.stage, "params": record.params, "reads": record.reads})
     record.on_epoch = lambda epoch, values: send({"epoch": epoch, "values": dict(values)})
-    try:
-        yield
-        send({"finished": True})
-    finally:  # without `finished`, the run logger marks the run as failed
-        logger.communicate()
+    yield
+    send({"finished": True})
 
 
 def _is_full(error: OSError) -> bool:

@@ -13,10 +13,12 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, chdir, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import pytest
 from imports import ROOT
 
 from seedlings import processor
@@ -66,15 +68,15 @@ def _dvc(arguments: list[str]) -> int:
     with ExitStack() as stack:
         for handler in (h for name in _LOGGERS for h in logging.getLogger(name).handlers):
             stream = "stderr" if handler.level >= logging.WARNING else "stdout"
-            stack.enter_context(_changed(handler, stream=_STREAMS[stream]))
-        stack.enter_context(_changed(stage_run, _run=_instead_of(stage_run._run)))
+            stack.enter_context(mock.patch.multiple(handler, stream=_STREAMS[stream]))
+        stack.enter_context(mock.patch.multiple(stage_run, _run=_instead_of(stage_run._run)))
         return cli.main(arguments)
 
 
 def _seedlings(arguments: list[str]) -> None:
     from seedlings import cli
 
-    with _changed(sys, argv=["seedlings", *arguments]):
+    with mock.patch.multiple(sys, argv=["seedlings", *arguments]):
         cli.main()
 
 
@@ -85,8 +87,8 @@ def _stage(arguments: list[str]) -> None:
     if "keras" in sys.modules:
         sys.modules["keras"].backend.clear_session(free_memory=False)
     with (
-        _changed(sys, argv=arguments[1:]),
-        _changed(launcher, _logged=_logged),
+        mock.patch.multiple(sys, argv=arguments[1:]),
+        mock.patch.multiple(launcher, _logged=_logged),
         _stage_of_the_project(arguments[-1]),
     ):
         launcher.main()
@@ -114,19 +116,13 @@ def _instead_of(real: Callable[..., None]) -> Callable[..., None]:
 @contextmanager
 def _logged(record: Any) -> Iterator[None]:
     """Log a stage as the run logger does, when it has ended."""
+    from seedlings import run as launcher
     from seedlings.tracking import run_logger
 
-    messages: list[dict[str, Any]] = [
-        {"stage": record.stage, "params": record.params, "reads": record.reads}
-    ]
-
-    def add(epoch: int, values: Mapping[str, float]) -> None:
-        messages.append({"epoch": epoch, "values": dict(values)})
-
-    record.on_epoch = add
+    messages: list[Mapping[str, Any]] = []
     try:
-        yield
-        messages.append({"finished": True})
+        with launcher.reported(record, messages.append):
+            yield
     finally:
         run_logger.log(messages)
 
@@ -144,29 +140,17 @@ def _stage_of_the_project(name: str) -> Iterator[None]:
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
-    kept = sys.modules.get(full)
-    sys.modules[full] = module
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, full, module)  # modules that the stage imports stay
         yield
-    finally:
-        del sys.modules[full]
-        if kept:
-            sys.modules[full] = kept
 
 
 @contextmanager
 def _as_a_process(folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
     """Have the folder and the environment of a process, and afterwards one's own again."""
-    before, here = dict(os.environ), Path.cwd()
-    os.environ.clear()
-    os.environ.update({**environment, **processor.SETTINGS})
-    os.chdir(folder)
-    try:
+    own = {**environment, **processor.SETTINGS}
+    with chdir(folder), mock.patch.dict(os.environ, own, clear=True):
         yield
-    finally:
-        os.chdir(here)
-        os.environ.clear()
-        os.environ.update(before)
 
 
 @contextmanager
@@ -178,18 +162,6 @@ def _printing_to(output: Any) -> Iterator[None]:
             stack.callback(os.close, kept)
             stack.callback(os.dup2, kept, number)
             os.dup2(output.fileno(), number)
-            stack.enter_context(_changed(sys, **{name: _STREAMS[name]}))
+            stack.enter_context(mock.patch.multiple(sys, **{name: _STREAMS[name]}))
             stack.callback(_STREAMS[name].flush)
         yield
-
-
-@contextmanager
-def _changed(owner: Any, **values: Any) -> Iterator[None]:
-    kept = {name: getattr(owner, name) for name in values}
-    for name, value in values.items():
-        setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        for name, value in kept.items():
-            setattr(owner, name, value)
