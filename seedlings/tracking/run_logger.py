@@ -98,9 +98,9 @@ def _deps(stage: str, stages: Pipeline) -> dict[str, str]:
 
 def input_digest(tree: Mapping[str, Any], stages: Pipeline) -> str:
     """Return the SHA-256, 64 hex digits, of parameters, stages, code and source of the data."""
-    flat = params.flatten(tree)
-    recorded = [stages.recorded(stage, flat) for stage in stages.stages]
-    text = json.dumps([tree, stages.stages, recorded], sort_keys=True, default=str)
+    code = {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in stages.code()}
+    data = pipeline.stamps(Path(tree["data"]["path"]))
+    text = json.dumps([tree, stages.stages, code, data], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
