@@ -92,9 +92,9 @@ def _settings(project: Project) -> list[dict[str, Any]]:
     texts = {ref[-4:]: project.run("git", "cat-file", "blob", ref) for ref in refs.split()}
     trials = [json.loads(text) for name, text in sorted(texts.items()) if name.isdigit()]
     best = max(trials, key=lambda trial: (trial["value"], -trial["number"]))
-    on_validation = {"evaluate.on": "validation"}
+    on_validation = {"evaluate.split": "validation"}
     settings = [on_validation, *(trial["values"] | on_validation for trial in trials)]
-    return [*settings, best["values"] | {"evaluate.on": "test"}]
+    return [*settings, best["values"] | {"evaluate.split": "test"}]
 
 
 def _ran(project: Project) -> Counter[str]:

@@ -15,11 +15,12 @@ def main(record: Record, *, baseline: Baseline, seed: int, task: str, threads: i
     kind = TASKS[task]
     table = split_table.read(paths.SPLIT)
     shape, units = store.shape(paths.IMAGES)[1:], kind.units(table["label"])
-    model = architectures.baseline(shape, units, kind)
     with batches.of_training(paths.IMAGES, table, kind, size=baseline.batch_size, seed=seed) as (
         train,
         validation,
     ):
+        mean, scale = batches.pixel_scaling(train.inputs)
+        model = architectures.baseline(shape, units, kind, mean=mean, scale=scale)
         fit.train_baseline(model, train, validation, record=record, task=kind, params=baseline)
         record.add_metrics(fit.score(model, validation), "validation/")
     models.save(model, paths.BASELINE)

@@ -20,9 +20,11 @@ def main(
     table = split_table.read(paths.SPLIT)
     baseline, finetuned = models.load(paths.BASELINE), models.load(paths.PACKAGED)
     results = {
-        "baseline": model_outputs.predict(baseline, paths.IMAGES, table, kind, split=evaluate.on),
+        "baseline": model_outputs.predict(
+            baseline, paths.IMAGES, table, kind, split=evaluate.split
+        ),
         "finetuned": model_outputs.predict_finetuned(
-            finetuned, paths.FEATURES, paths.IMAGES, table, kind, split=evaluate.on
+            finetuned, paths.FEATURES, paths.IMAGES, table, kind, split=evaluate.split
         ),
     }
     write_array(paths.OUTPUTS, results["finetuned"])
@@ -45,7 +47,7 @@ def main(
             finetuned, paths.FEATURES, paths.IMAGES, table, kind, split="train"
         ) as embeddings:
             doubtful = doubtful_labels.find(
-                table, embeddings, results["finetuned"], kind, split=evaluate.on, seed=seed
+                table, embeddings, results["finetuned"], kind, split=evaluate.split, seed=seed
             )
         write_csv(report / "doubtful_labels.csv", doubtful)
         picture = record.add_picture(report / "doubtful_labels.png")

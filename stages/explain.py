@@ -36,7 +36,7 @@ def main(
     explainer = Explainer(network, directions)
     figures.saliency(
         paths.IMAGES,
-        split_table.rows(table, evaluate.on),
+        split_table.rows(table, evaluate.split),
         evaluator.correct_and_wrong(evaluated, explain.images),
         lambda image: explainer.overlays(image, explain, seed),
         record.add_picture(report / "saliency.png"),

@@ -107,7 +107,7 @@ def experiment(
     on: str = "validation",
 ) -> str:
     """Add an experiment with these parameters and records, as DVC does; its commit."""
-    tree = params.changed(TREE, {**values, "evaluate.on": on})
+    tree = params.changed(TREE, {**values, "evaluate.split": on})
     files = {
         "params.yaml": yaml.safe_dump(tree),
         "dvc.lock": yaml.safe_dump({"stages": {"evaluate": {"cmd": "x", "params": {**values}}}}),

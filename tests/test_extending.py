@@ -139,7 +139,7 @@ def run(stage: str, params: Params) -> Record:
     """Run the function of a stage in the current folder."""
     main = import_module(f"stages.{stage}").main
     values = {"engine": Here()} | {name: getattr(params, name) for name in Params.model_fields}
-    record = Record(stage, config.flatten({"task": params.task, "evaluate": {"on": "test"}}), [])
+    record = Record(stage, config.flatten({"task": params.task, "evaluate": {"split": "test"}}), [])
     main(record, **{name: values[name] for name in get_type_hints(main) if name in values})
     record.write(paths.record(stage))
     return record

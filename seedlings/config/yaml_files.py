@@ -52,7 +52,6 @@ def edit(text: str, values: Mapping[str, Any]) -> str:
     """
     yaml = YAML()
     yaml.width = sys.maxsize
-    yaml.preserve_quotes = True
     yaml.Representer = _Representer
     tree = yaml.load(text)
     _fill(tree, values)
@@ -71,10 +70,7 @@ def _fill(tree: Any, values: Mapping[str, Any]) -> None:
 
 
 class _Representer(RoundTripRepresenter):
-    """Writes values that readers of YAML 1.1 and of YAML 1.2 read alike."""
-
-    def null(self, _value: None) -> Any:
-        return self.represent_scalar("tag:yaml.org,2002:null", "null")
+    """Writes values that readers of YAML 1.1 and of YAML 1.2 read alike, and others as DVC does."""
 
     def number(self, value: float) -> Any:
         """Write 1e-07 as 1.0e-07, which YAML 1.1 also reads as a number."""
@@ -87,10 +83,10 @@ class _Representer(RoundTripRepresenter):
         """Write in quotes what YAML 1.1 has other values for: on, 1_000, 1:30, a next line."""
         tag = _YAML_1_1.resolve(ScalarNode, value, (True, False))
         plain = tag == _TEXT and value.isprintable()
-        return self.represent_scalar(_TEXT, value, style=None if plain else '"')
+        quotes = "'" if value.isprintable() else '"'
+        return self.represent_scalar(_TEXT, value, style=None if plain else quotes)
 
 
-_Representer.add_representer(type(None), _Representer.null)
 _Representer.add_representer(float, _Representer.number)
 _Representer.add_representer(str, _Representer.text)
 

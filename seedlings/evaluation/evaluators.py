@@ -24,15 +24,15 @@ Results = Mapping[str, Outputs]
 
 
 class Evaluator(ABC):
-    """Evaluates models' outputs on the rows of the split `params.on` of a split table."""
+    """Evaluates models' outputs on the rows of the split `params.split` of a split table."""
 
     def __init__(self, task: Task, table: pd.DataFrame, params: Evaluate, seed: int) -> None:
         self._task, self._params, self._seed = task, params, seed
         self.names = task.outputs(table["label"])
         targets = task.targets(table["label"])
         self.seen = targets[split_table.rows(table, "train")]
-        self.truth = targets[split_table.rows(table, params.on)]
-        self.rows = table.iloc[split_table.rows(table, params.on)]
+        self.truth = targets[split_table.rows(table, params.split)]
+        self.rows = table.iloc[split_table.rows(table, params.split)]
         self.groups = self.rows["group"].to_numpy()
 
     def score(self, results: Results) -> dict[str, float]:
@@ -143,7 +143,7 @@ class Evaluator(ABC):
 
 
 def of(task: Task, table: pd.DataFrame, params: Evaluate, seed: int) -> Evaluator:
-    """Return the evaluator of a task for the rows of the split `params.on`."""
+    """Return the evaluator of a task for the rows of the split `params.split`."""
     kind: type[Evaluator] = pkgutil.resolve_name(task.evaluator)
     return kind(task, table, params, seed)
 
@@ -151,16 +151,16 @@ def of(task: Task, table: pd.DataFrame, params: Evaluate, seed: int) -> Evaluato
 def score(
     task: Task, table: pd.DataFrame, params: Evaluate, seed: int, results: Results
 ) -> dict[str, float]:
-    """Return the metrics of all models on the images of the split `params.on`, as `name/metric`.
+    """Return the metrics of all models on the images of the split `params.split`, as `name/metric`.
 
     If groups of duplicates cross the splits, `without_crossing/name/metric` are the same metrics on
     the evaluated images without a duplicate in another split.
     """
     metrics = of(task, table, params, seed).score(results)
-    crossing = split_table.crossing(table)[split_table.rows(table, params.on)]
+    crossing = split_table.crossing(table)[split_table.rows(table, params.split)]
     if not crossing.any() or crossing.all():
         return metrics
-    rest = table[~((table["split"] == params.on) & split_table.crossing(table))]
+    rest = table[~((table["split"] == params.split) & split_table.crossing(table))]
     kept = {name: outputs[~crossing] for name, outputs in results.items()}
     others = of(task, rest, params, seed).score(kept)
     return metrics | {f"without_crossing/{name}": value for name, value in others.items()}

@@ -45,16 +45,16 @@ def mistakes(
     params: Evaluate,
     path: Path,
 ) -> None:
-    """Draw the worst mistakes on the images of the split `params.on`, at most `params.mistakes`.
+    """Draw the worst mistakes on the images of the split `params.split`, at most `params.mistakes`.
 
     The array `cutouts` has one row for each row of the split table; `wrong` has the number, among
     the images of the split, and the caption of mistakes, the worst first.
     """
-    array, places = store.Array(cutouts), split_table.rows(table, params.on)
+    array, places = store.Array(cutouts), split_table.rows(table, params.split)
     tiles = [
         Tile(array.row(int(places[row])), caption) for row, caption in wrong[: params.mistakes]
     ]
-    images = f"{len(places)} {params.on} images"
+    images = f"{len(places)} {params.split} images"
     _grid(f"The {len(tiles)} worst of {len(wrong)} mistakes on {images}", tiles, path)
 
 

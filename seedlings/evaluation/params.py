@@ -8,7 +8,7 @@ from seedlings.config.params import Count, PositiveShare, Section
 
 
 class Evaluate(Section):
-    on: Literal["test", "validation"]
+    split: Literal["test", "validation"]
     bootstrap_samples: Annotated[int, Field(ge=100)]
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)]
     calibration_bins: Annotated[int, Field(ge=2)]

@@ -1,5 +1,6 @@
 """Architectures: the baseline, the head on a backbone, and the assembled model."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from seedlings.errors import SeedlingsError
@@ -12,14 +13,23 @@ if TYPE_CHECKING:
     from seedlings.tasks import Task
 
 
-def baseline(image_shape: tuple[int, ...], units: int, task: "Task") -> "keras.Model":
+def baseline(
+    image_shape: tuple[int, ...],
+    units: int,
+    task: "Task",
+    *,
+    mean: Sequence[float] = (0.0,),
+    scale: float = 1.0 / 255.0,
+) -> "keras.Model":
     """Return the baseline: a logistic regression on the pixels, or a linear one for numbers.
 
     The model maps images (N x image_shape, RGB uint8) to outputs (N x units, float32). Its layers
-    are rescaling to 0..1, flatten, and dense with the activation of the task.
+    are rescaling to (pixel - `mean`) * `scale`, flatten, and dense with the activation of the task;
+    `mean` has one value, or one for each channel.
     """
     images = keras.Input(image_shape, dtype="uint8", name="image")
-    x = keras.layers.Rescaling(1.0 / 255.0, name="rescaling")(images)
+    offset = [-scale * value for value in mean]
+    x = keras.layers.Rescaling(scale, offset, name="rescaling")(images)
     x = keras.layers.Flatten(name="flatten")(x)
     x = layers.Dense(units, activation=task.activation, name="output")(x)
     return keras.Model(images, x, name="baseline")

@@ -101,9 +101,9 @@ def _plural(noun: str, number: float) -> str:
 def split(params: Mapping[str, Any]) -> str:
     """Return the evaluated split by the parameters, by full keys, of a revision or of evaluate.
 
-    Revisions from before the parameter `evaluate.on` were evaluated on test images.
+    Revisions from before this parameter were evaluated on test images.
     """
-    return str(params.get("evaluate.on", "test"))
+    return str(params.get("evaluate.split", "test"))
 
 
 def other_splits(split: str) -> str:

@@ -15,7 +15,7 @@ from seedlings.errors import SeedlingsError
 from seedlings.runners.clones import shared_stages
 from seedlings.runners.slots import Job, Slot, evaluated_on
 from seedlings.search import experiments, study, trials
-from seedlings.search.experiments import ON
+from seedlings.search.experiments import SPLIT
 from seedlings.search.history import History
 from seedlings.search.trials import Trial
 from seedlings.tracking import git
@@ -109,7 +109,7 @@ class Coordinator:
 
     def _prepare(self) -> None:
         """Run the stages that all trials share once, before several clones need them."""
-        keys = {ON, *self._history.space.parameters}
+        keys = {SPLIT, *self._history.space.parameters}
         stages = shared_stages(keys)
         slot, job = self._slots[0], Job("shared stages", evaluated_on({}, "validation"))
         self._say(f"{', '.join(stages)}: run once for all trials")

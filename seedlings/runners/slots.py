@@ -10,7 +10,7 @@ from typing import Any
 from seedlings.runners import remote
 from seedlings.runners.clones import Clone
 from seedlings.runners.processes import Handle, Pool, end_leftover, log_of
-from seedlings.search.experiments import ON
+from seedlings.search.experiments import SPLIT
 from seedlings.search.trials import Trial, Values
 
 _LINES = 5  # of a command's output, in messages
@@ -21,7 +21,7 @@ class Job:
     """One run of the pipeline as an experiment; `trial` is None for the start and the best."""
 
     name: str
-    values: Values  # parameters by their full keys, with `evaluate.on`
+    values: Values  # parameters by their full keys, with `evaluate.split`
     trial: Trial | None = None
     attempts: int = 0
     read: list[dict[str, float]] = field(default_factory=list)  # the epochs so far
@@ -107,4 +107,4 @@ def clear(folder: Path) -> None:
 
 def evaluated_on(values: Mapping[str, Any], split: str) -> Values:
     """Return parameters with the split on which the models are evaluated."""
-    return {**values, ON: split}
+    return {**values, SPLIT: split}

@@ -13,7 +13,7 @@ from seedlings.search.trials import Trial
 from seedlings.tasks import TASKS
 from seedlings.tracking import revisions
 
-ON = "evaluate.on"
+SPLIT = "evaluate.split"
 _RECORDS = [paths.record("evaluate"), paths.record("finetune")]
 
 
@@ -25,7 +25,7 @@ def trial(space: Space, tree: Mapping[str, Any], commit: str, number: int) -> Tr
     """
     revision = revisions.at(commit)
     values = space.active(revision.params)
-    expected = params.flatten(tree) | values | {ON: "validation"}
+    expected = params.flatten(tree) | values | {SPLIT: "validation"}
     different = {k for k, v in expected.items() if revision.params.get(k, v) != v}
     different |= {k for k, v in values.items() if not space.parameters[k].has(v)}
     if different:

@@ -16,7 +16,7 @@ def _columns() -> list[str]:
         metrics += [f"finetuned/{main}", f"baseline/{main}"]
         metrics += [f"finetuned/{name}" for name in others]
     # Metrics on validation images are not comparable with those on test images.
-    return ["params.`evaluate.on`", *(f"metrics.`{name}`" for name in dict.fromkeys(metrics))]
+    return ["params.`evaluate.split`", *(f"metrics.`{name}`" for name in dict.fromkeys(metrics))]
 
 
 def tag() -> dict[str, str]:

@@ -46,9 +46,10 @@ def _check_split(challenger: comparisons.Side) -> None:
     """Raise SeedlingsError if a side is not evaluated on test images."""
     if challenger.split != "test":
         raise SeedlingsError(
-            f"{challenger.name}: expected a revision with `evaluate.on: test`, found "
-            f"`evaluate.on: {challenger.split}`, as the champion is chosen on test images; restore "
-            "it, run `dvc exp run -S evaluate.on=test` and `seedlings sync`, and promote the result"
+            f"{challenger.name}: expected a revision with `evaluate.split: test`, found "
+            f"`evaluate.split: {challenger.split}`, as the champion is chosen on test images; "
+            "restore it, run `dvc exp run -S evaluate.split=test` and `seedlings sync`, and "
+            "promote the result"
         )
 
 

@@ -18,6 +18,8 @@ from seedlings.training.augmentations import Augmentation
 
 Batch = tuple[NDArray, Targets]
 
+_IMAGES = 64  # whose squares are in memory at the same time
+
 
 class Batches:
     """Batches of inputs and targets; each epoch has every example once, the last batch is smaller.
@@ -99,6 +101,26 @@ class Batches:
         if self._augmentation:
             inputs = self._augmentation.batch(inputs, rows, epoch)
         return inputs, self._targets[rows]
+
+
+def pixel_scaling(images: NDArray[np.uint8]) -> tuple[list[float], float]:
+    """Return the mean of each channel, and the scale with which the images have a norm of 1.
+
+    `images` are N x H x W x C. With pixels (x - mean) * scale, the mean of the squared norm of an
+    image is 1, the sum of the eigenvalues of the second moments. None of them is larger, so that a
+    step size that is stable for an eigenvalue of 1 is stable for any images. The sums are of
+    integers, so that they are the same on every processor.
+    """
+    channels = images.shape[-1]
+    sums, squares = np.zeros(channels, np.int64), 0
+    for start in range(0, len(images), _IMAGES):
+        pixels = images[start : start + _IMAGES].reshape(-1, channels).astype(np.int64)
+        sums += pixels.sum(axis=0)
+        squares += int((pixels * pixels).sum())
+    values = images.size // channels  # of a channel
+    deviation = squares - sum(int(total) ** 2 for total in sums) / values
+    scale = math.sqrt(len(images) / deviation) if deviation > 0.0 else 1.0
+    return [int(total) / values for total in sums], scale
 
 
 @contextmanager

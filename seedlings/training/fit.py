@@ -31,8 +31,8 @@ def train_baseline(
     task: "Task",
     params: Baseline,
 ) -> None:
-    """Train the baseline in place, with SGD for `params.epochs` epochs."""
-    compile_model(model, task, keras.optimizers.SGD(params.learning_rate))
+    """Train the baseline in place, with SGD and momentum for `params.epochs` epochs."""
+    compile_model(model, task, keras.optimizers.SGD(params.learning_rate, params.momentum))
     fit(model, train, validation, record=record, epochs=params.epochs)
 
 

@@ -13,6 +13,7 @@ class Baseline(Section):
     epochs: Count
     batch_size: Count
     learning_rate: Rate
+    momentum: Share
 
 
 class Progressive(Section):

@@ -48,7 +48,7 @@ def test_the_summary_has_the_split_and_the_metrics_without_crossing_duplicates(
     split: str, others: str
 ) -> None:
     without = {f"without_crossing/{name}": value / 2 for name, value in METRICS.items()}
-    lines = summary(params={"evaluate.on": split}, metrics=METRICS | without)
+    lines = summary(params={"evaluate.split": split}, metrics=METRICS | without)
     assert [line for line in lines if line.startswith("On ")] == [
         f"On 192 {split} images:",
         f"On 96 {split} images without duplicates in training or {others}:",

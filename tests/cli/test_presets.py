@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from dvc.utils.serialize import modify_yaml
 from imports import ROOT
 
 from seedlings import cli, params
@@ -57,6 +58,17 @@ def test_every_preset_is_valid_and_keeps_every_comment(name: str, project: Path)
     written = (project / "params.yaml").read_text(encoding="utf-8")
     assert comments(written) == comments((ROOT / "conf/base.yaml").read_text(encoding="utf-8"))
     assert yaml.safe_load(written) == presets.compose([name])  # also for a reader of YAML 1.1
+
+
+@pytest.mark.parametrize("name", sorted({*presets.names()} - {"mnist"}))  # DVC wraps its checksum
+def test_a_change_by_dvc_is_one_line_of_params_yaml(name: str, project: Path) -> None:
+    presets.write([name])
+    before = (project / "params.yaml").read_text(encoding="utf-8").splitlines()
+    with modify_yaml("params.yaml") as tree:  # what `dvc exp run -S seed=43` calls
+        tree["seed"] = 43
+    after = (project / "params.yaml").read_text(encoding="utf-8").splitlines()
+    [(old, new)] = [lines for lines in zip(before, after, strict=True) if lines[0] != lines[1]]
+    assert old.replace("42", "43") == new
 
 
 @pytest.mark.parametrize(
@@ -122,7 +134,7 @@ def test_edits_are_kept_or_dropped_as_the_user_says(project: Path) -> None:
 
 
 def test_an_edit_of_the_filters_is_one_value_that_can_be_kept(project: Path) -> None:
-    edit(project, "  filters: null  ", "  filters: {block1_conv1: [3]}  ")
+    edit(project, "  filters:       ", "  filters: {block1_conv1: [3]}  ")
     assert presets.edits(config.read()) == {"explain.filters": ({"block1_conv1": [3]}, None)}
     preset("plants", "--keep")
     assert params.load().explain.filters == {"block1_conv1": [3]}

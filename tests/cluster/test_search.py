@@ -40,6 +40,6 @@ def test_trials_on_workers_have_the_bytes_of_experiments_here(
     first = lock_of(elsewhere, "try-0001")
     known = yaml.safe_load(first)["stages"]["finetune"]["params"]["params.yaml"]
     value = known["finetune"]["label_smoothing"]
-    settings = ("-S", f"{KEY}={value}", "-S", "evaluate.on=validation")
+    settings = ("-S", f"{KEY}={value}", "-S", "evaluate.split=validation")
     here.run("dvc", "exp", "run", "--name", "here", *settings)
     assert lock_of(here, "here") == first

@@ -227,7 +227,7 @@ def test_every_metric_is_given_with_and_without_crossing_duplicates(
 ) -> None:
     outputs = of_rows(RIGHT, WRONG, RIGHT, WRONG)  # right: the duplicate, and the last
     table = TABLE.replace({"split": {"test": split}})
-    evaluate = params.evaluate.model_copy(update={"on": split})
+    evaluate = params.evaluate.model_copy(update={"split": split})
     found = evaluators.score(TASKS["multiclass"], table, evaluate, 1, outputs)
     assert found["finetuned/accuracy"] == 0.5
     assert (found["images"], found["groups"]) == (4, 4)

@@ -32,7 +32,7 @@ def test_the_worst_mistakes_are_shown_with_their_captions(
     arrays.write(tmp_path / "a", np.arange(9, dtype=np.uint8).repeat(12).reshape(9, 2, 2, 3))
     wrong = [(3, "b as a"), (2, "a as b"), (0, "b as a")]
     table = pd.DataFrame({"split": ["train"] + ["test"] * 4 + ["validation"] * 4})
-    tree["evaluate"] |= {"on": split, "mistakes": 2}
+    tree["evaluate"] |= {"split": split, "mistakes": 2}
     evaluate = check(tree).evaluate
     figures.mistakes(tmp_path / "a", table, wrong, params=evaluate, path=tmp_path / "m.png")
     heading, row = drawn[0]

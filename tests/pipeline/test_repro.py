@@ -96,7 +96,7 @@ def test_validation_images_are_evaluated_in_place_of_test_images_also_with_sever
     assert record.metrics["finetuned/accuracy"] == pytest.approx(correct.mean())
     for stage in ("evaluate", "explain"):
         declared = records.read(changed.root / paths.record(stage)).params
-        assert declared["evaluate.on"] == "validation"
+        assert declared["evaluate.split"] == "validation"
     page = (changed.root / paths.PAGE).read_text(encoding="utf-8")
     doubtful = pd.read_csv(changed.root / "reports" / "evaluate" / "doubtful_labels.csv")
     assert set(doubtful["path"]) <= set(table.loc[table["split"] != "test", "path"])

@@ -117,12 +117,12 @@ def test_a_search_leaves_experiments_that_can_be_restored(project: Project, tmp_
     for commit in found.values():
         changed = project.run("git", "diff", "--name-only", "HEAD", commit).split()
         assert {"params.yaml", "dvc.lock"} >= {*changed}
-    assert changes(project, found["head-start"]) == {"evaluate.on": "validation"}
+    assert changes(project, found["head-start"]) == {"evaluate.split": "validation"}
     ended = trials(project, "head")
     for name, trial in zip(numbered, ended, strict=True):
         # A value of the space may be that of the workspace.
         assert (trial["state"], trial["experiment"]) == ("finished", found[name])
-        expected = trial["values"] | {"evaluate.on": "validation"}
+        expected = trial["values"] | {"evaluate.split": "validation"}
         assert changes(project, found[name]).items() <= expected.items()
     best = max(ended, key=lambda trial: (trial["value"], -trial["number"]))
     assert f"best head-000{best['number']}: {best['value']:.4g}" in output
@@ -135,7 +135,7 @@ def test_a_search_leaves_experiments_that_can_be_restored(project: Project, tmp_
     for name in ("head-0002", "head-start", "head-best"):
         fresh.run("dvc", "exp", "apply", name)
         assert fresh.ran(fresh.repro()) == [], name
-        on = yaml_files.read(fresh.root / "params.yaml")["evaluate"]["on"]
+        on = yaml_files.read(fresh.root / "params.yaml")["evaluate"]["split"]
         assert on == ("test" if name == "head-best" else "validation")
 
 

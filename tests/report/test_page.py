@@ -36,7 +36,7 @@ def test_the_page_names_the_split_that_is_evaluated(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     details = {"counts": {"a": {"train": 1}}, "absent": ["b: no image in test"]}
-    params = {"evaluate.on": split, "task": "multiclass"}
+    params = {"evaluate.split": split, "task": "multiclass"}
     results = {
         "split": Record("split", details=details),
         "finetune": Record("finetune", metrics={"weights": 2.0, "trainable_weights": 1.0}),

@@ -52,7 +52,7 @@ def test_labels_without_images_are_told() -> None:
 
 
 def test_the_split_is_that_of_the_parameters_and_test_without_the_key() -> None:
-    assert summaries.split({"evaluate.on": "validation"}) == "validation"
+    assert summaries.split({"evaluate.split": "validation"}) == "validation"
     assert summaries.split({"seed": 1}) == "test"
     assert summaries.note("test") == ""
     assert summaries.note("validation").startswith("Validation images are also used for")

@@ -105,12 +105,12 @@ def test_parameters_are_set_in_the_text_and_forgotten_by_the_next(
         assert len(after) == len(before)
         return [new for old, new in zip(before, after, strict=True) if old != new]
 
-    found.set({RATE: 1e-05, "finetune.head.dense": [64, 32], "evaluate.on": "validation"})
-    dense, rate, on = changed()
+    found.set({RATE: 1e-05, "finetune.head.dense": [64, 32], "evaluate.split": "validation"})
+    dense, rate, split = changed()
     assert rate.split() == ["learning_rate:", "1.0e-05"]
     assert dense.startswith("    dense: [64, 32]")
     assert dense.endswith("# widths of layers with ReLU before the output")
-    assert on.startswith('  "on": validation')
+    assert split.startswith("  split: validation")
     (found.folder / "dvc.yaml").write_text("changed", encoding="utf-8")
     found.set({"finetune.epochs": 3})
     [epochs] = changed()
@@ -192,11 +192,11 @@ def test_what_is_not_needed_is_not_linked(clone: Callable[..., Clone], project: 
     ("keys", "expected"),
     [
         (
-            {"evaluate.on", "finetune.epochs"},
+            {"evaluate.split", "finetune.epochs"},
             ["download", "split", "segment", "extract", "baseline"],
         ),
-        ({"segment.pixels", "evaluate.on"}, ["download", "split"]),
-        ({"extract.cut", "evaluate.on"}, ["download", "split", "segment", "baseline"]),
+        ({"segment.pixels", "evaluate.split"}, ["download", "split"]),
+        ({"extract.cut", "evaluate.split"}, ["download", "split", "segment", "baseline"]),
     ],
 )
 def test_stages_that_no_parameter_changes_are_shared(

@@ -118,7 +118,7 @@ class PretendedClone:
         text = (self.folder / "reports" / "finetune" / "record.json").read_text(encoding="utf-8")
         curve = json.loads(text)["curves"]["val_accuracy"]
         return searches.experiment(
-            name, self._values, curve[-1], curve=curve, on=self._values["evaluate.on"]
+            name, self._values, curve[-1], curve=curve, on=self._values["evaluate.split"]
         )
 
 
@@ -190,14 +190,14 @@ def test_each_trial_runs_once_and_the_start_is_the_first(search: Search, jobs: i
     shared = ["dvc", "repro", "download", "split", "segment", "extract", "baseline"]
     assert [c for c in machine.commands if c[1] == "repro"] == ([shared] if jobs > 1 else [])
     assert machine.commands[-1] == ["dvc", "exp", "run", "--name", "head-0006"]
-    assert {values["evaluate.on"] for values in machine.values} == {"validation"}
+    assert {values["evaluate.split"] for values in machine.values} == {"validation"}
     trials = [*search.load()]
     assert [t.value for t in trials] == [score(t.values) for t in trials]
     assert len({t.values[RATE] for t in trials}) == 6
     assert sorted(search.logged) == [1, 2, 3, 4, 5, 6]
     found = searches.experiments()
     assert sorted(found) == sorted(machine.names)
-    assert found["head-start"] == {**TREE, "evaluate": {**TREE["evaluate"], "on": "validation"}}
+    assert found["head-start"] == {**TREE, "evaluate": {**TREE["evaluate"], "split": "validation"}}
     for trial in trials:
         assert (
             found[f"head-000{trial.number}"]["finetune"]["optimizer"]["name"]
@@ -353,8 +353,8 @@ def test_the_best_runs_once_on_test_images(search: Search) -> None:
     assert machine.names.count("head-best") == 1
     best = search.load().best
     assert best
-    assert machine.values[-1] == {**best.values, "evaluate.on": "test"}
-    assert searches.experiments()["head-best"]["evaluate"]["on"] == "test"
+    assert machine.values[-1] == {**best.values, "evaluate.split": "test"}
+    assert searches.experiments()["head-best"]["evaluate"]["split"] == "test"
     assert search.load().tested == [best.number]
 
 

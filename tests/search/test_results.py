@@ -31,7 +31,7 @@ def evaluation(name: str, right: int, **changes: Any) -> Evaluation:
     value = right / 40
     metrics = {"finetuned/accuracy": value, "finetuned/log_loss": 1 - value}
     metrics |= {"finetuned/accuracy_low": value - 0.1, "finetuned/accuracy_high": value + 0.1}
-    known = params.flatten(TREE) | {"evaluate.on": "validation"} | changes
+    known = params.flatten(TREE) | {"evaluate.split": "validation"} | changes
     return Evaluation(name, name, known, metrics, table)
 
 
@@ -63,7 +63,7 @@ def test_the_result_of_a_search_with_a_real_gain(stored: Callable[..., None]) ->
         evaluation("head-start", 20),
         evaluation("head-0001", 24),
         evaluation("head-0002", 32),
-        evaluation("head-best", 30, **{"evaluate.on": "test", RATE: 0.02}),
+        evaluation("head-best", 30, **{"evaluate.split": "test", RATE: 0.02}),
     )
     found = results.read("head", made(RATES), TRIALS)
     assert found.best == TRIALS[1]
@@ -117,14 +117,14 @@ def test_a_result_within_chance_and_without_a_test_score(stored: Callable[..., N
     assert text.endswith("dvc exp apply head-0002")
 
 
-@pytest.mark.parametrize("changes", [{"evaluate.on": "validation", RATE: 0.02}, {RATE: 0.01}])
+@pytest.mark.parametrize("changes", [{"evaluate.split": "validation", RATE: 0.02}, {RATE: 0.01}])
 def test_the_test_score_of_other_parameters_is_not_shown(
     changes: dict[str, Any], stored: Callable[..., None]
 ) -> None:
     stored(
         evaluation("head-start", 20),
         evaluation("head-0002", 21),
-        evaluation("head-best", 30, **{"evaluate.on": "test"} | changes),
+        evaluation("head-best", 30, **{"evaluate.split": "test"} | changes),
     )
     assert results.read("head", made(RATES), TRIALS).test is None
 

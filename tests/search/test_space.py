@@ -26,7 +26,7 @@ from seedlings.search import space
         ({"finetune.head": {"choices": [0.1]}}, {}, "found a section"),
         ({"seed": {"choices": [1, 2]}}, {}, "expected a parameter of segment, extract, finetune"),
         ({"threads": {"choices": [1, 2]}}, {}, "expected a parameter of segment"),
-        ({"evaluate.on": {"choices": ["test"]}}, {}, "expected a parameter of segment|no such"),
+        ({"evaluate.split": {"choices": ["test"]}}, {}, "expected a parameter of segment|no such"),
         ({RATE: {"range": [-1.0, 1.0]}}, {}, f"{RATE}: -1.0 is refused.*greater than 0"),
         ({OPTIMIZER: {"choices": ["sgd", "adamm"]}}, {}, "'adamm' is refused"),
         ({"finetune.epochs": {"range": [1.5, 2.5]}}, {}, "1.5 is refused.*valid integer"),

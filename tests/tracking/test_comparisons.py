@@ -27,7 +27,7 @@ def make(
     table = pd.DataFrame({"label": LABELS, "finetuned": answers, "baseline": LABELS[::-1]})
     table["score"] = (table["label"] == table["finetuned"]).astype(float)
     table.index = pd.Index([f"{n}.png" for n in range(len(table))], name="path")
-    tree = {"task": task, "seed": 1, "evaluate": {"on": on}}
+    tree = {"task": task, "seed": 1, "evaluate": {"split": on}}
     lock = {"download": {"outs": [{"path": "data/raw", "md5": images}]}}
     split = pd.DataFrame(
         {

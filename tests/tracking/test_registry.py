@@ -12,13 +12,14 @@ from seedlings.tracking.revisions import Revision
 def test_a_revision_that_is_evaluated_on_validation_images_is_refused(
     force: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    revision = Revision({}, {"evaluate": {"on": "validation"}})
+    revision = Revision({}, {"evaluate": {"split": "validation"}})
     side = comparisons.Side("trial", revision, pd.DataFrame(), pd.DataFrame())
     monkeypatch.setattr(comparisons, "side", lambda name: side)
     monkeypatch.setattr(registry, "client", None)  # MLflow is not asked
     message = (
-        "^trial: expected a revision with `evaluate.on: test`, found `evaluate.on: validation`, "
-        "as the champion is chosen on test images; restore it, .* and promote the result$"
+        "^trial: expected a revision with `evaluate.split: test`, found "
+        "`evaluate.split: validation`, as the champion is chosen on test images; restore it, "
+        ".* and promote the result$"
     )
     with pytest.raises(SeedlingsError, match=message):
         registry.promote("trial", 0.95, force=force)

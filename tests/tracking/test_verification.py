@@ -88,7 +88,7 @@ def test_an_error_may_change_by_the_mean_share_of_one_image() -> None:
 def test_validation_images_are_named_where_they_are_evaluated() -> None:
     sides = accuracies(0.8), accuracies(0.8, images=11)
     for side in sides:
-        side.params["evaluate.on"] = "validation"
+        side.params["evaluate.split"] = "validation"
     assert verification.compare(sides[0], sides[0]).bound == "one of 10 validation images"
     assert verification.compare(*sides).disagreeing == [
         "there are 11 validation images, in dvc.lock 10"

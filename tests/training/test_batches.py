@@ -99,6 +99,23 @@ def test_keras_sees_every_example_of_every_epoch_in_a_new_order() -> None:
     assert [row for batch in seen for row in batch] == rows_of(data, 1)
 
 
+@pytest.mark.parametrize("count", [3, 150])
+def test_scaled_images_are_centred_and_have_a_norm_of_one(
+    count: int, rng: np.random.Generator
+) -> None:
+    images = rng.integers(0, 256, (count, 4, 5, 3), dtype=np.uint8)
+    mean, scale = batches.pixel_scaling(images)
+    scaled = (images - np.array(mean)) * scale
+    np.testing.assert_allclose(scaled.mean(axis=(0, 1, 2)), 0.0, atol=1e-12)
+    assert (scaled**2).sum(axis=(1, 2, 3)).mean() == pytest.approx(1.0)
+
+
+def test_images_without_differences_are_scaled_to_zero() -> None:
+    mean, scale = batches.pixel_scaling(np.full((5, 4, 4, 1), 77, np.uint8))
+    assert mean == [77.0]
+    assert scale == 1.0
+
+
 def test_training_and_test_rows_come_from_the_split(tmp_path: Path) -> None:
     arrays.write(tmp_path / "a", np.arange(6, dtype=np.float32)[:, None])
     table = pd.DataFrame(

@@ -6,10 +6,11 @@ import pytest
 
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
+from seedlings.networks import architectures
 from seedlings.networks.runtime import keras
 from seedlings.params import check
 from seedlings.tasks import TASKS
-from seedlings.training import fit
+from seedlings.training import batches, fit
 from seedlings.training.batches import Batches
 from seedlings.training.params import Finetune
 
@@ -114,6 +115,26 @@ def test_the_best_weights_are_restored_whether_it_stops_or_not(
     assert len(losses) == epochs
     assert fit.score(model, opposite)["loss"] == pytest.approx(min(losses), rel=1e-5)
     assert losses[-1] > losses[0]
+
+
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+def test_the_baseline_learns_from_images_of_any_brightness_and_size(
+    task: str, tree: dict[str, Any], rng: np.random.Generator
+) -> None:
+    kind, (targets, names) = TASKS[task], (np.arange(60) % 3, 3 if task == "multiclass" else 1)
+    truth = targets.astype(np.int64 if task == "multiclass" else np.float32)
+    losses = []
+    for brightness, contrast, side in ((0, 1, 8), (180, 1, 8), (60, 3, 8), (180, 1, 64)):
+        noise = rng.integers(0, 40, (60, side, side, 3))
+        noise[:, :, :, 0] += 10 * targets[:, None, None]
+        images = (brightness + contrast * noise).astype(np.uint8)
+        mean, scale = batches.pixel_scaling(images)
+        model = architectures.baseline(images.shape[1:], names, kind, mean=mean, scale=scale)
+        data = Batches(images, truth, size=16, seed=0)
+        params = check(tree).baseline
+        fit.train_baseline(model, data, data, record=Record("x", {}), task=kind, params=params)
+        losses.append(fit.score(model, data)["loss"])
+    assert max(losses) < (0.9 if task == "multiclass" else 0.5) * np.log(3)
 
 
 def test_balanced_weights_make_classes_count_the_same() -> None:
