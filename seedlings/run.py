@@ -1,30 +1,31 @@
 """The launcher of a stage: `python -m seedlings.run NAME`.
 
-It validates params.yaml, runs the stage, and sends its start, epochs and end to the run logger, a
-separate process. Stages do not depend on it in dvc.yaml, because it changes no output. It imports
-no library that reads the settings of the processor, because the stage sets them.
+It validates params.yaml, runs the stage, and writes its start, epochs and end to a file for the run
+logger, a separate process. Stages do not depend on it in dvc.yaml, because it changes no output. It
+imports no library that reads the settings of the processor, because the stage sets them.
 """
 
 import errno
+import hashlib
 import json
 import os
-import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from seedlings import params, processor
 from seedlings.cluster import engine
-from seedlings.config import pipeline, stage
+from seedlings.config import paths, pipeline, stage
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
+from seedlings.tracking import messages
 
 _TRACKING = "SEEDLINGS_TRACKING"
 _TRIAL = "SEEDLINGS_TRIAL"
-_LOGGER = (sys.executable, "-m", "seedlings.tracking.run_logger")
 
 
 def main() -> None:
@@ -35,9 +36,8 @@ def main() -> None:
         if values.portable:
             processor.pin()
             processor.check()
-        stage.run(
-            name, _observer(), values=values, pipeline=pipeline.read(), engine=engine.choose()
-        )
+        observer = _observer(values.model_dump(mode="json"))
+        stage.run(name, observer, values=values, pipeline=pipeline.read(), engine=engine.choose())
     except SeedlingsError as error:
         sys.exit(f"\n{name}: {error}")
     except OSError as error:
@@ -49,12 +49,12 @@ def main() -> None:
         )
 
 
-def _observer() -> stage.Observer:
+def _observer(tree: Mapping[str, Any]) -> stage.Observer:
     """Return the observer that logs in MLflow, or one without effect if SEEDLINGS_TRACKING=off."""
     setting = os.environ.get(_TRACKING, "on")
     if setting not in ("on", "off"):
         raise SeedlingsError(f"{_TRACKING}: expected `on` or `off`, found {setting!r}")
-    tracked = _logged if setting == "on" else lambda record: nullcontext()
+    tracked = partial(_logged, tree) if setting == "on" else lambda record: nullcontext()
     folder = os.environ.get(_TRIAL)
     return partial(_watched, tracked, Path(folder)) if folder else tracked
 
@@ -82,36 +82,46 @@ def _watched(observe: stage.Observer, folder: Path, record: Record) -> Iterator[
 
 
 @contextmanager
-def _logged(record: Record) -> Iterator[None]:
-    """Send the start, epochs and end of a stage to the run logger, a separate process.
+def _logged(tree: Mapping[str, Any], record: Record) -> Iterator[None]:
+    """Write the start, epochs and end of a stage to a file for the run logger, and start it.
 
-    The run logger prints a warning if MLflow fails; if it ends early, the stage continues.
+    The stage does not wait for the run logger, unless it runs in a temporary folder of DVC, which
+    DVC removes. The run logger's warnings are printed by the next stage.
     """
-    logger = subprocess.Popen(_LOGGER, stdin=subprocess.PIPE, text=True)
-    with suppress(ProcessLookupError):  # it imports MLflow while the stage imports its libraries
-        os.setpriority(os.PRIO_PROCESS, logger.pid, 15)
+    with messages.written(record.stage) as (path, file):
 
-    def send(message: Mapping[str, Any]) -> None:
-        with suppress(BrokenPipeError):  # the run logger has ended with a message
-            print(json.dumps(message), file=logger.stdin, flush=True)
+        def send(message: Mapping[str, Any]) -> None:
+            print(json.dumps(message), file=file, flush=True)
 
-    try:
-        with reported(record, send):
+        with reported(tree, record, send):
+            messages.start_reader()
             yield
-    finally:
-        logger.communicate()
+    if paths.home() != Path.cwd():
+        messages.wait(path)
+    messages.show_warnings()
 
 
 @contextmanager
-def reported(record: Record, send: Callable[[Mapping[str, Any]], None]) -> Iterator[None]:
+def reported(
+    tree: Mapping[str, Any], record: Record, send: Callable[[Mapping[str, Any]], None]
+) -> Iterator[None]:
     """Send the messages of a stage to the run logger: its start, its epochs, and `finished`.
 
-    Without the last message, the run logger marks the run as failed.
+    Each has the time in milliseconds, and the last one the digest of the record. Without the last
+    one, the run logger marks the run as failed.
     """
-    send({"stage": record.stage, "params": record.params, "reads": record.reads})
-    record.on_epoch = lambda epoch, values: send({"epoch": epoch, "values": dict(values)})
+
+    def now() -> int:
+        return time.time_ns() // 1_000_000
+
+    start = {"stage": record.stage, "params": record.params, "reads": record.reads}
+    send({**start, "tree": tree, "time": now()})
+    record.on_epoch = lambda epoch, values: send(
+        {"epoch": epoch, "values": dict(values), "time": now()}
+    )
     yield
-    send({"finished": True})
+    written = hashlib.sha256(paths.record(record.stage).read_bytes()).hexdigest()
+    send({"finished": written, "time": now()})
 
 
 def _is_full(error: OSError) -> bool:

@@ -114,14 +114,14 @@ def _instead_of(real: Callable[..., None]) -> Callable[..., None]:
 
 
 @contextmanager
-def _logged(record: Any) -> Iterator[None]:
+def _logged(tree: Mapping[str, Any], record: Any) -> Iterator[None]:
     """Log a stage as the run logger does, when it has ended."""
     from seedlings import run as launcher
     from seedlings.tracking import run_logger
 
     messages: list[Mapping[str, Any]] = []
     try:
-        with launcher.reported(record, messages.append):
+        with launcher.reported(tree, record, messages.append):
             yield
     finally:
         run_logger.log(messages)

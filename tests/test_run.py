@@ -1,11 +1,13 @@
 """The launcher: what it checks, what it passes on, and that nothing of it reaches a result."""
 
+import hashlib
 import json
 import shutil
 import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,8 +16,19 @@ from imports import ROOT
 from seedlings import processor, run
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
+from seedlings.tracking import messages
 
-ECHO = "import sys; open('messages', 'w').write(sys.stdin.read())"
+LOGGERS = {"failing": "import sys; sys.exit('no MLflow')", "absent": "pass"}
+READER = """
+import sys, time
+from pathlib import Path
+from seedlings.tracking import messages
+while not Path("go").exists():
+    time.sleep(0.1)
+messages._IDLE = 0.3
+for stage in messages.read(Path(sys.argv[1]), int(sys.argv[2])):
+    print(len(list(stage)), file=open("read", "a"))
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +37,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         shutil.copyfile(ROOT / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["seedlings.run", "segment"])
-    monkeypatch.setattr(run, "_LOGGER", (sys.executable, "-c", ECHO))
+    monkeypatch.setattr(messages, "_READER", (sys.executable, "-c", LOGGERS["absent"]))
     monkeypatch.delenv("SEEDLINGS_TRACKING", raising=False)
 
 
@@ -44,19 +57,26 @@ def train(record: Record) -> None:
     record.add_epoch({"loss": 1.0})
 
 
-def messages() -> list[dict[str, object]]:
-    return [json.loads(line) for line in Path("messages").read_text("utf-8").splitlines()]
+def told() -> list[dict[str, Any]]:
+    """The messages of the last stage, which no run logger has read."""
+    files = sorted(Path(".dvc/tmp/run_logger").glob("*/*.jsonl"), key=lambda path: path.name)
+    lines = files[-1].read_text("utf-8").splitlines() if files else []
+    return [json.loads(line) for line in lines]
 
 
 def test_the_logger_is_told_of_the_start_each_epoch_and_the_end(define: Callable) -> None:
     define(train)
     run.main()
-    start, *epochs, end = messages()
+    start, *epochs, end = told()
     assert start["stage"] == "segment"
     assert start["reads"] == ["download", "split"]
-    assert start["params"]["segment.method"] == "excess_green"  # type: ignore[index]
-    assert epochs == [{"epoch": 1, "values": {"loss": 2.0}}, {"epoch": 2, "values": {"loss": 1.0}}]
-    assert end == {"finished": True}
+    assert start["params"]["segment.method"] == "excess_green"
+    assert start["tree"]["finetune"]["epochs"] == 60
+    assert [(e["epoch"], e["values"]) for e in epochs] == [(1, {"loss": 2.0}), (2, {"loss": 1.0})]
+    written = Path("reports/segment/record.json").read_bytes()
+    assert end["finished"] == hashlib.sha256(written).hexdigest()
+    times = [message["time"] for message in (start, *epochs, end)]
+    assert times == sorted(times)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +95,7 @@ def test_an_expected_error_has_no_traceback_and_no_end_is_told(
     define(fail)
     with pytest.raises(SystemExit, match=message):
         run.main()
-    assert [list(message) for message in messages()] == [["stage", "params", "reads"]]
+    assert [list(message) for message in told()] == [["stage", "params", "reads", "tree", "time"]]
     assert not Path("reports/segment/record.json").exists()
 
 
@@ -87,13 +107,13 @@ def test_portable_needs_a_processor_with_avx2(
     monkeypatch.setattr(processor.platform, "machine", lambda: "x86_64")
     with pytest.raises(SystemExit, match=r"segment: params\.yaml: portable: expected an x86-64"):
         run.main()
-    assert not Path("messages").exists()
+    assert told() == []
     text = Path("params.yaml").read_text(encoding="utf-8")
     Path("params.yaml").write_text(text.replace("portable: true", "portable: false"), "utf-8")
     with monkeypatch.context() as context:  # which puts back what the stage unsets
         context.setattr(processor, "SETTINGS", {})
         run.main()
-    assert messages()[-1] == {"finished": True}
+    assert "finished" in told()[-1]
 
 
 def test_parameters_are_checked_before_anything_is_done(define: Callable) -> None:
@@ -105,7 +125,7 @@ def test_parameters_are_checked_before_anything_is_done(define: Callable) -> Non
     with pytest.raises(SystemExit, match=r"finetune\.epohcs: no such parameter"):
         run.main()
     assert called == []
-    assert not Path("messages").exists()
+    assert told() == []
 
 
 def test_the_result_is_the_same_with_the_logger_on_off_and_failing(
@@ -113,16 +133,36 @@ def test_the_result_is_the_same_with_the_logger_on_off_and_failing(
 ) -> None:
     define(train)
     written = []
-    for logger in (ECHO, "import sys; sys.exit(1)", None):
-        if logger is None:
-            monkeypatch.setenv("SEEDLINGS_TRACKING", "off")
-            Path("messages").unlink()
-        else:
-            monkeypatch.setattr(run, "_LOGGER", (sys.executable, "-c", logger))
+    for logger in LOGGERS.values():
+        monkeypatch.setattr(messages, "_READER", (sys.executable, "-c", logger))
         run.main()
         written.append(Path("reports/segment/record.json").read_bytes())
-    assert written[0] == written[1] == written[2]
-    assert not Path("messages").exists()
+    assert told() != []
+    shutil.rmtree(".dvc/tmp/run_logger")
+    monkeypatch.setenv("SEEDLINGS_TRACKING", "off")
+    run.main()
+    assert [*written, Path("reports/segment/record.json").read_bytes()] == [written[0]] * 3
+    assert told() == []
+
+
+def test_a_stage_waits_for_the_run_logger_in_a_temporary_folder_of_dvc_alone(
+    define: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    define(train)
+    monkeypatch.setattr(messages, "_READER", (sys.executable, "-c", READER))
+    temporary = tmp_path / ".dvc/tmp/exps/tmp1"
+    temporary.mkdir(parents=True)
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copyfile(tmp_path / name, temporary / name)
+    monkeypatch.chdir(temporary)
+    Path("go").touch()
+    run.main()
+    assert Path("read").read_text() == "4\n"
+    monkeypatch.chdir(tmp_path)
+    run.main()  # returns while the run logger waits
+    Path("go").touch()
+    messages.wait_for_all()
+    assert Path("read").read_text() == "4\n"
 
 
 def test_a_setting_of_tracking_that_is_neither_on_nor_off_is_refused(
@@ -151,7 +191,7 @@ def test_a_search_gets_the_epochs_of_finetune_alone(
         define(train, stage)
         run.main()
         if tracking == "on":
-            epochs = [message["values"] for message in messages() if "epoch" in message]
+            epochs = [message["values"] for message in told() if "epoch" in message]
             assert epochs == [{"loss": 2.0}, {"loss": 1.0}]
     lines = (folder / "epochs").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == [{"loss": 2.0}, {"loss": 1.0}] * 2

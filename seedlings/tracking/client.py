@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.entities import Run as Run
 from mlflow.exceptions import MlflowException
+from mlflow.utils.time import get_current_time_millis
 from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -96,11 +96,20 @@ class Tracker(MlflowClient):
         return None
 
     def start(
-        self, name: str, *, tags: Mapping[str, str], params: Mapping[str, Any], parent: str = ""
+        self,
+        name: str,
+        *,
+        tags: Mapping[str, str],
+        params: Mapping[str, Any],
+        parent: str = "",
+        time: int | None = None,
     ) -> str:
-        """Start a run, as a child of `parent` if one is given, and return its id."""
+        """Start a run, as a child of `parent` if one is given, and return its id.
+
+        `time` is in milliseconds, by default now.
+        """
         tags = {**tags, PARENT: parent} if parent else tags
-        run_id = self.create_run(self.experiment, tags=tags, run_name=name).info.run_id
+        run_id = self.create_run(self.experiment, time, tags, name).info.run_id
         entries = [Param(key, str(value)) for key, value in params.items()]
         for start in range(0, len(entries), _LARGEST_BATCH):
             self.log_batch(run_id, params=entries[start : start + _LARGEST_BATCH])
@@ -110,9 +119,14 @@ class Tracker(MlflowClient):
         """Set at most 100 tags of a run."""
         self.log_batch(run_id, tags=[RunTag(*entry) for entry in tags.items()])
 
-    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Log at most 1,000 metrics; `step` is the epoch of the metrics of an epoch, else 0."""
-        now = time.time_ns() // 1_000_000
+    def log_metrics(
+        self, run_id: str, metrics: Mapping[str, float], step: int = 0, time: int | None = None
+    ) -> None:
+        """Log at most 1,000 metrics; `step` is the epoch of the metrics of an epoch, else 0.
+
+        `time` is in milliseconds, by default now.
+        """
+        now = get_current_time_millis() if time is None else time
         points = [Metric(key, float(value), now, step) for key, value in metrics.items()]
         self.log_batch(run_id, metrics=points)
 

@@ -1,17 +1,17 @@
-"""Run logger: logs a stage in MLflow while it runs.
+"""Run logger: logs stages in MLflow while they run.
 
-The launcher starts it as a separate process, `python -m seedlings.tracking.run_logger`, and sends
-it one JSON object per line: the start of the stage, each epoch, and the end. The import of MLflow
-thus delays no stage, and MLflow cannot change a result. If MLflow fails, the run logger prints one
+The launcher starts it as a separate process, `python -m seedlings.tracking.run_logger`, and writes
+the start of the stage, each epoch, and the end to a file (messages.py). The import of MLflow thus
+delays no stage, and MLflow cannot change a result. If MLflow fails, the run logger prints one
 warning; the record of the stage has the same values, and `seedlings sync` logs them later.
 
-Stages with the same inputs of the pipeline (parameters, code, data) share one parent run.
+Stages with the same inputs of the pipeline (parameters, code, data) share one parent run. The model
+is logged by sync, when all stages have run.
 """
 
 import hashlib
 import json
 import os
-import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -20,62 +20,76 @@ from typing import Any
 from seedlings.config import params, paths, pipeline, reuse
 from seedlings.config.pipeline import Pipeline
 from seedlings.config.records import Record
-from seedlings.tracking import client, git, stage_runs
+from seedlings.errors import SeedlingsError
+from seedlings.tracking import client, git, messages, stage_runs
 from seedlings.tracking.client import Tracker
+from seedlings.tracking.messages import Message
 from seedlings.tracking.tags import EXPERIMENT_NAME, INPUTS
-
-Message = Mapping[str, Any]
 
 
 def main() -> None:
-    """Log a stage from the messages on standard input."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # end with the stage, not before it
-    log(json.loads(line) for line in sys.stdin)
+    """Log the stages of a folder; the arguments are those of messages.read."""
+    folder, lock, warned = Path(sys.argv[1]), int(sys.argv[2]), False
+    for stage in messages.read(folder, lock):
+        warned = not log(stage, quiet=warned) or warned
 
 
-def log(messages: Iterable[Message]) -> None:
-    """Log a stage from its messages: `{stage, params, reads}`, `{epoch, values}`, `{finished}`.
+def log(stage: Iterable[Message], *, quiet: bool = False) -> bool:
+    """Log a stage from its messages, and return whether that was possible.
 
-    Without the last message, the run ends as FAILED. If MLflow fails, the function prints one
-    warning and ignores the remaining messages.
+    They are `{stage, params, reads, tree}` with all parameters, `{epoch, values}`, and `{finished}`
+    with the digest of the record, each with the time in milliseconds. Without the last one, the run
+    ends as FAILED. If MLflow fails, the function prints a warning, if not `quiet`, and ignores the
+    remaining messages.
     """
-    waiting = iter(messages)
+    waiting = iter(stage)
     try:
         _log(waiting)
-    except Exception as error:  # noqa: BLE001 - no failure of MLflow may end the stage
+    except Exception as error:  # noqa: BLE001 - no failure of MLflow may end the run logger
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-        print(
-            f"warning: MLflow at {client.uri()} failed ({reason}).\n"
-            "The stage continues; `seedlings sync` logs its record later.",
-            file=sys.stderr,
-        )
-        for _ in waiting:  # a full pipe would block the stage
+        if not quiet:
+            print(
+                f"warning: MLflow at {client.uri()} failed ({reason}).\n"
+                "The stages continue; `seedlings sync` logs their records later.",
+                file=sys.stderr,
+            )
+        for _ in waiting:  # until the stage has ended
             pass
+        return False
+    return True
 
 
-def _log(messages: Iterator[Message]) -> None:
-    first = next(messages, None)
+def _log(stage_messages: Iterator[Message]) -> None:
+    first = next(stage_messages, None)
     if first is None:
         return
-    record, tree, stages = Record(**first), params.read(), pipeline.read()
-    stage, status = record.stage, "FAILED"
+    record, stages = Record(first["stage"], first["params"], first["reads"]), pipeline.read()
+    stage, status, now = record.stage, "FAILED", first["time"]
     tracker = Tracker()
-    parent = _open_parent(tracker, tree, stages)
+    parent = _open_parent(tracker, first["tree"], stages, now)
     deps = _deps(stage, stages)
-    run = stage_runs.start(tracker, record, parent, deps=deps, tags=git.tags())
-    for message in messages:
+    run = stage_runs.start(tracker, record, parent, deps=deps, tags=git.tags(), time=now)
+    for message in stage_messages:
+        now = message["time"]
         if "epoch" in message:
-            tracker.log_metrics(run, message["values"], message["epoch"])
+            tracker.log_metrics(run, message["values"], message["epoch"], time=now)
         else:
+            _check_record(stage, message["finished"])
             stage_runs.finish(tracker, run, parent, stage, Path())
-            if stage == pipeline.PACKAGE_STAGE:
-                tracker.log_package(parent, paths.PACKAGED)
+            _check_record(stage, message["finished"])
             status = "FINISHED"
-    tracker.set_terminated(run, status)
-    tracker.set_terminated(parent, status)  # until the next stage starts
+    tracker.set_terminated(run, status, now)
+    tracker.set_terminated(parent, status, now)  # until the next stage starts
 
 
-def _open_parent(tracker: Tracker, tree: Mapping[str, Any], stages: Pipeline) -> str:
+def _check_record(stage: str, digest: str) -> None:
+    """Raise SeedlingsError if a stage has run again, because its outputs are then other ones."""
+    file = paths.record(stage)
+    if not file.is_file() or stage_runs.record_digest(file) != digest:
+        raise SeedlingsError(f"the outputs of {stage} were replaced before they were logged")
+
+
+def _open_parent(tracker: Tracker, tree: Mapping[str, Any], stages: Pipeline, time: int) -> str:
     """Return the id of the run of these parameters, code and data; start or resume it."""
     digest = input_digest(tree, stages)
     for run in tracker.runs({INPUTS: digest}):
@@ -86,7 +100,7 @@ def _open_parent(tracker: Tracker, tree: Mapping[str, Any], stages: Pipeline) ->
     if experiment:
         tags[EXPERIMENT_NAME] = experiment
     name = experiment or f"{params.preset(tree)}-{digest[:7]}"
-    return tracker.start(name, tags=tags, params=params.flatten(tree))
+    return tracker.start(name, tags=tags, params=params.flatten(tree), time=time)
 
 
 def _deps(stage: str, stages: Pipeline) -> dict[str, str]:

@@ -19,13 +19,15 @@ def start(
     *,
     deps: Mapping[str, str],
     tags: Mapping[str, str],
+    time: int | None = None,
 ) -> str:
     """Start the run of a stage, a child of the run of its revision, and return its id.
 
-    `record` has the parameters; `deps` are DVC's hashes of the deps of the stage other than code.
+    `record` has the parameters; `deps` are DVC's hashes of the deps of the stage other than code;
+    `time` is in milliseconds, by default now.
     """
     tags = {STAGE: record.stage, **tags}
-    run = tracker.start(record.stage, tags=tags, params=record.params, parent=parent)
+    run = tracker.start(record.stage, tags=tags, params=record.params, parent=parent, time=time)
     tracker.log_hashes(run, _inputs(record, deps), record.stage)
     return run
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from seedlings.config import params, paths
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
-from seedlings.tracking import client, stage_runs
+from seedlings.tracking import client, messages, stage_runs
 from seedlings.tracking.client import Run, Tracker
 from seedlings.tracking.revisions import Revision
 from seedlings.tracking.tags import (
@@ -35,6 +35,7 @@ from seedlings.tracking.tags import (
 def publish(revisions: Iterable[Revision], *, models: bool = True) -> tuple[int, list[str]]:
     """Log each revision in MLflow; return the number of new ones, and why others are not logged."""
     new, missing = 0, []
+    messages.wait_for_all()
     with client.reachable(), client.lock("sync"):  # two syncs must not log the same revision
         tracker = Tracker()
         for revision in revisions:
@@ -80,9 +81,15 @@ def _publish(tracker: Tracker, revision: Revision, *, models: bool) -> bool:
         tracker.log_hashes(run, {raw: revision.outputs[raw]}, "pipeline")
         if wanted and not (parent and client.has_model(parent)):
             tracker.log_package(run, root / paths.PACKAGED)
-    tracker.set_terminated(run)
+    tracker.set_terminated(run, end_time=_end(tracker, run))
     tracker.set_tags(run, {COMPLETE: "true"})
     return True
+
+
+def _end(tracker: Tracker, parent: str) -> int | None:
+    """Return when the last stage ended, in milliseconds; None if all are restored."""
+    stages = tracker.runs({PARENT: parent, RESTORED: None})
+    return max((stage.info.end_time for stage in stages), default=None)
 
 
 def _logged(tracker: Tracker, revision: Revision, root: Path) -> Run | None:

@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.types import DataType
 
 from seedlings import images
+from seedlings.config import params as config
 from seedlings.config import pipeline, records
 from seedlings.config.records import Record
 from seedlings.networks import architectures
@@ -22,7 +23,7 @@ from seedlings.packaging import bundle
 from seedlings.params import Params
 from seedlings.serving.predictor import Predictor
 from seedlings.tasks import TASKS
-from seedlings.tracking import client, run_logger
+from seedlings.tracking import client, run_logger, stage_runs
 
 
 @pytest.fixture
@@ -37,22 +38,24 @@ def here(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) 
         mlflow.end_run()
 
 
-def show(record: Record) -> None:
+def show(record: Record, digest: str = "") -> bool:
     """Tell the logger of a stage that has two epochs, and leave its outputs as the stage would."""
 
     def stage() -> Iterator[dict[str, Any]]:
-        yield {"stage": record.stage, "params": record.params, "reads": record.reads}
+        start = {"stage": record.stage, "params": record.params, "reads": record.reads}
+        yield {**start, "tree": config.read(), "time": 1_000}
         record.add_metrics({"x": 0.5})
         for epoch, loss in ((1, 2.0), (2, 1.0)):
             record.add_epoch({"loss": loss})
-            yield {"epoch": epoch, "values": {"loss": loss}}
+            yield {"epoch": epoch, "values": {"loss": loss}, "time": 1_000 + epoch}
         picture = record.add_picture(Path("reports") / record.stage / "a.png")
         picture.parent.mkdir(parents=True, exist_ok=True)
         picture.write_bytes(b"png")
-        record.write(picture.with_name("record.json"))
-        yield {"finished": True}
+        file = picture.with_name("record.json")
+        record.write(file)
+        yield {"finished": digest or stage_runs.record_digest(file), "time": 1_500}
 
-    run_logger.log(stage())
+    return run_logger.log(stage())
 
 
 def edit(key: str, value: Any) -> None:
@@ -87,8 +90,23 @@ def test_stages_with_the_same_inputs_of_the_pipeline_share_a_parent(
 
 
 def test_a_stage_that_fails_leaves_a_failed_run(here: Path) -> None:
-    run_logger.log([{"stage": "split", "params": {}, "reads": []}])
+    start = {"stage": "split", "params": {}, "reads": [], "tree": config.read(), "time": 1_000}
+    run_logger.log([start])
     assert runs()["split"].info.status == "FAILED"
+
+
+def test_runs_have_the_times_of_their_stage(here: Path) -> None:
+    show(Record("segment"))
+    for run in runs().values():
+        assert (run.info.start_time, run.info.end_time) == (1_000, 1_500)
+
+
+def test_outputs_that_were_replaced_meanwhile_are_not_logged(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not show(Record("segment"), digest="0" * 64)
+    assert "the outputs of segment were replaced before they were logged" in capsys.readouterr().err
+    assert runs()["segment"].info.status == "RUNNING"  # sync removes it
 
 
 def test_an_experiment_of_dvc_names_the_parent(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,10 +123,8 @@ def test_the_model_that_is_logged_is_the_package(
     segment = {**params.segment.model_dump(), "pixels": [20, 20]}
     contents = bundle.Contents("multiclass", ["a", "b"], segment, 0.5, (0.0, 1.0), portable=True)
     bundle.write(model, contents, here / "models/packaged")
-    record = Record("package")
-    show(record)
-    run = runs()["package"]
-    assert not run.outputs or not run.outputs.model_outputs
+    tracker = client.Tracker()
+    tracker.log_package(tracker.start("parent", tags={}, params={}), here / "models/packaged")
     [output] = runs()["parent"].outputs.model_outputs
     loaded = mlflow.pyfunc.load_model(f"models:/{output.model_id}")
     pictures = np.random.default_rng(0).integers(0, 256, (3, 31, 17, 3), dtype=np.uint8)
@@ -118,7 +134,7 @@ def test_the_model_that_is_logged_is_the_package(
     assert loaded.metadata.signature.inputs.inputs[0].type == DataType.binary
     with pytest.raises(MlflowException, match="image 1: expected an image, found 5 bytes"):
         loaded.predict(pd.DataFrame({"image": [files["image"][0], b"wrong"]}))
-    folder = client.Tracker().download_package(runs()["parent"].info.run_id, here / "down")
+    folder = tracker.download_package(runs()["parent"].info.run_id, here / "down")
     assert bundle.read(folder) == contents
     unpickled = [
         path for path in folder.parents[1].rglob("*") if path.suffix in (".pkl", ".pickle")

@@ -12,7 +12,7 @@ from imports import ROOT
 
 from seedlings.config import params, paths
 from seedlings.config.records import Record
-from seedlings.tracking import run_logger, sync
+from seedlings.tracking import run_logger, stage_runs, sync
 from seedlings.tracking.client import Tracker
 from seedlings.tracking.revisions import Revision
 from seedlings.tracking.tags import FIRST_RUN, LOCK, PARENT, RESTORED, STAGE
@@ -67,12 +67,14 @@ def log(stage: str) -> None:
     """Log a stage as the launcher does while it runs."""
 
     def messages() -> Iterator[Mapping[str, Any]]:
-        yield {"stage": stage, "params": {"seed": 42}}
+        start = {"stage": stage, "params": {"seed": 42}, "reads": []}
+        yield {**start, "tree": params.read(), "time": 1_000}
         record = write(stage, Path())
         for epoch in range(record.epochs):
             values = {name: curve[epoch] for name, curve in record.curves.items()}
-            yield {"epoch": epoch + 1, "values": values}
-        yield {"finished": True}
+            yield {"epoch": epoch + 1, "values": values, "time": 1_001}
+        digest = stage_runs.record_digest(paths.record(stage))
+        yield {"finished": digest, "time": 1_002}
 
     run_logger.log(messages())
 
@@ -111,6 +113,7 @@ def test_a_stage_has_the_same_run_whether_it_is_logged_while_it_runs_or_from_its
     assert live.data.params == synced.data.params == {k: str(v) for k, v in revision.params.items()}
     figures = mlflow.MlflowClient().list_artifacts(synced.info.run_id, "pictures/finetune")
     assert [figure.path for figure in figures] == ["pictures/finetune/a.png"]
+    assert live.info.end_time == 1_002
     assert live.data.metrics == synced.data.metrics == {"finetuned/accuracy": 0.5, "images": 4.0}
 
 
@@ -136,6 +139,7 @@ def test_sync_adds_to_the_runs_of_stages_what_the_run_logger_did_not_log(
     [split] = Tracker().runs({PARENT: twin.info.run_id, STAGE: "split"})
     assert split.data.tags[FIRST_RUN] == runs["split"].info.run_id
     assert len(Tracker().runs({PARENT: None})) == 3
+    assert parent.info.end_time == 1_002  # that of the last stage that ran, and not of the sync
     assert Tracker().runs({PARENT: other}) == []
 
 
