@@ -9,6 +9,7 @@ import errno
 import hashlib
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,9 +20,10 @@ from typing import Any
 
 from seedlings import params, processor
 from seedlings.cluster import engine
-from seedlings.config import paths, pipeline, stage
+from seedlings.config import paths, pipeline, records, stage
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
+from seedlings.report import summaries
 from seedlings.tracking import messages
 
 _TRACKING = "SEEDLINGS_TRACKING"
@@ -29,7 +31,7 @@ _TRIAL = "SEEDLINGS_TRIAL"
 
 
 def main() -> None:
-    """Run the stage in the first argument; print a SeedlingsError without a traceback."""
+    """Run the stage in the first argument; print expected errors without a traceback."""
     name = sys.argv[1]
     try:
         values = params.load()
@@ -38,6 +40,9 @@ def main() -> None:
             processor.check()
         observer = _observer(values.model_dump(mode="json"))
         stage.run(name, observer, values=values, pipeline=pipeline.read(), engine=engine.choose())
+        if name == pipeline.FINAL_STAGE:
+            record = records.read(paths.record(name))
+            print(f"{name}: {summaries.result(record.metrics, values.evaluate.split)}")
     except SeedlingsError as error:
         sys.exit(f"\n{name}: {error}")
     except OSError as error:
@@ -47,6 +52,9 @@ def main() -> None:
             f"\n{name}: expected room for its outputs, found the disk full ({error}); "
             "free some space and run `dvc repro` again: incomplete outputs are not used"
         )
+    except KeyboardInterrupt:
+        print(f"\n{name}: interrupted; `dvc repro` continues", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
 
 
 def _observer(tree: Mapping[str, Any]) -> stage.Observer:

@@ -44,7 +44,7 @@ def of_last_run(record: Record, wanted: Collection[Path]) -> Iterator[Reuse]:
     """Yield what a stage can reuse, with the wanted outputs of its last run.
 
     The folder has links to the files in DVC's cache. It is None if dvc.lock or the cache does not
-    have the outputs, or if other things than data have changed since: the reason is printed. With
+    have the outputs, or if other things than data have changed since, which are printed. With
     SEEDLINGS_REUSE=off it is always None.
     """
     setting = os.environ.get(_REUSE, "on")
@@ -57,8 +57,12 @@ def of_last_run(record: Record, wanted: Collection[Path]) -> Iterator[Reuse]:
             code = [dep for dep in stage.deps if pipeline.is_code(dep.def_path)]
             key = _digest(record, code)
             usable = setting == "on" and any(out.hash_info for out in stage.outs)
-            if usable and (reason := _change(stage, record, code) or _link(stage, wanted, folder)):
-                print(f"{record.stage}: no row is reused, as {reason}")
+            if usable and (change := _change(stage, record, code)):
+                print(f"{record.stage}: no row is reused, as {change}")
+                usable = False
+            if usable and not _link(stage, wanted, folder):
+                if repo.config["core"].get("remote"):
+                    print(f"{record.stage}: no row is reused: `dvc pull` fetches the last outputs")
                 usable = False
         yield Reuse(key, folder if usable else None)
 
@@ -149,15 +153,15 @@ def _change(stage: "PipelineStage", record: Record, code: Iterable[Any]) -> str 
     return f"{', '.join(changed)} changed since dvc.lock" if changed else None
 
 
-def _link(stage: "PipelineStage", wanted: Collection[Path], folder: Path) -> str | None:
-    """Link the wanted outputs into `folder`, or return why not."""
+def _link(stage: "PipelineStage", wanted: Collection[Path], folder: Path) -> bool:
+    """Link the wanted outputs into `folder`, and return whether DVC's cache has them."""
     for out in stage.outs:
         if Path(out.def_path) in wanted:
             files = cached(out.cache, out.hash_info.value)
             if files is None:
-                return "DVC's cache does not have the last"
+                return False
             for name, path in files.items():
                 link = folder / out.def_path / name
                 link.parent.mkdir(parents=True, exist_ok=True)
                 link.symlink_to(path.resolve())
-    return None
+    return True

@@ -75,6 +75,18 @@ def text(metrics: Mapping[str, float], name: str, *, has_interval: bool) -> str:
     return f"{value} ({interval(metrics, name)})" if has_interval else value
 
 
+def result(metrics: Mapping[str, float], split: str) -> str:
+    """Return the main metric of all models as a sentence: "accuracy 0.9 (0.8 to 0.95) on ..."."""
+    main = lines(metrics)[0]
+    finetuned = text(metrics, f"finetuned/{main.metric}", has_interval=True)
+    others = [
+        f"{m} {text(metrics, f'{m}/{main.metric}', has_interval=False)}"
+        for m in models(metrics)
+        if m != "finetuned"
+    ]
+    return f"{main.title} {finetuned} on {count(metrics, split)}; {', '.join(others)}"
+
+
 def count(metrics: Mapping[str, float], split: str) -> str:
     """Return the number of evaluated images as text: "185 test images in 180 groups"."""
     images, groups = metrics["images"], metrics.get("groups", metrics["images"])

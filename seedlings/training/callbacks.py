@@ -19,8 +19,12 @@ class Report(keras.callbacks.Callback):
 
     def __init__(self, record: Record, epochs: int) -> None:
         super().__init__()
-        self._record = record
-        self._bar = bar(None, record.stage, unit="epoch", total=epochs)
+        self._record, self._epochs, self._before = record, epochs, record.epochs
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Open the bar at the epochs that a checkpoint has restored."""
+        done = self._record.epochs - self._before
+        self._bar = bar(None, self._record.stage, unit="epoch", total=self._epochs, done=done)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Show and record the values. Raises SeedlingsError if one is not finite."""

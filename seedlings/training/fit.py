@@ -188,6 +188,16 @@ def fit(
         shuffle=False,  # Batches shuffles by the seed
         verbose=0,
     )
+    for hook in hooks:
+        if isinstance(hook, keras.callbacks.EarlyStopping):
+            stopped = (
+                f"stopped after epoch {hook.stopped_epoch + 1}; " if hook.stopped_epoch else ""
+            )
+            print(
+                f"{record.stage}: {stopped}the weights of epoch {hook.best_epoch + 1} of {epochs}, "
+                "with the lowest validation loss, are kept",
+                flush=True,
+            )
 
 
 def score(model: "keras.Model", batches: Batches) -> dict[str, float]:

@@ -35,6 +35,13 @@ def test_a_model_without_an_interval_is_shown_with_none() -> None:
     }
 
 
+def test_the_result_is_one_sentence() -> None:
+    assert summaries.result(METRICS | {"groups": 7.0}, "validation") == (
+        "accuracy 0.7500 (0.5000 to 0.9000) on 10 validation images in 7 groups; "
+        "majority 0.1000, baseline 0.2500"
+    )
+
+
 def test_groups_are_told_if_there_are_fewer_than_images() -> None:
     assert summaries.count(METRICS, "test") == "10 test images"
     assert summaries.count(METRICS | {"groups": 10.0}, "test") == "10 test images"

@@ -96,7 +96,11 @@ def test_the_learning_rate_follows_the_schedule(
 @pytest.mark.slow
 @pytest.mark.parametrize(("patience", "epochs"), [(4, 5), (9, 6)])
 def test_the_best_weights_are_restored_whether_it_stops_or_not(
-    patience: int, epochs: int, finetune: Callable[..., Finetune], rng: np.random.Generator
+    patience: int,
+    epochs: int,
+    finetune: Callable[..., Finetune],
+    rng: np.random.Generator,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     points, labels = clouds(rng)
     good = Batches(points, labels, size=30)
@@ -115,6 +119,11 @@ def test_the_best_weights_are_restored_whether_it_stops_or_not(
     assert len(losses) == epochs
     assert fit.score(model, opposite)["loss"] == pytest.approx(min(losses), rel=1e-5)
     assert losses[-1] > losses[0]
+    stopped = "stopped after epoch 5; " if epochs < 6 else ""
+    assert capsys.readouterr().out == (
+        f"finetune: {stopped}the weights of epoch 1 of 6, with the lowest validation loss, "
+        "are kept\n"
+    )
 
 
 @pytest.mark.parametrize("task", ["multiclass", "regression"])
