@@ -69,11 +69,12 @@ def write(
         last = None
     distinct, first = np.unique(rows.keys, return_index=True)
     reused = np.isin(distinct, last.keys if last else distinct[:0])
-    print(
-        f"{task.name}: {reused.sum()} of {len(distinct)} rows are reused from the cache, "
-        f"{(~reused).sum()} are computed",
-        flush=True,
-    )
+    if last:
+        print(
+            f"{task.name}: {reused.sum()} of {len(distinct)} rows are reused from the cache, "
+            f"{(~reused).sum()} are computed",
+            flush=True,
+        )
     pieces = _cut(rows, first[~reused], task.shard_size)
     partial = PartialResults(target, f"{key} {numerics}")
     engine.map(task, pieces, partial)

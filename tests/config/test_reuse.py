@@ -50,7 +50,7 @@ def test_what_changed_since_dvc_lock_is_named(
     record: Record, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert reason(record, capsys) == ""  # nothing changed, but the cache is empty
-    Path(".dvc/config").write_text("[core]\n    remote = storage\n")
+    Path(".dvc/config.local").write_text("[core]\n    remote = storage\n")
     assert "no row is reused: `dvc pull` fetches the last outputs" in reason(record, capsys)
     record.params["segment.method"] = "excess_green"
     assert "as segment.method changed since dvc.lock" in reason(record, capsys)
