@@ -85,6 +85,7 @@ def compare(names: tuple[str, ...], page: Path) -> None:
     first, *others = sides
     compared = [(comparisons.differing(first, x), comparisons.changes(first, x)) for x in others]
     for tables, changes in compared:
+        click.echo(f"\nImages, {first.name} → {changes.name}: {changes.images}")
         _show_tables(tables, first.name, changes.name)
         for line in _changes(first.name, changes):
             click.echo(line)

@@ -69,6 +69,7 @@ class Changes:
     """The images on which another side differs from the first, and the changed splits."""
 
     name: str
+    images: str  # how the images of the two sides differ
     counts: list[str]  # number and split of the evaluated images of each side
     common: int  # number of images that both evaluate
     scores: dict[str, list[str]]  # on these: the main metric of each model, on each side
@@ -153,6 +154,7 @@ def changes(first: Side, other: Side) -> Changes:
     are_common = len(first.predictions) == len(other.predictions) == len(before)
     return Changes(
         name=other.name,
+        images=split_changes.summary(first.table, other.table),
         counts=[f"{len(one.predictions)} {one.split} images" for one in (first, other)],
         common=len(before),
         scores=_scores(task, before, after),

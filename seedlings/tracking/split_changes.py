@@ -8,7 +8,8 @@ import pandas as pd
 # The causes.
 LABEL = "its label changed"
 GROUP = "its group changed"
-DISPLACED = "displaced by the exact number of a class"
+DISPLACED = "displaced by another image of its class, as their number in a split is exact"
+REPLACES = "in the place of another image of its class, as their number in a split is exact"
 OTHER = "another parameter, or another version of the code"
 
 
@@ -44,14 +45,30 @@ def match(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, str]:
     return found | edited
 
 
+def summary(before: pd.DataFrame, after: pd.DataFrame) -> str:
+    """Return how the images of two split tables differ: "20 added, 5 removed, 3 relabelled"."""
+    names = match(before, after)
+    old, new = before.set_index("path"), after.set_index("path")
+    same = [(old.loc[first], new.loc[path]) for path, first in names.items()]
+    counts = {
+        "added": len(new) - len(names),
+        "removed": len(old) - len(names),
+        "renamed": sum(first != path for path, first in names.items()),
+        "edited": sum(first["digest"] != second["digest"] for first, second in same),
+        "relabelled": sum(first["label"] != second["label"] for first, second in same),
+    }
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "the same"
+
+
 def find(
     before: pd.DataFrame, after: pd.DataFrame, *, has_classes: bool = True, same_params: bool = True
 ) -> list[SplitChange]:
     """Return the images of both split tables whose split changed, in the order of `after`.
 
     A group changes if an image joins or leaves it, or if the content of one of its files changes.
-    An image without such a change can be displaced by images of its class that have one, as the
-    number of images of a class in a split is exact or has a minimum. `has_classes` is that of the
+    An image without such a change can be displaced by images of its class that join its split, or
+    leave training for the place of one that left a split, as the number of images of a class in a
+    split is exact or has a minimum. `has_classes` is that of the
     task; without, all images count as one class. With other parameters of the split, that is the
     cause of every change. Paths are those of `after`.
     """
@@ -67,7 +84,9 @@ def find(
         changed = own.keys() | old.keys() ^ new.keys()
         classes = {table[path].label for table in (old, new) for path in changed & table.keys()}
         others = {path: new[path].classes for path in moved if path not in own}
-        causes |= dict.fromkeys(_displaced(others, classes), DISPLACED) | own
+        for path in _displaced(others, classes):
+            causes[path] = REPLACES if old[path].split == "train" else DISPLACED
+        causes |= own
     return [SplitChange(path, old[path].split, new[path].split, causes[path]) for path in moved]
 
 
@@ -101,7 +120,7 @@ def _own_cause(old: _Image, new: _Image) -> str:
 
 
 def _displaced(images: dict[str, frozenset[str]], classes: set[str]) -> set[str]:
-    """Return the images that changed images of `classes` can displace, given their own classes.
+    """Return the images that changes of `classes` can displace or move, given their own classes.
 
     A displaced image can displace others in turn, of all classes of its group.
     """
