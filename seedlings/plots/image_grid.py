@@ -13,12 +13,14 @@ from seedlings.io.files import replacing
 from seedlings.plots import texts
 
 Image = NDArray[np.uint8]
+Label = tuple[str, NDArray[np.int64]]
 
 TILE = 96  # pixels
 BLANK = np.full((1, 1, 3), 255, np.uint8)
 _PAPER, _INK = 255, 30
 _MARGIN = 4
 _LEAST = 600  # pixels of width for titles, if the tiles need less
+_MOST_ROWS = 30  # so that a browser shows the grid at full size
 _MOST = 3  # lines for one line of a caption or for a title
 
 
@@ -40,6 +42,18 @@ class Row:
 
     title: str
     tiles: list[Tile] = field(default_factory=list)
+
+
+def shown(labels: Sequence[Label]) -> tuple[list[Row], list[Label]]:
+    """Return a heading, if not all labels are shown, and the labels that a figure has rows for.
+
+    At most 30 are shown, evenly spaced. A label is its name and the rows of its images.
+    """
+    if len(labels) <= _MOST_ROWS:
+        return [], [*labels]
+    places = np.linspace(0, len(labels) - 1, _MOST_ROWS).round().astype(int)
+    heading = f"{_MOST_ROWS} of {len(labels)} labels, evenly spaced by name"
+    return [Row(heading)], [labels[place] for place in places]
 
 
 def draw(rows: Sequence[Row], tile: int = TILE) -> Image:
