@@ -73,8 +73,8 @@ def doubtful_labels(
     for entry in check.doubtful.head(params.doubtful_labels).itertuples():
         caption = (
             f"{Path(entry.path).name}\n({entry.split})\n"
-            f"label: {entry.label}, {entry.probability:.0%}\n"
-            f"model: {entry.suggestion}, {entry.suggestion_probability:.0%}"
+            f"label ({entry.probability:.0%}): {entry.label}\n"
+            f"model ({entry.suggestion_probability:.0%}): {entry.suggestion}"
         )
         tiles.append(Tile(array.row(places[entry.path]), caption))
     found = len(check.doubtful)

@@ -69,9 +69,11 @@ def write(
         last = None
     distinct, first = np.unique(rows.keys, return_index=True)
     reused = np.isin(distinct, last.keys if last else distinct[:0])
+    shared = len(rows.keys) - len(distinct)
     print(
         f"{task.name}: {reused.sum()} of {len(distinct)} rows are reused from the cache, "
-        f"{(~reused).sum()} are computed",
+        f"{(~reused).sum()} are computed"
+        + (f"; {len(rows.keys)} images, {shared} with the content of another" if shared else ""),
         flush=True,
     )
     pieces = _cut(rows, first[~reused], task.shard_size)

@@ -86,8 +86,8 @@ def test_doubtful_labels_are_shown_with_file_label_and_suggestion(
         figures.doubtful_labels(tmp_path / "a", table, found, params=two, path=tmp_path / "d.png")
     _, row = drawn[0]
     assert [tile.caption for tile in row.tiles] == [
-        "z.png\n(test)\nlabel: oat, 1%\nmodel: grass, 98%",
-        "w.png\n(train)\nlabel: grass, 2%\nmodel: oat, 90%",
+        "z.png\n(test)\nlabel (1%): oat\nmodel (98%): grass",
+        "w.png\n(train)\nlabel (2%): grass\nmodel (90%): oat",
     ]
     assert [int(tile.image[0, 0, 0]) for tile in row.tiles] == [3, 0]
     assert [rows[0].title for rows in drawn] == [
