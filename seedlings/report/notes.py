@@ -51,10 +51,10 @@ class Note:
 def data(found: Records) -> str:
     """Return what the data are: source, number of images and classes, and images in each split.
 
-    It is empty without the records of download and split.
+    It is empty if the records of download and split do not say it.
     """
     params, counts = found["download"].params, found["split"].metrics
-    if not params or not counts:
+    if "data.source" not in params or "images" not in counts:
         return ""
     labels = _LABELS.get(str(found["split"].params.get("task")), "classes")
     of_labels = f" of {counts['classes']:,.0f} {labels}" if labels else ""

@@ -63,7 +63,7 @@ def test_the_page_names_the_split_that_is_evaluated(
         in text
     )
     assert text.count("<li>The fine-tuned model is better than the baseline on these images") == 1
-    assert " The preset is sample, the parameters" in text
+    assert "<p>The preset is sample, the parameters" in text
     assert text.count('<span class="quiet">no interval</span>') == 2  # of both models
     assert re.findall(r"<tr><td>(.)</td><td>(.*?)</td></tr>\n", text)[-2:] == [
         ("a", "0.500"),
