@@ -52,6 +52,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [11, 41, 101])
 def test_any_name_is_drawn_in_a_confusion_matrix(count: int, tmp_path: Path) -> None:
     names = [*NAMES, *map(str, range(count))][:count]
