@@ -1,5 +1,7 @@
 """Evaluate both models on the images of a split and compare them. Each image is scored once."""
 
+from typing import Any
+
 from seedlings.config import paths
 from seedlings.config.records import Record
 from seedlings.evaluation import doubtful_labels, evaluators, figures, metrics, model_outputs
@@ -43,15 +45,19 @@ def main(
         wrong = list(evaluator.mistakes(outputs))
         figures.mistakes(paths.IMAGES, table, wrong, params=evaluate, path=picture)
     if kind.has_classes and evaluate.doubtful_labels:
+        unseen: dict[str, Any] = {evaluate.split: results["finetuned"]}
+        if evaluate.split != "validation":
+            unseen["validation"] = model_outputs.predict_finetuned(
+                finetuned, paths.FEATURES, paths.IMAGES, table, kind, split="validation"
+            )
         with model_outputs.embedded(
             finetuned, paths.FEATURES, paths.IMAGES, table, kind, split="train"
         ) as embeddings:
-            doubtful = doubtful_labels.find(
-                table, embeddings, results["finetuned"], kind, split=evaluate.split, seed=seed
-            )
-        write_csv(report / "doubtful_labels.csv", doubtful)
+            check = doubtful_labels.find(table, embeddings, unseen, kind, seed=seed)
+        write_csv(report / "doubtful_labels.csv", check.doubtful)
+        record.details["doubtful_labels"] = check.summary()
         picture = record.add_picture(report / "doubtful_labels.png")
-        figures.doubtful_labels(paths.IMAGES, table, doubtful, params=evaluate, path=picture)
+        figures.doubtful_labels(paths.IMAGES, table, check, params=evaluate, path=picture)
     for stage in ("baseline", "finetune"):
         picture = record.add_picture(report / f"{stage}_curves.png")
         figures.curves(paths.report(stage) / "history.csv", kind.epoch_metric, picture)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from seedlings.config import paths, records
+from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
-from seedlings.report import summaries
+from seedlings.report import notes, summaries
 
 if TYPE_CHECKING:
     from seedlings.tracking.comparisons import Changes, Table
@@ -18,23 +19,42 @@ _SHOWN = 5
 
 @click.command()
 def summary() -> None:
-    """Show the metrics of all models, and the paths of the figures."""
+    """Show the data, the metrics of all models, warnings, and the paths of the figures."""
     path = paths.record("evaluate")
     if not path.exists():
         raise SeedlingsError(f"expected {path}, found none; run `make repro` or `dvc pull`")
-    record = records.read(path)
+    found = {stage: _record(stage) for stage in notes.STAGES}
+    record = found["evaluate"]
     split = summaries.split(record.params)
+    for line in _data(found):
+        click.echo(line)
     _show(record.metrics, split)
     if rest := summaries.without_crossing(record.metrics):
         _show(rest, split, f" without duplicates in {summaries.other_splits(split)}")
     if note := summaries.note(split):
         click.echo(f"\n{note}")
+    for sentence in notes.warnings(found):
+        click.echo(f"\n{click.wrap_text(f'Warning: {sentence}', 100)}")
     if paths.PAGE.exists():
         click.echo(f"\nReport:  {paths.PAGE}")
     click.echo("\nPictures:")
     for picture in pictures():
         click.echo(f"  {picture}")
     click.echo("\nMLflow:  make ui")
+
+
+def _record(stage: str) -> Record:
+    path = paths.record(stage)
+    return records.read(path) if path.exists() else Record(stage)
+
+
+def _data(found: Mapping[str, Record]) -> Iterable[str]:
+    """Yield lines about the data and the files that are left out."""
+    if data := notes.data(found):
+        yield f"\n{data}"
+    for note in notes.left_out(found):
+        yield f"\n{note.text}"
+        yield from (f"  {line}" for line in (*note.examples, note.rest) if line)
 
 
 def _show(metrics: Mapping[str, float], split: str, which: str = "") -> None:

@@ -18,9 +18,12 @@ _GROUP_MEMBERS = 6
 
 
 def examples(raw: Path, table: pd.DataFrame, task: "Task", path: Path) -> None:
-    """Draw the first images of each class (or rarest tag, or range of values), as downloaded."""
-    rows = []
-    for name, places in task.groups(table["label"]):
+    """Draw the first images of each class (or rarest tag, or range of values), as downloaded.
+
+    Of more than 30 classes, 30 are shown.
+    """
+    rows, labels = image_grid.shown([*task.groups(table["label"])])
+    for name, places in labels:
         chosen = table["path"].iloc[places[:_PER_CLASS]]
         rows.append(Row(name, [Tile(_thumbnail(raw / image)) for image in chosen]))
     image_grid.write(image_grid.draw(rows), path)

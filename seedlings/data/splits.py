@@ -215,12 +215,17 @@ def counts(table: pd.DataFrame, task: Task) -> dict[str, dict[str, int]]:
 
 
 def totals(table: pd.DataFrame, task: Task) -> dict[str, int]:
-    """Return the number of images, classes (tags; 1 for a number), groups, and images per split."""
+    """Return the number of images, classes (tags; 1 for a number), groups, and images per split.
+
+    `identical` is that of the files with the content of an earlier one; arrays have one row for
+    both.
+    """
     sizes = {split: int((table["split"] == split).sum()) for split in SPLITS}
     return {
         "images": len(table),
         "classes": len(task.outputs(table["label"])),
         "groups": table["group"].nunique(),
+        "identical": int(table["digest"].duplicated().sum()),
         **sizes,
     }
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from seedlings.evaluation.doubtful_labels import Check
 from seedlings.evaluation.params import Evaluate
 from seedlings.io import split_table, store
 from seedlings.plots import charts, image_grid
@@ -14,6 +15,7 @@ from seedlings.training.augmentations import Augmentation
 
 _COLUMNS = 6
 _VARIANTS = 8
+_LARGE = 150  # pixels of an image by which a person decides
 
 
 def curves(history: Path, metric: str, path: Path) -> None:
@@ -59,28 +61,38 @@ def mistakes(
 
 
 def doubtful_labels(
-    cutouts: Path, table: pd.DataFrame, doubtful: pd.DataFrame, *, params: Evaluate, path: Path
+    cutouts: Path, table: pd.DataFrame, check: Check, *, params: Evaluate, path: Path
 ) -> None:
-    """Draw the first doubtful labels, at most `params.doubtful_labels`.
+    """Draw the cut-outs of the first doubtful labels, at most `params.doubtful_labels`.
 
-    The array `cutouts` has one row for each row of the split table; `doubtful` is a table of
-    `doubtful_labels.find`.
+    The array `cutouts` has one row for each row of the split table. The title says whether the list
+    is reliable.
     """
     array, places = store.Array(cutouts), {name: row for row, name in enumerate(table["path"])}
     tiles = []
-    for entry in doubtful.head(params.doubtful_labels).itertuples():
-        label = f"{entry.label} {entry.probability:.0%}"
-        suggestion = f"{entry.suggestion} {entry.suggestion_probability:.0%}"
-        caption = f"{label}\nrather {suggestion}\n({entry.split})"
+    for entry in check.doubtful.head(params.doubtful_labels).itertuples():
+        caption = (
+            f"{Path(entry.path).name}\n({entry.split})\n"
+            f"label ({entry.probability:.0%}): {entry.label}\n"
+            f"model ({entry.suggestion_probability:.0%}): {entry.suggestion}"
+        )
         tiles.append(Tile(array.row(places[entry.path]), caption))
-    counts = doubtful["split"].value_counts()
-    images = ", ".join(f"{count} {split}" for split, count in counts.sort_index().items())
-    title = f"The {len(tiles)} most doubtful labels of {len(doubtful)}"
-    _grid(f"{title} ({images} images)" if images else "No doubtful labels", tiles, path)
+    found = len(check.doubtful)
+    if not found:
+        title = "No doubtful labels"
+    elif check.is_reliable:
+        title = f"The {len(tiles)} most doubtful labels of {found}, with the model's probabilities"
+    else:
+        title = (
+            f"Not reliable: {found} of {check.checked} labels are listed, because the model gives "
+            f"only {check.agreeing / check.checked:.0%} of the images their label. The first "
+            f"{len(tiles)}, with the model's probabilities:"
+        )
+    _grid(title, tiles, path, tile=_LARGE)
 
 
-def _grid(title: str, tiles: list[Tile], path: Path) -> None:
+def _grid(title: str, tiles: list[Tile], path: Path, tile: int = 120) -> None:
     rows = [Row(title)]
     for start in range(0, len(tiles), _COLUMNS):
         rows.append(Row("", tiles[start : start + _COLUMNS]))
-    image_grid.write(image_grid.draw(rows, tile=120), path)
+    image_grid.write(image_grid.draw(rows, tile=tile), path)

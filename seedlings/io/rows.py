@@ -75,6 +75,11 @@ def write(
             f"{(~reused).sum()} are computed",
             flush=True,
         )
+    if shared := len(rows.keys) - len(distinct):
+        print(
+            f"{task.name}: {len(rows.keys)} images, {shared} with the content of another",
+            flush=True,
+        )
     pieces = _cut(rows, first[~reused], task.shard_size)
     partial = PartialResults(target, f"{key} {numerics}")
     engine.map(task, pieces, partial)

@@ -8,27 +8,20 @@ import pandas as pd
 
 from seedlings.config import paths, records
 from seedlings.config.records import Record
-from seedlings.report import diagrams, html, summaries
+from seedlings.report import diagrams, html, notes, summaries
+from seedlings.report.notes import STAGES
 from seedlings.report.params import Report
 from seedlings.tasks import TASKS, Metric
 
-STAGES = (
-    "download",
-    "split",
-    "segment",
-    "extract",
-    "baseline",
-    "finetune",
-    "package",
-    "evaluate",
-    "explain",
-)
 _PAIRS = 8
 _MEGABYTES = 4.0  # of images, so that the page can be sent by e-mail
 
 
-def write(path: Path, params: Report) -> None:
-    """Write the page to `path`, from the records and the reports of the earlier stages."""
+def write(path: Path, params: Report, preset: str) -> None:
+    """Write the page to `path`, from the records and the reports of the earlier stages.
+
+    `preset` is the name of the preset that wrote the parameters, before later edits.
+    """
     found = {stage: records.read(paths.record(stage)) for stage in STAGES}
     needs = {stage: set(record.reads) for stage, record in found.items()}
     metrics = found["evaluate"].metrics
@@ -36,6 +29,10 @@ def write(path: Path, params: Report) -> None:
     pictures = {stage: record.pictures for stage, record in found.items()}
     values = {
         "title": params.title,
+        "data": notes.data(found),
+        "preset": preset,
+        "left_out": notes.left_out(found),
+        "warnings": notes.warnings(found),
         "metrics": metrics,
         "models": summaries.models(metrics),
         "lines": summaries.lines(metrics),
@@ -52,7 +49,7 @@ def write(path: Path, params: Report) -> None:
         "weights": found["finetune"].metrics,
         "details": _details(TASKS[found["evaluate"].params["task"]].label_metric),
         "pairs": _pairs(),
-        "doubtful": _doubtful(),
+        "doubtful": found["evaluate"].details.get("doubtful_labels"),
         "activations": _activations(found["explain"].metrics),
         "diagram": diagrams.draw(needs | {"report": set(needs)}),
         "box": diagrams.BOX,
@@ -100,12 +97,6 @@ def _pairs() -> list[tuple[str, str, int]]:
         wrong.groupby(["label", "finetuned"]).size().sort_values(ascending=False, kind="stable")
     )
     return [(true, given, int(count)) for (true, given), count in counts.head(_PAIRS).items()]
-
-
-def _doubtful() -> int | None:
-    """Return the number of doubtful labels; None if labels were not checked."""
-    file = paths.report("evaluate") / "doubtful_labels.csv"
-    return len(pd.read_csv(file, dtype=str, keep_default_na=False)) if file.exists() else None
 
 
 def _activations(metrics: Mapping[str, float]) -> list[tuple[str, float, float]]:

@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seedlings.tasks import Metric
 
 _TRIVIAL = ("majority", "mean")  # without an interval
 _MODELS = (*_TRIVIAL, "baseline", "finetuned")
@@ -142,26 +145,35 @@ def without_crossing(metrics: Mapping[str, float]) -> dict[str, float]:
     return {k.removeprefix(prefix): v for k, v in metrics.items() if k.startswith(prefix)}
 
 
-def title(metric: str) -> str:
+def title(name: str) -> str:
     """Return the displayed name of a metric: "macro F1" for `macro_f1`, "from" for `f1_low`."""
+    return _ENDS.get(name.rpartition("_")[2]) or metric(name).title
+
+
+def metric(name: str) -> "Metric":
+    """Return a metric by its name; one of no task is a share with its name as the title."""
     from seedlings import tasks  # imports pandas, which the command line does without
 
-    known = tasks.metrics()
-    end = _ENDS.get(metric.rpartition("_")[2], metric)
-    return known[metric].title if metric in known else end
+    return tasks.metrics().get(name, tasks.Metric(name, name))
+
+
+def p_value(metrics: Mapping[str, float]) -> float:
+    """Return the p-value of the paired test of the two models."""
+    key = "mcnemar/p_value" if "mcnemar/p_value" in metrics else "wilcoxon/p_value"
+    return metrics[key]
 
 
 def comparison(metrics: Mapping[str, float]) -> str:
     """Return the result of the paired test of the fine-tuned model and the baseline, as text."""
     images, groups = metrics.get("images"), metrics.get("groups")
     of_groups = "" if groups in (None, images) else f" of {groups:.0f} {_plural('group', groups)}"
+    test = f"p = {p_value(metrics):.2g}"
     if "mcnemar/p_value" not in metrics:
-        p_value = metrics["wilcoxon/p_value"]
         of_means = of_groups and f", means{of_groups}"
-        return f"Wilcoxon signed-rank test of the two models{of_means}: p = {p_value:.2g}"
+        return f"Wilcoxon signed-rank test of the two models{of_means}: {test}"
     name = f"Sign-flip test{of_groups}" if of_groups else "McNemar's test"
     return (
         f"{name}: {metrics['mcnemar/only_finetuned_right']:.0f} images only the "
         f"fine-tuned model got right, {metrics['mcnemar/only_baseline_right']:.0f} only the "
-        f"baseline; p = {metrics['mcnemar/p_value']:.2g}"
+        f"baseline; {test}"
     )

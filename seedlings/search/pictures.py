@@ -15,6 +15,7 @@ from matplotlib.category import StrCategoryFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter
 
+from seedlings.plots import texts
 from seedlings.search.trials import shown
 
 _COLUMNS = 4  # of the slice plot
@@ -26,7 +27,7 @@ _LEGEND = 20  # trials in a legend, and colours
 def drawing() -> Iterator[None]:
     """Let pyplot draw without a window; afterwards, restore it and close the new figures."""
     backend, before = matplotlib.get_backend(auto_select=False), pyplot.get_fignums()
-    with matplotlib.rc_context():
+    with texts.settings():
         pyplot.switch_backend("agg")
         try:
             yield

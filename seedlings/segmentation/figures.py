@@ -27,9 +27,13 @@ def before_and_after(
     shares: NDArray[np.float64],
     path: Path,
 ) -> None:
-    """Draw images of each class, each beside its cut-out with the share of foreground."""
-    rows, array = [], store.Array(cutouts)
-    for name, places in task.groups(table["label"]):
+    """Draw images of each class, each beside its cut-out with the share of foreground.
+
+    Of more than 30 classes, 30 are shown.
+    """
+    array = store.Array(cutouts)
+    rows, labels = image_grid.shown([*task.groups(table["label"])])
+    for name, places in labels:
         tiles = []
         for place in places[np.linspace(0, len(places) - 1, _PER_CLASS).astype(int)]:
             tiles.append(Tile(image_grid.fit(images.read(raw / table["path"].iloc[place]))))

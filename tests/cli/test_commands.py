@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from seedlings import cli
+from seedlings.config import paths
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
 
@@ -57,6 +58,20 @@ def test_the_summary_has_the_split_and_the_metrics_without_crossing_duplicates(
     assert rows == [["0.0833", "0.1406", "0.4323"], ["0.0416", "0.0703", "0.2162"]]
     warned = any(line.startswith("Validation images are also used for") for line in lines)
     assert warned == (split == "validation")
+
+
+def test_the_summary_has_the_data_the_files_left_out_and_the_warnings() -> None:
+    counts = {"images": 9.0, "classes": 2.0, "train": 6.0, "validation": 1.0, "test": 2.0}
+    details = {"skipped": ["a.png: no image"]}
+    Record("download", {"data.source": "sample"}).write(paths.record("download"))
+    Record("split", {"task": "binary"}, metrics=counts, details=details).write(
+        paths.record("split")
+    )
+    output = "\n".join(summary(metrics=METRICS | {"mcnemar/p_value": 0.5}))
+    assert "sample: 9 images of 2 classes (6 train, 1 validation, 2 test)" in output
+    assert "Files that are not usable as images: 1\n  a.png: no image\n" in output
+    assert "Warning: The fine-tuned model is better than the baseline on these images" in output
+    assert "(p = 0.5)" in " ".join(output.split())
 
 
 def test_without_results_the_summary_says_what_to_do() -> None:

@@ -5,6 +5,7 @@ import grids
 import pandas as pd
 import pytest
 
+from seedlings import images
 from seedlings.data import figures
 from seedlings.tasks import TASKS
 
@@ -37,3 +38,18 @@ def test_examples_shows_the_first_images_of_every_class(
     table = pd.DataFrame({"path": paths, "label": [path[0] for path in paths]})
     figures.examples(folder, table, TASKS["multiclass"], tmp_path / "e.png")
     assert [(row.title, len(row.tiles)) for row in drawn[0]] == [("a", 6), ("b", 1)]
+
+
+def test_examples_of_many_classes_show_thirty_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image_folder: Callable[..., Path]
+) -> None:
+    drawn = grids.recorded(monkeypatch)
+    names = [f"class {number:03d}" for number in range(200)]
+    folder = image_folder(dict.fromkeys(names, 1))
+    table = pd.DataFrame({"path": [f"{name}/000.png" for name in names], "label": names})
+    figures.examples(folder, table, TASKS["multiclass"], tmp_path / "e.png")
+    titles = [row.title for row in drawn[0]]
+    assert titles[0] == "30 of 200 labels, evenly spaced by name"
+    assert titles[1:] == sorted(set(titles[1:]))
+    assert (titles[1], titles[-1], len(titles)) == ("class 000", "class 199", 31)
+    assert images.read(tmp_path / "e.png").shape[0] < 4096  # what a browser shows

@@ -94,20 +94,49 @@ def test_a_label_is_doubtful_if_another_class_is_as_probable_as_for_its_own_imag
 
 
 @pytest.mark.slow
-def test_training_and_evaluated_images_are_ranked_together(rng: np.random.Generator) -> None:
+def test_images_of_all_splits_are_ranked_together(rng: np.random.Generator) -> None:
     embeddings, _ = drawn(rng)
     classes = np.arange(COUNT) % 2
     embeddings[:, :2] = 3.0 * np.eye(2)[classes]
     labels = classes.copy()
-    labels[[3, 200]] = 1 - labels[[3, 200]]  # a training and a test image
+    labels[[3, 160, 200]] = 1 - labels[[3, 160, 200]]  # one of each split
     table = pd.DataFrame({"path": [str(n) for n in range(COUNT)], "group": np.arange(COUNT)})
     table["label"] = np.array(NAMES)[labels]
     table["split"] = ["train"] * 150 + ["validation"] * 30 + ["test"] * 60
-    confident = np.where(classes[180:] == 1, 0.99, 0.01)
-    found = doubtful_labels.find(
-        table, embeddings[:150], confident[:, None], TASKS["binary"], split="test", seed=7
-    )
-    assert found["path"].head(2).tolist() in (["3", "200"], ["200", "3"])
-    assert found["split"].isin(["train", "test"]).all()
-    margins = found["suggestion_probability"] - found["probability"]
+    confident = np.where(classes == 1, 0.99, 0.01)[:, None]
+    confident[[160, 200]] = 0.001
+    outputs = {"test": confident[180:], "validation": confident[150:180]}
+    check = doubtful_labels.find(table, embeddings[:150], outputs, TASKS["binary"], seed=7)
+    assert set(check.doubtful["path"].head(3)) == {"3", "160", "200"}
+    assert set(check.doubtful["split"].head(3)) == {"train", "validation", "test"}
+    margins = check.doubtful["suggestion_probability"] - check.doubtful["probability"]
     assert margins.is_monotonic_decreasing
+    assert check.checked == COUNT
+    assert check.agreeing == COUNT - 3
+    assert check.is_reliable
+
+
+@pytest.mark.slow
+def test_labels_without_another_image_of_their_class_are_not_counted(
+    rng: np.random.Generator,
+) -> None:
+    embeddings, classes = drawn(rng)
+    few = np.flatnonzero((classes < 2) | (np.arange(COUNT) == 2))[:40]
+    table = pd.DataFrame({"path": few.astype(str), "group": few, "split": "train"})
+    table["label"] = np.array(NAMES)[classes[few]]
+    check = doubtful_labels.find(table, embeddings[few], {}, TASKS["multiclass"], seed=7)
+    assert check.checked == 39
+
+
+@pytest.mark.parametrize(("listed", "is_reliable"), [(0, True), (20, True), (21, False)])
+def test_a_list_with_more_than_a_fifth_of_the_labels_is_not_reliable(
+    listed: int, is_reliable: bool
+) -> None:
+    check = doubtful_labels.Check(pd.DataFrame({"path": range(listed)}), 100, 47)
+    assert check.is_reliable == is_reliable
+    assert check.summary() == {
+        "listed": listed,
+        "checked": 100,
+        "agreeing": 47,
+        "reliable": is_reliable,
+    }

@@ -9,6 +9,7 @@ import pytest
 from benchmarks import arrays
 from seedlings import images
 from seedlings.evaluation import doubtful_labels, figures
+from seedlings.evaluation.doubtful_labels import Check
 from seedlings.params import check
 from seedlings.training.augmentations import Augmentation
 
@@ -64,30 +65,34 @@ def test_the_curves_of_a_history_are_drawn_under_the_name_of_the_metric(tmp_path
     assert images.read(path).std() > 5
 
 
-def test_doubtful_labels_are_shown_with_both_classes_and_the_split(
+def test_doubtful_labels_are_shown_with_file_label_and_suggestion(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tree: dict[str, Any]
 ) -> None:
     drawn = grids.recorded(monkeypatch)
     tree["evaluate"]["doubtful_labels"] = 2
     two = check(tree).evaluate
     arrays.write(tmp_path / "a", np.arange(4, dtype=np.uint8).repeat(12).reshape(4, 2, 2, 3))
-    table = pd.DataFrame({"path": list("wxyz"), "split": ["train", "test", "train", "test"]})
+    table = pd.DataFrame({"path": [f"oat/{name}.png" for name in "wxyz"]})
     doubtful = pd.DataFrame(
         [
-            ("z", "test", "oat", 0.014, "grass", 0.98),
-            ("w", "train", "grass", 0.02, "oat", 0.9),
-            ("y", "train", "grass", 0.02, "oat", 0.8),
+            ("oat/z.png", "test", "oat", 0.014, "grass", 0.98),
+            ("oat/w.png", "train", "grass", 0.02, "oat", 0.9),
+            ("oat/y.png", "train", "grass", 0.02, "oat", 0.8),
         ],
         columns=doubtful_labels.COLUMNS,
     )
-    figures.doubtful_labels(tmp_path / "a", table, doubtful, params=two, path=tmp_path / "d.png")
-    heading, row = drawn[0]
-    assert heading.title == "The 2 most doubtful labels of 3 (1 test, 2 train images)"
+    for labels, checked, agreeing in ((doubtful, 99, 90), (doubtful, 9, 4), (doubtful[:0], 9, 9)):
+        found = Check(labels, checked, agreeing)
+        figures.doubtful_labels(tmp_path / "a", table, found, params=two, path=tmp_path / "d.png")
+    _, row = drawn[0]
     assert [tile.caption for tile in row.tiles] == [
-        "oat 1%\nrather grass 98%\n(test)",
-        "grass 2%\nrather oat 90%\n(train)",
+        "z.png\n(test)\nlabel (1%): oat\nmodel (98%): grass",
+        "w.png\n(train)\nlabel (2%): grass\nmodel (90%): oat",
     ]
     assert [int(tile.image[0, 0, 0]) for tile in row.tiles] == [3, 0]
-    none = doubtful.head(0)
-    figures.doubtful_labels(tmp_path / "a", table, none, params=two, path=tmp_path / "d.png")
-    assert drawn[1][0].title == "No doubtful labels"
+    assert [rows[0].title for rows in drawn] == [
+        "The 2 most doubtful labels of 3, with the model's probabilities",
+        "Not reliable: 3 of 9 labels are listed, because the model gives only 44% of the images "
+        "their label. The first 2, with the model's probabilities:",
+        "No doubtful labels",
+    ]

@@ -100,7 +100,8 @@ def test_validation_images_are_evaluated_in_place_of_test_images_also_with_sever
     page = (changed.root / paths.PAGE).read_text(encoding="utf-8")
     doubtful = pd.read_csv(changed.root / "reports" / "evaluate" / "doubtful_labels.csv")
     assert set(doubtful["path"]) <= set(table.loc[table["split"] != "test", "path"])
-    assert f"for {len(doubtful)} of the training and validation images" in page
+    checked = (table["split"] != "test").sum()
+    assert f"<p>{len(doubtful)} of {checked} labels of the training and validation images" in page
     assert "On 36 validation images that no model was trained on." in page
     assert "calibration, so these metrics tend to be better than those on test images.</p>" in page
 

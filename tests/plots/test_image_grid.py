@@ -64,5 +64,17 @@ def test_no_caption_reaches_beyond_its_tile(caption: str) -> None:
     assert (grid[104:, 4:100] < 128).any()
 
 
+@pytest.mark.parametrize("title", ["wheat " * 60, "M" * 300, "玉米" * 200])
+def test_a_long_title_is_wrapped_and_does_not_widen_the_grid(title: str) -> None:
+    grid = image_grid.draw([Row(title, [Tile(block((1, 2, 3)))])])
+    assert grid.shape[1] == 600
+    assert grid.shape[0] > 120 + 2 * 16
+    assert (grid[:, -4:] == 255).all()
+
+
+def test_a_line_without_spaces_is_wrapped_between_letters() -> None:
+    assert np.array_equal(captioned("W" * 12, 96), captioned("W" * 7 + "\n" + "W" * 5, 96))
+
+
 def test_a_caption_of_many_words_has_three_lines() -> None:
     assert captioned("wheat " * 40, 96).shape == captioned("a\nb\nc", 96).shape

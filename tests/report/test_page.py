@@ -36,6 +36,7 @@ def test_the_page_names_the_split_that_is_evaluated(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     details = {"counts": {"a": {"train": 1}}, "absent": ["b: no image in test"]}
+    details |= {"skipped": ["<b>.png: no image"]}
     params = {"evaluate.split": split, "task": "multiclass"}
     results = {
         "split": Record("split", details=details),
@@ -47,7 +48,7 @@ def test_the_page_names_the_split_that_is_evaluated(
     report = paths.report("evaluate")
     (report / "finetuned_classes.csv").write_text("label,f1\nb,\na,0.5\n", encoding="utf-8")
     (report / "confusion.csv").write_text("label,finetuned\na,a\n", encoding="utf-8")
-    page.write(Path("index.html"), Report(title="A page"))
+    page.write(Path("index.html"), Report(title="A <b>page</b>"), "sample")
     text = Path("index.html").read_text(encoding="utf-8")
     comparison = "Wilcoxon signed-rank test of the two models: p = 0.5."
     assert re.findall(r"<(?:p|h3)>(On .*|Without .*|8 .*)</(?:p|h3)>", text) == [
@@ -56,6 +57,13 @@ def test_the_page_names_the_split_that_is_evaluated(
         f"8 {split} images have no (near) duplicate in {others}. {comparison}",
     ]
     assert "<ul><li>b: no image in test</li></ul>" in text
+    assert "<h1>A &lt;b&gt;page&lt;/b&gt;</h1>" in text
+    assert (
+        "<p>Files that are not usable as images: 1</p>\n<ul><li>&lt;b&gt;.png: no image</li></ul>"
+        in text
+    )
+    assert text.count("<li>The fine-tuned model is better than the baseline on these images") == 1
+    assert "<p>The preset is sample, the parameters" in text
     assert text.count('<span class="quiet">no interval</span>') == 2  # of both models
     assert re.findall(r"<tr><td>(.)</td><td>(.*?)</td></tr>\n", text)[-2:] == [
         ("a", "0.500"),

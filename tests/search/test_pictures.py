@@ -116,3 +116,13 @@ def test_choices_and_inactive_parameters_are_readable(monkeypatch: pytest.Monkey
     study.figures(space, invented(space, 25))
     assert {"adam", "adamw", "[64]", "flatten", "inactive"} <= texts
     assert not any('"' in text for text in texts)
+
+
+def test_choices_that_look_like_formulas_are_drawn_as_they_are() -> None:
+    names = ["$a^$", "$5 or $6", "_x"]
+    with pictures.drawing():
+        axes = pyplot.figure().add_subplot()
+        axes.barh(names, [1.0, 2.0, 3.0])
+        assert pictures.png(axes)
+        assert [label.get_text() for label in axes.get_yticklabels()] == names
+        assert not any(label.get_parse_math() for label in axes.get_yticklabels())

@@ -1,0 +1,184 @@
+"""Notes on the results: what the data are, which files are left out, and warnings with advice.
+
+The page of the report and `seedlings summary` show the same sentences.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+from urllib.parse import urlsplit
+
+from seedlings.config import paths
+from seedlings.config.records import Record
+from seedlings.report import summaries
+
+STAGES = (
+    "download",
+    "split",
+    "segment",
+    "extract",
+    "baseline",
+    "finetune",
+    "package",
+    "evaluate",
+    "explain",
+)
+Records = Mapping[str, Record]  # of all stages, by name
+
+_SHOWN = 5
+_GAP = 0.2  # between training and validation
+_WIDTH = 0.2  # of an interval
+_CHANCE = 0.05  # p-value
+_LABELS = {"multilabel": "tags", "regression": ""}
+_WITHOUT_PATH = ("sample", "digits")
+_MODELS = {
+    "majority": "a model that sees no image and always predicts what is most frequent",
+    "mean": "a model that sees no image and always predicts the mean",
+    "baseline": "the baseline",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What some files have in common, their number, the first of them, and where all are."""
+
+    text: str
+    examples: tuple[str, ...] = ()
+    rest: str = ""
+
+
+def data(found: Records) -> str:
+    """Return what the data are: source, number of images and classes, and images in each split.
+
+    It is empty if the records of download and split do not say it.
+    """
+    params, counts = found["download"].params, found["split"].metrics
+    if "data.source" not in params or "images" not in counts:
+        return ""
+    labels = _LABELS.get(str(found["split"].params.get("task")), "classes")
+    of_labels = f" of {counts['classes']:,.0f} {labels}" if labels else ""
+    splits = ", ".join(f"{counts[name]:,.0f} {name}" for name in ("train", "validation", "test"))
+    source = " ".join([str(params["data.source"]), *_names(params)])
+    return f"{source}: {counts['images']:,.0f} images{of_labels} ({splits})"
+
+
+def _names(params: Mapping[str, Any]) -> list[str]:
+    """Return the last parts of the addresses of the data; the others can have a user's name."""
+    if params["data.source"] in _WITHOUT_PATH:
+        return []
+    path = urlsplit(params["data.url"]).path if params["data.url"] else params["data.path"]
+    folders = [path, params["data.folder"] or ""]
+    return [PurePath(folder).name for folder in folders if folder]
+
+
+def left_out(found: Records) -> list[Note]:
+    """Return notes on files without a row, on files that share a row, and on empty cut-outs."""
+    notes = []
+    for stage, detail, text in (
+        ("download", "skipped", "Files that were not copied"),
+        ("split", "skipped", "Files that are not usable as images"),
+        ("split", "unlabelled", "Files without a label"),
+        ("segment", "empty", "Images without foreground after the segmentation"),
+    ):
+        lines = found[stage].details.get(detail, [])
+        more = len(lines) - _SHOWN
+        rest = f"{more} more are in {paths.record(stage).as_posix()} ({detail})"
+        if lines:
+            first = tuple(map(str, lines[:_SHOWN]))
+            notes.append(Note(f"{text}: {len(lines)}", first, rest if more > 0 else ""))
+    if same := found["split"].metrics.get("identical"):
+        notes.append(
+            Note(
+                f"Files with the content of another one, which share its row in arrays: {same:.0f}"
+            )
+        )
+    return notes
+
+
+def warnings(found: Records) -> list[str]:
+    """Return what limits the results, each with its numbers and what to do."""
+    rules = (_random_weights, _overfitting, _not_better, _wide_interval, _unreliable_labels)
+    return [sentence for rule in rules for sentence in rule(found)]
+
+
+def _random_weights(found: Records) -> Iterator[str]:
+    params = found["extract"].params
+    if params.get("extract.weights") == "random" and params.get("extract.backbone") != "none":
+        yield (
+            "The weights of the backbone are random (extract.weights), so its features were learnt "
+            "from no image, and the metrics say little about your data. Set extract.weights to "
+            "`imagenet`, `synthetic` or a file of weights."
+        )
+
+
+def _overfitting(found: Records) -> Iterator[str]:
+    curves = found["finetune"].curves
+    name = next((name for name in curves if name.endswith("accuracy")), "")
+    if not name:
+        return
+    losses = curves["val_loss"]
+    epoch = losses.index(min(losses))
+    training, validation = curves[name][epoch], curves[f"val_{name}"][epoch]
+    if training - validation > _GAP:
+        yield (
+            f"Overfitting: in epoch {epoch + 1}, with the lowest validation loss, the accuracy is "
+            f"{training:.2f} in training and {validation:.2f} in validation. More images, "
+            "augmentation (finetune.augment) or more regularisation (finetune.head.dropout, "
+            "finetune.regularization) can help."
+        )
+
+
+def _not_better(found: Records) -> Iterator[str]:
+    metrics = found["evaluate"].metrics
+    main = summaries.lines(metrics)[0]
+    finetuned = metrics[f"finetuned/{main.metric}"]
+    sign = 1 if summaries.metric(main.metric).is_higher_better else -1
+    for model in summaries.models(metrics):
+        other = metrics.get(f"{model}/{main.metric}")
+        if model == "finetuned" or other is None or sign * (finetuned - other) > 0:
+            continue
+        yield (
+            f"The fine-tuned model is not better than {_MODELS[model]}: {main.title} "
+            f"{finetuned:.3g} and {other:.3g}. Check the labels and the cut-outs "
+            "(reports/segment/before_and_after.png), then train longer, with another backbone "
+            "(extract) or learning rate (finetune.optimizer)."
+        )
+        return
+    test = summaries.p_value(metrics)
+    if test >= _CHANCE:
+        yield (
+            f"The fine-tuned model is better than the baseline on these images, but this can be "
+            f"chance (p = {test:.2g}). More evaluated images decide it."
+        )
+
+
+def _wide_interval(found: Records) -> Iterator[str]:
+    metrics = found["evaluate"].metrics
+    main = summaries.lines(metrics)[0]
+    low, high = (metrics.get(f"finetuned/{main.metric}_{end}") for end in ("low", "high"))
+    if low is None or high is None:
+        return
+    allowed = (
+        _WIDTH if summaries.metric(main.metric).is_share else metrics[f"finetuned/{main.metric}"]
+    )
+    if high - low > allowed:
+        split = summaries.split(found["evaluate"].params)
+        share = "test_share" if split == "test" else "validation_per_class or validation_share"
+        yield (
+            f"{summaries.count(metrics, split)} are few: the interval of the {main.title} is "
+            f"{low:.3g} to {high:.3g}. Smaller differences between models can be chance. Add "
+            f"images, or raise split.{share}."
+        )
+
+
+def _unreliable_labels(found: Records) -> Iterator[str]:
+    check = found["evaluate"].details.get("doubtful_labels", {})
+    if check and not check["reliable"]:
+        share = check["agreeing"] / check["checked"]
+        yield (
+            f"The list of doubtful labels is not reliable: it has {check['listed']} of "
+            f"{check['checked']} labels, because the model gives only {share:.0%} of the images "
+            "their label. Most of these labels are correct, and the model is wrong. Improve the "
+            "model first; the first entries are still the most probable errors."
+        )
