@@ -245,6 +245,8 @@ def test_annotations_name_images_that_are_there_or_are_refused(
     (root / "log.csv").write_bytes(text.encode("utf-8", "surrogatepass"))
     layout = Annotations(
         file="log.csv",
+        encoding=None,
+        delimiter=None,
         path=0,
         label=1,
         header=header,

@@ -14,6 +14,8 @@ from seedlings.params import Params
 
 ANNOTATIONS = {
     "file": "log.csv",
+    "encoding": None,
+    "delimiter": None,
     "path": 0,
     "label": "angle",
     "header": True,

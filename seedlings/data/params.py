@@ -14,6 +14,17 @@ def _on_this_machine(path: str) -> str:
     return path
 
 
+def _is_known(encoding: str) -> str:
+    try:
+        b"".decode(encoding)
+    except (LookupError, ValueError) as error:
+        raise ValueError("an encoding of Python, such as cp1252, cp932 or gbk") from error
+    return encoding
+
+
+Encoding = Annotated[str, AfterValidator(_is_known)]
+
+
 class Sample(Section):
     images_per_class: Count
     side: Annotated[int, Field(ge=32, le=1024)]
@@ -26,6 +37,8 @@ class Limits(Section):
 
 class Annotations(Section):
     file: str | None
+    encoding: Encoding | None
+    delimiter: Literal["comma", "semicolon", "tab", "pipe", "space"] | None
     path: int | str
     label: int | str
     header: bool
