@@ -57,6 +57,24 @@ NUMBERS = {"task": "regression", "split.rule": "share", "data.annotations": ANNO
         ({"data.path": "https://a.org/b.zip"}, r"data\.path: expected a file or folder on this"),
         ({"data.source": "web"}, r"data\.source: expected one of sample, archive, folder, mnist,"),
         ({"data.url": "https://a.org/b.zip"}, r"data: expected url null, as the source sample"),
+        ({"data.url": "https://a.org/b.zip"}, r"; set data\.source to archive or mnist, or url to"),
+        (
+            {"data.encoding": "gbk"},
+            r"data: expected encoding null, as the source sample .* to archive",
+        ),
+        (
+            {"data.encoding": "hex"},
+            r"data\.encoding: expected an encoding of .*cp1252.* found 'hex'",
+        ),
+        (
+            {"data.annotations.encoding": "ü"},
+            r"annotations\.encoding: expected an encoding of Python",
+        ),
+        ({"data.annotations.delimiter": ";"}, r"delimiter: expected 'comma', 'semicolon', 'tab',"),
+        (
+            {"task": "classes"},
+            r"^params\.yaml: task: expected one of multiclass, .* found 'classes'",
+        ),
         ({"data.url": "ftp://a/b"}, r"data\.url: "),
         ({"data.checksum": "abc"}, r"data\.checksum: "),
         ({"data.annotations.path": None}, r"data\.annotations\.path: expected a valid integer,"),

@@ -16,7 +16,9 @@ def _on_this_machine(path: str) -> str:
 
 def _is_known(encoding: str) -> str:
     try:
-        b"".decode(encoding)
+        b"a".decode(encoding)
+    except UnicodeError:  # a letter has more bytes
+        pass
     except (LookupError, ValueError) as error:
         raise ValueError("an encoding of Python, such as cp1252, cp932 or gbk") from error
     return encoding
@@ -68,6 +70,7 @@ class Data(Section):
     url: Annotated[str, Field(pattern=r"^https?://.+/.+")] | None
     checksum: Checksum | None
     folder: str | None
+    encoding: Encoding | None
     annotations: Annotations
     on_bad_image: Literal["refuse", "skip"]
     sample: Sample
@@ -79,11 +82,13 @@ class Data(Section):
             SOURCES,
         )  # imports OpenCV, which the command line does without
 
-        for key in ("url", "checksum", "folder"):
+        for key in ("url", "checksum", "folder", "encoding"):
             value = getattr(self, key)
             if value is not None and key not in SOURCES[self.source].reads:
+                readers = " or ".join(name for name in SOURCES if key in SOURCES[name].reads)
                 raise ValueError(
-                    f"{key} null, as the source {self.source} does not read it, found {value!r}"
+                    f"{key} null, as the source {self.source} does not read it, found {value!r}; "
+                    f"set data.source to {readers}, or {key} to null"
                 )
         return self
 

@@ -33,7 +33,8 @@ class Source:
     """A source of images.
 
     `collect(data, target, seed)` puts its images into the new folder `target`, with one folder for
-    each class. `reads` are those of the keys `path`, `url`, `checksum` and `folder` that it reads.
+    each class. `reads` are those of the keys `path`, `url`, `checksum`, `folder` and `encoding`
+    that it reads.
     """
 
     collect: Callable[["Data", Path, int], Collected]
@@ -70,6 +71,7 @@ def _archive(data: "Data", target: Path, _seed: int) -> Collected:
             folder=data.folder,
             max_files=data.limits.files,
             max_bytes=data.limits.bytes,
+            encoding=data.encoding,
         )
     except archives.DamagedArchiveError:
         if data.url:  # a damaged file in the cache would never be downloaded again
@@ -158,7 +160,7 @@ def _count(target: Path, *, needs_folders: bool) -> dict[str, int]:
 
 SOURCES = {
     "sample": Source(_sample),
-    "archive": Source(_archive, reads=("path", "url", "checksum", "folder")),
+    "archive": Source(_archive, reads=("path", "url", "checksum", "folder", "encoding")),
     "folder": Source(_folder, reads=("path", "folder")),
     "mnist": Source(_mnist, reads=("path", "url", "checksum")),
     "digits": Source(_digits),
