@@ -120,7 +120,10 @@ def test_all_that_is_wrong_is_listed(tree: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, r"expected params\.yaml in .*, found none; run from the project's root"),
+        (
+            None,
+            r"expected params\.yaml in .*, found none: .* not the root of a Seedlings project",
+        ),
         ("", r"^params\.yaml: expected keys with values, found None"),
         ("seed: [1", r"^params\.yaml: not valid YAML"),
     ],

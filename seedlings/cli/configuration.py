@@ -34,6 +34,8 @@ def preset(arguments: tuple[str, ...], keep: bool | None) -> None:
         click.echo(f"  kept      {key}: {value}")
     for key, (old, new) in presets.differences(before, after).items():
         click.echo(f"  changed   {key}: {old} -> {new}")
+    for line in presets.missing(after):
+        click.echo(line, err=True)
 
 
 def _show() -> None:
