@@ -145,11 +145,12 @@ def _with_columns(file: Path, rows: Sequence[Row], annotations: Annotations) -> 
         raise SeedlingsError(f"{file}: expected a row for each image, found none")
     header = rows[0].cells
     path, label = (_column(file, header, annotations, key) for key in ("path", "label"))
+    least = max(path, label) + 1
     if annotations.header:
-        named = [number for number, name in enumerate(header, start=1) if name]
-        return _Table(file, header, rows[1:], path, label, max([*named, path + 1, label + 1]))
+        width = max([number for number, name in enumerate(header, start=1) if name], default=0)
+        return _Table(file, header, rows[1:], path, label, max(width, least))
     [(width, _)] = Counter(len(row.cells) for row in rows).most_common(1)
-    return _Table(file, header, rows, path, label, width)
+    return _Table(file, header, rows, path, label, max(width, least))
 
 
 def _column(file: Path, header: Sequence[str], annotations: Annotations, key: str) -> int:
@@ -172,7 +173,10 @@ def _columns(header: Sequence[str], annotations: Annotations) -> str:
     if not annotations.header:
         return f"there are {', '.join(map(str, range(len(header))))} (numbered from 0)"
     named = ", ".join(f"{number} {name!r}" for number, name in enumerate(header))
-    return f"line 1 has the columns {named}; if it is the row of an image, set header to false"
+    return (
+        f"line 1 has the columns {named}; if it is the row of an image, set "
+        "data.annotations.header to false"
+    )
 
 
 def _names_images(table: _Table, images: Files, annotations: Annotations) -> bool:

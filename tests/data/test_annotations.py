@@ -191,6 +191,15 @@ def test_the_line_of_a_row_is_that_on_which_it_begins(row: str, reason: str, raw
     assert re.search(reason, found)
 
 
+def test_most_rows_may_be_shorter_than_the_columns(raw: Path) -> None:
+    (raw / "log.csv").write_text("c1.jpg,a\nc2.jpg\nc3.jpg\nrest.jpg\n")
+    table, bad = annotations.read(raw, csv_file(label=1, separator="|"), TASKS["multilabel"])
+    assert table["path"].tolist() == ["IMG/c1.jpg"]
+    assert [line.split(": ")[1] for line in bad] == [
+        "expected 2 cells, one for each column, found 1"
+    ] * 3
+
+
 def test_a_label_with_a_line_break_is_refused(raw: Path) -> None:
     (raw / "log.csv").write_text('c1.jpg,a\nc2.jpg,"b\nc"\nc3.jpg,d\n')
     message = r"(?s)none of: 'b\\nc'.*line 2: the label 'b\\nc' holds a control character"
@@ -264,7 +273,7 @@ def test_a_row_cannot_leave_the_folder(path: str, raw: Path) -> None:
         (
             "a,b\n1,2\n",
             NAMED | {"path": "x"},
-            r"\.path: .* found 'x'; line 1 has the columns 0 'a', 1 'b'; if it is the row of an",
+            r"\.path: .* found 'x'; line 1 has the columns 0 'a', 1 'b'; if it is the row",
         ),
         ("a,b,b\n1,2,3\n", NAMED | {"path": "a", "label": "b"}, r"\.label: .*'b', .*twice; line 1"),
         (
