@@ -36,6 +36,8 @@ def preset(arguments: tuple[str, ...], keep: bool | None) -> None:
         click.echo(f"  changed   {key}: {old} -> {new}")
     for line in presets.missing(after):
         click.echo(line, err=True)
+    if reason := presets.queue_fails():
+        click.echo(reason, err=True)
 
 
 def _show() -> None:

@@ -127,6 +127,24 @@ def missing(values: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def queue_fails() -> str | None:
+    """Return why DVC cannot run experiments in temporary folders of this project, or None.
+
+    DVC (seen in 3.67) writes the path of its cache in ASCII into the configuration of the folder.
+    """
+    if str(Path.cwd()).isascii():
+        return None
+    from dvc.config import Config  # slow to import
+
+    cache = str(Config(".dvc").get("cache", {}).get("dir", Path(".dvc/cache").absolute()))
+    if cache.isascii():
+        return None
+    return (
+        f"DVC fails to run `dvc queue start` and `dvc exp run --temp` with a cache whose path is "
+        f"not ASCII, found {cache}; set another with `dvc cache dir --local FOLDER`"
+    )
+
+
 def render(values: Mapping[str, Any]) -> str:
     """Return the text of params.yaml for values, with the comments of conf/base.yaml."""
     return yaml_files.edit(BASE.read_text(encoding="utf-8"), values)

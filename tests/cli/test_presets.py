@@ -219,6 +219,22 @@ def test_a_path_at_which_nothing_is_yet_is_told(project: Path) -> None:
     )
 
 
+def test_a_cache_with_which_the_queue_of_dvc_fails_is_told(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = project / "Möhren-项目"
+    shutil.copytree(project / "conf", folder / "conf")
+    shutil.copytree(ROOT / "data" / "incoming", folder / "data" / "incoming")
+    (folder / ".dvc").mkdir()
+    monkeypatch.chdir(folder)
+    assert re.fullmatch(
+        "DVC fails to run `dvc queue start` .*not ASCII, found /.*Möhren-项目.*; set another .*\n",
+        preset("sample").stderr,
+    )
+    (folder / ".dvc" / "config.local").write_text("[cache]\ndir = /mnt/cache\n")
+    assert preset("sample").stderr == ""
+
+
 def test_the_folder_of_the_user_is_part_of_a_path(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
