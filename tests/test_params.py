@@ -84,6 +84,8 @@ NUMBERS = {"task": "regression", "split.rule": "share", "data.annotations": ANNO
         (RESIDUAL, r"finetune\.convnet: expected batch_normalization .* with residual blocks"),
         ({"extract.weights": "vgg.h5"}, r"^params.yaml: extract: expected a checksum of .*\)$"),
         ({"data.annotations": WITHOUT_HEADER}, r"annotations: .*by its number.*found 'angle'"),
+        ({"data.annotations.file": "/mnt/a.csv"}, r"file inside the data, .*, found '/mnt/a\.csv'"),
+        ({"data.annotations.file": "../a.csv"}, r"file inside the data, .*, found '\.\./a\.csv'"),
         ({"data.annotations.block": 50}, r"annotations: .*file to order the rows of block 50"),
         (SHARES, r"split: .*a sum below 1, found 1"),
         # rules between sections

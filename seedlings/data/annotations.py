@@ -91,9 +91,9 @@ def units(table: pd.DataFrame, block: int | None) -> NDArray[np.uint64]:
 
 def unnamed(raw: Path, table: pd.DataFrame, annotations: Annotations) -> list[str]:
     """Return the files in `raw` that the annotations do not name, sorted."""
-    named = {*table["path"], annotations.file}
-    files = (path.relative_to(raw).as_posix() for path in raw.rglob("*") if path.is_file())
-    return sorted(set(files) - named)
+    own = names.below(raw, annotations.file or "")
+    files = {path for path in raw.rglob("*") if path.is_file() and path != own}
+    return sorted({path.relative_to(raw).as_posix() for path in files} - {*table["path"]})
 
 
 class _Table(NamedTuple):
@@ -109,7 +109,7 @@ class _Table(NamedTuple):
 
 def _table(images: Files, annotations: Annotations) -> _Table:
     """Return the table in the file of annotations. Raises SeedlingsError as `read` does."""
-    file = annotations.table(images.folder)
+    file = names.below(images.folder, annotations.file or "")
     if not file.is_file():
         raise SeedlingsError(
             f"data.annotations.file: expected a CSV file at {file}, found none; "

@@ -16,6 +16,7 @@ from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
+from seedlings.data import names
 from seedlings.errors import SeedlingsError
 from seedlings.io.files import copy
 from seedlings.io.path_filters import flaw_of, is_leftover
@@ -85,23 +86,27 @@ def unpack(
     another kind, compression or with a password; DamagedArchiveError for a damaged archive.
     """
     target.mkdir(parents=True)
-    inside = PurePosixPath(folder or "")
+    inside = PurePosixPath(names.normal(folder or ""))
     entries = files = size = 0
     with _reading(archive):
         for member in _members(archive, encoding):
             name = _safe_name(archive, member.name)
-            if is_leftover(name) or not name.is_relative_to(inside):
+            if is_leftover(name) or not _normal(name).is_relative_to(inside):
                 continue
             entries, files, size = entries + 1, files + member.is_file, size + member.size
             if entries > max_files:
                 raise _too_large(archive, f"{max_files:,} files (data.limits.files)")
             if size > max_bytes:
                 raise _too_large(archive, f"{max_bytes:,} bytes unpacked (data.limits.bytes)")
-            _write(archive, member, target / name.relative_to(inside))
+            _write(archive, member, target.joinpath(*name.parts[len(inside.parts) :]))
     if not files:
         where = f" in its folder {folder!r} (data.folder)" if folder else ""
         raise ArchiveError(f"{archive}: expected files{where}, found none")
     return files
+
+
+def _normal(name: PurePosixPath) -> PurePosixPath:
+    return PurePosixPath(names.normal(str(name)))
 
 
 def _too_large(archive: Path, limit: str) -> ArchiveError:

@@ -16,6 +16,16 @@ def normal(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def below(folder: Path, path: str) -> Path:
+    """Return the path of a file or folder below another, in the Unicode form that it has there."""
+    found = folder
+    for part in PurePosixPath(path).parts:
+        others = sorted(found.iterdir()) if found.is_dir() and not (found / part).exists() else []
+        same = (other for other in others if normal(other.name) == normal(part))
+        found = next(same, found / part)
+    return found
+
+
 def check_distinct(places: Mapping[str, str], where: str, advice: str) -> None:
     """Raise SeedlingsError if names of classes differ in case, blanks or Unicode form alone.
 

@@ -56,6 +56,8 @@ class Annotations(Section):
 
     @model_validator(mode="after")
     def _keys_fit_each_other(self) -> Self:
+        if self.file and (self.file.startswith("/") or ".." in Path(self.file).parts):
+            raise ValueError(f"file inside the data, which DVC tracks, found {self.file!r}")
         named = [column for column in (self.path, self.label) if isinstance(column, str)]
         if named and not self.header:
             raise ValueError(f"a column by its number without a header, found {named[0]!r}")

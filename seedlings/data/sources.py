@@ -10,7 +10,7 @@ import numpy as np
 
 from seedlings import images
 from seedlings.config import reuse
-from seedlings.data import archives, datasets, sample
+from seedlings.data import archives, datasets, names, sample
 from seedlings.errors import SeedlingsError
 from seedlings.io import downloads
 from seedlings.io.progress import bar
@@ -121,7 +121,7 @@ def _download(url: str, checksum: str | None) -> tuple[Path, str]:
 
 
 def _folder(data: "Data", target: Path, _seed: int) -> Collected:
-    folder = Path(data.path) / (data.folder or "")
+    folder = names.below(Path(data.path), data.folder or "")
     if not folder.is_dir():
         raise SeedlingsError(
             f"expected a folder of images at {folder} (data.path, data.folder), found "

@@ -135,6 +135,14 @@ def test_a_path_is_found_in_another_unicode_form(on_disk: str, in_file: str, raw
     assert table["path"].tolist() == ["IMG/c2.jpg", f"IMG/{there}"]
 
 
+def test_the_file_is_found_in_another_unicode_form(raw: Path) -> None:
+    (raw / "e\u0301.csv").write_text("c1.jpg,a\nc2.jpg,b\n")
+    layout = csv_file(label=1, file="\u00e9.csv")
+    table, _ = annotations.read(raw, layout, TASKS["multiclass"])
+    assert table["label"].tolist() == ["a", "b"]
+    assert annotations.unnamed(raw, table, layout) == ["IMG/c3.jpg", "IMG/rest.jpg"]
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

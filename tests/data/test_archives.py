@@ -64,6 +64,11 @@ def test_a_folder_of_the_archive_is_unpacked_without_its_name(tmp_path: Path) ->
     }
 
 
+def test_a_folder_of_the_archive_is_found_in_another_unicode_form(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a.zip", [("e\u0301/1.png", b"1"), ("e/2.png", b"2")])
+    assert unpack(path, folder="\u00e9") == {"1.png": b"1"}
+
+
 def test_what_systems_leave_behind_is_passed_over(tmp_path: Path) -> None:
     leftovers = [
         "__MACOSX/train/._1.png",
