@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.ndimage import minimum_filter1d
 
+from seedlings.config import params
 from seedlings.data import csv_files, names
 from seedlings.data.csv_files import Row
 from seedlings.data.names import Files
@@ -162,19 +163,23 @@ def _column(file: Path, header: Sequence[str], annotations: Annotations, key: st
         found = [n for n, name in enumerate(header) if names.normal(name) == names.normal(wanted)]
     if len(found) == 1:
         return found[0]
+    twice = ", which is there twice" if found else ""
+    hint = "" if found else params.similar(str(wanted), header)
     raise SeedlingsError(
-        f"data.annotations.{key}: expected a column of {file}, found {wanted!r}"
-        f"{', which is there twice' if found else ''}; {_columns(header, annotations)}"
+        f"data.annotations.{key}: expected a column of {file}, found {wanted!r}{twice}{hint}; "
+        f"{_columns(header, annotations)}"
     )
 
 
 def _columns(header: Sequence[str], annotations: Annotations) -> str:
     """Return the numbers and the names of the columns, as a part of a message."""
+    numbers = range(len(header))
+    advice = "" if len(header) > 1 else "; if it has several, set data.annotations.delimiter"
     if not annotations.header:
-        return f"there are {', '.join(map(str, range(len(header))))} (numbered from 0)"
-    named = ", ".join(f"{number} {name!r}" for number, name in enumerate(header))
+        return f"there are {', '.join(map(str, numbers))} (numbered from 0){advice}"
+    named = ", ".join(f"{number} {header[number]!r}" for number in numbers)
     return (
-        f"line 1 has the columns {named}; if it is the row of an image, set "
+        f"line 1 has the columns {named}{advice}; if it is the row of an image, set "
         "data.annotations.header to false"
     )
 

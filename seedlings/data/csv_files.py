@@ -59,7 +59,7 @@ def read(path: Path, encoding: str | None = None) -> str:
             f"{path}: expected text in {codec}, found zero bytes; save the file in UTF-8, or set "
             "data.annotations.encoding to its encoding, such as utf-16-le"
         )
-    return text
+    return text.lstrip("\ufeff")  # a second byte order mark
 
 
 def delimiters(text: str) -> list[str]:

@@ -67,6 +67,7 @@ SAME = "image,label\nc1.jpg,Möhre\nc2.jpg,Rübe; rot\n"
         (SAME.rstrip(), {}),
         (SAME.replace("\n", "\n\n , \n"), {}),
         (SAME.encode("utf-8-sig"), {}),
+        (("\ufeff" + SAME).encode("utf-8-sig"), {}),
         (SAME.encode("utf-16"), {}),
         (SAME.encode("cp1252"), {"encoding": "cp1252"}),
         (SAME.encode("utf-8-sig"), {"encoding": "cp1252"}),  # the byte order mark tells
@@ -283,6 +284,8 @@ def test_a_row_cannot_leave_the_folder(path: str, raw: Path) -> None:
             NAMED | {"path": "x"},
             r"\.path: .* found 'x'; line 1 has the columns 0 'a', 1 'b'; if it is the row",
         ),
+        ("Image,Label\n1,2\n", NAMED, r"found 'image'; did you mean Image\?; line 1 has"),
+        ("image:label\n1:2\n", NAMED, r"line 1 has the columns 0 'image:label'; if .*delimiter"),
         ("a,b,b\n1,2,3\n", NAMED | {"path": "a", "label": "b"}, r"\.label: .*'b', .*twice; line 1"),
         (
             "c1.jpg,cat\nc2.jpg,dog\n",
