@@ -1,6 +1,5 @@
 """The command `preset`."""
 
-import shlex
 import sys
 from typing import Any
 
@@ -29,7 +28,7 @@ def preset(arguments: tuple[str, ...], keep: bool | None) -> None:
         keep = _ask(edited)
     kept = {key: here for key, (here, _) in edited.items()} if keep else {}
     after = presets.write(arguments, kept)
-    click.echo(f"{paths.PARAMS} is composed from: {shlex.join(arguments)}")
+    click.echo(f"{paths.PARAMS} is composed from: {after[presets.ORIGIN]}")
     for key, value in kept.items():
         click.echo(f"  kept      {key}: {value}")
     for key, (old, new) in presets.differences(before, after).items():
