@@ -6,6 +6,7 @@ in the split table are text: a class, tags separated by spaces, or a number.
 """
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ Targets = NDArray[Any]
 Direction = tuple[str, int, float]  # name, index of the output, sign (1 or -1)
 
 _BINS = 10
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
+_LARGEST = 1e18  # the sum of the squared errors of a batch fits into float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,12 +339,16 @@ class Regression(Task):
         return -(predicted - label).abs().to_numpy()
 
     def problem(self, label: str) -> str | None:
-        """Return why a text is not a finite number, or None."""
-        try:
-            finite = math.isfinite(float(label))
-        except ValueError:
-            finite = False
-        return None if finite else f"expected a number, found {label!r}"
+        """Return why a text is not a number in digits whose square fits into float32, or None."""
+        if not _NUMBER.fullmatch(label):
+            return f"expected a number such as -1.5 or 2e-3, found {label!r}"
+        size = abs(float(label))
+        if size > _LARGEST or (size > 0 and np.float32(size) == 0):
+            return (
+                f"expected 0, or a number of a size between 1e-45 and {_LARGEST:g}, as training "
+                f"uses float32, found {label!r}; use another unit"
+            )
+        return None
 
 
 TASKS: dict[str, Task] = {

@@ -14,6 +14,8 @@ from seedlings.params import Params
 
 ANNOTATIONS = {
     "file": "log.csv",
+    "encoding": None,
+    "delimiter": None,
     "path": 0,
     "label": "angle",
     "header": True,
@@ -55,6 +57,24 @@ NUMBERS = {"task": "regression", "split.rule": "share", "data.annotations": ANNO
         ({"data.path": "https://a.org/b.zip"}, r"data\.path: expected a file or folder on this"),
         ({"data.source": "web"}, r"data\.source: expected one of sample, archive, folder, mnist,"),
         ({"data.url": "https://a.org/b.zip"}, r"data: expected url null, as the source sample"),
+        ({"data.url": "https://a.org/b.zip"}, r"; set data\.source to archive or mnist, or url to"),
+        (
+            {"data.encoding": "gbk"},
+            r"data: expected encoding null, as the source sample .* to archive",
+        ),
+        (
+            {"data.encoding": "hex"},
+            r"data\.encoding: expected an encoding of .*cp1252.* found 'hex'",
+        ),
+        (
+            {"data.annotations.encoding": "ü"},
+            r"annotations\.encoding: expected an encoding of Python",
+        ),
+        ({"data.annotations.delimiter": ";"}, r"delimiter: expected 'comma', 'semicolon', 'tab',"),
+        (
+            {"task": "classes"},
+            r"^params\.yaml: task: expected one of multiclass, .* found 'classes'",
+        ),
         ({"data.url": "ftp://a/b"}, r"data\.url: "),
         ({"data.checksum": "abc"}, r"data\.checksum: "),
         ({"data.annotations.path": None}, r"data\.annotations\.path: expected a valid integer,"),
@@ -64,6 +84,8 @@ NUMBERS = {"task": "regression", "split.rule": "share", "data.annotations": ANNO
         (RESIDUAL, r"finetune\.convnet: expected batch_normalization .* with residual blocks"),
         ({"extract.weights": "vgg.h5"}, r"^params.yaml: extract: expected a checksum of .*\)$"),
         ({"data.annotations": WITHOUT_HEADER}, r"annotations: .*by its number.*found 'angle'"),
+        ({"data.annotations.file": "/mnt/a.csv"}, r"file inside the data, .*, found '/mnt/a\.csv'"),
+        ({"data.annotations.file": "../a.csv"}, r"file inside the data, .*, found '\.\./a\.csv'"),
         ({"data.annotations.block": 50}, r"annotations: .*file to order the rows of block 50"),
         (SHARES, r"split: .*a sum below 1, found 1"),
         # rules between sections
@@ -100,7 +122,10 @@ def test_all_that_is_wrong_is_listed(tree: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, r"expected params\.yaml in .*, found none; run from the project's root"),
+        (
+            None,
+            r"expected params\.yaml in .*, found none: .* not the root of a Seedlings project",
+        ),
         ("", r"^params\.yaml: expected keys with values, found None"),
         ("seed: [1", r"^params\.yaml: not valid YAML"),
     ],

@@ -1,6 +1,5 @@
 """The command `preset`."""
 
-import shlex
 import sys
 from typing import Any
 
@@ -29,11 +28,15 @@ def preset(arguments: tuple[str, ...], keep: bool | None) -> None:
         keep = _ask(edited)
     kept = {key: here for key, (here, _) in edited.items()} if keep else {}
     after = presets.write(arguments, kept)
-    click.echo(f"{paths.PARAMS} is composed from: {shlex.join(arguments)}")
+    click.echo(f"{paths.PARAMS} is composed from: {after[presets.ORIGIN]}")
     for key, value in kept.items():
         click.echo(f"  kept      {key}: {value}")
     for key, (old, new) in presets.differences(before, after).items():
         click.echo(f"  changed   {key}: {old} -> {new}")
+    for line in presets.missing(after):
+        click.echo(line, err=True)
+    if reason := presets.queue_fails():
+        click.echo(reason, err=True)
 
 
 def _show() -> None:

@@ -24,6 +24,7 @@ from seedlings.params import Params
 BASE = paths.CONF / "base.yaml"
 GROUPS = ("data", "model", "augment", "train")
 ORIGIN = "composed_from"
+_PATHS = ("data.path", "extract.weights")
 Differences = dict[str, tuple[Any, Any]]
 
 
@@ -35,10 +36,14 @@ def names(group: str = "preset") -> list[str]:
 def compose(arguments: Sequence[str]) -> dict[str, Any]:
     """Return the parameters that `NAME [GROUP=FILE ...] [KEY=VALUE ...]` composes, as plain values.
 
-    Where a parameter is a text, its value is taken as it is typed, and read as YAML elsewhere.
-    Raises SeedlingsError for an unknown preset, file or key, and for a value that is not valid.
+    Where a parameter is a text, its value is taken as it is typed, and read as YAML elsewhere; `~`
+    at the start of a path is the folder of the user, as in a shell. Raises SeedlingsError for an
+    unknown preset, file or key, and for a value that is not valid.
     """
-    name, *changes = arguments
+    base = _read(BASE)
+    name, *changes = map(_with_home, arguments)
+    if "=" in name:
+        raise SeedlingsError(f"expected the name of a preset first, found {name!r}")
     path = _file("preset", name)
     preset = _read(path)
     files = _files(preset.pop("groups", None), path)
@@ -53,7 +58,7 @@ def compose(arguments: Sequence[str]) -> dict[str, Any]:
     for group in GROUPS:
         values |= _of_file(files[group], _read(files[group]))
     values |= _of_file(path, preset)
-    return params.changed(_read(BASE), {**values, **typed, ORIGIN: shlex.join(arguments)})
+    return params.changed(base, {**values, **typed, ORIGIN: shlex.join([name, *changes])})
 
 
 def origin(tree: Any) -> str:
@@ -106,6 +111,40 @@ def write(arguments: Sequence[str], kept: Mapping[str, Any] | None = None) -> di
     return values
 
 
+def missing(values: Mapping[str, Any]) -> list[str]:
+    """Return the paths in the parameters at which there is nothing yet, each as a message."""
+    data, weights = values["data"], str(values["extract"]["weights"])
+    given = {"data.path": data["path"]}
+    if data["source"] == "folder" and data["folder"]:
+        given["data.folder"] = Path(data["path"], data["folder"])
+    if weights.endswith(".h5") and "://" not in weights:
+        given["extract.weights"] = weights
+    return [
+        f"{key}: expected a file or folder at {Path(path).absolute()}, found none; `dvc repro` "
+        "fails until it is there"
+        for key, path in given.items()
+        if not Path(path).exists()
+    ]
+
+
+def queue_fails() -> str | None:
+    """Return why DVC cannot run experiments in temporary folders of this project, or None.
+
+    DVC (seen in 3.67) writes the path of its cache in ASCII into the configuration of the folder.
+    """
+    if str(Path.cwd()).isascii():
+        return None
+    from dvc.config import Config  # slow to import
+
+    cache = str(Config(".dvc").get("cache", {}).get("dir", Path(".dvc/cache").absolute()))
+    if cache.isascii():
+        return None
+    return (
+        f"DVC fails to run `dvc queue start` and `dvc exp run --temp` with a cache whose path is "
+        f"not ASCII, found {cache}; set another with `dvc cache dir --local FOLDER`"
+    )
+
+
 def render(values: Mapping[str, Any]) -> str:
     """Return the text of params.yaml for values, with the comments of conf/base.yaml."""
     return yaml_files.edit(BASE.read_text(encoding="utf-8"), values)
@@ -136,8 +175,9 @@ def _annotation(key: str) -> Any:
     for name in key.split("."):
         fields = getattr(found, "model_fields", {})
         if name not in fields:
+            known = fields if above else [*fields, *GROUPS]
             raise SeedlingsError(
-                f"{above}{name}: no such parameter{params.hint(name, fields, above)}"
+                f"{above}{name}: no such parameter{params.hint(name, known, above)}"
             )
         found = fields[name].annotation
         above += f"{name}."
@@ -148,8 +188,10 @@ def _file(group: str, name: str) -> Path:
     """Return the path of a file of a group, or of a preset."""
     known = names(group)
     if name not in known:
+        prefix = f"{group}=" if group in GROUPS else ""
         raise SeedlingsError(
             f"{group}: expected a file of {paths.CONF / group} ({', '.join(known)}), found {name!r}"
+            f"{params.similar(name, known, prefix)}"
         )
     return paths.CONF / group / f"{name}.yaml"
 
@@ -180,6 +222,17 @@ def _files(selected: Any, path: Path) -> dict[str, Path]:
         return {group: _file(group, str(name)) for group, name in selected.items()}
     except SeedlingsError as error:
         raise SeedlingsError(f"{path}: groups.{error}") from error
+
+
+def _with_home(argument: str) -> str:
+    """Return an argument with the folder of the user in place of `~`, if it sets a path.
+
+    A shell replaces it only at the start of a word, and DVC nowhere.
+    """
+    key, _, text = argument.partition("=")
+    if key in _PATHS and (text == "~" or text.startswith("~/")):
+        return f"{key}={Path(text).expanduser()}"
+    return argument
 
 
 def _split(change: str) -> tuple[str, str]:

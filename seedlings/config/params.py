@@ -122,10 +122,15 @@ def changed(tree: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any
 
 def hint(name: str, names: Collection[str], prefix: str = "") -> str:
     """Return the end of a message about an unknown name: the most similar one, or all names."""
-    close = difflib.get_close_matches(name, names, n=1)
-    if close:
-        return f"; did you mean {prefix}{close[0]}?"
+    if close := similar(name, names, prefix):
+        return close
     return f"; there are {', '.join(names)}" if names else ""
+
+
+def similar(name: str, names: Collection[str], prefix: str = "") -> str:
+    """Return the end of a message about an unknown name: the most similar one, if there is one."""
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {prefix}{close[0]}?" if close else ""
 
 
 def section_of(annotation: Any) -> type[Section] | None:

@@ -39,7 +39,8 @@ def read(path: Path) -> Any:
         return parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise SeedlingsError(
-            f"expected {path} in {Path.cwd()}, found none; run from the project's root"
+            f"expected {path} in {Path.cwd()}, found none: this is not the root of a Seedlings "
+            "project; run from the project's root"
         ) from error
     except (SeedlingsError, UnicodeDecodeError) as error:
         raise SeedlingsError(f"{path}: {error}") from error

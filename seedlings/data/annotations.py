@@ -1,41 +1,71 @@
 """Annotations: a CSV file with the path and the label of each image."""
 
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import NamedTuple
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.ndimage import minimum_filter1d
 
+from seedlings.config import params
+from seedlings.data import csv_files, names
+from seedlings.data.csv_files import Row
+from seedlings.data.names import Files
 from seedlings.data.params import Annotations
 from seedlings.errors import SeedlingsError
+from seedlings.io.path_filters import flaw_of
 from seedlings.tasks import Task
+
+_SHOWN = 10
+_OUTSIDE = (
+    "leaves the folder of images; if data.annotations.match is `name`, only the name at its end is "
+    "used"
+)
+_HINT = "; if line 1 has the names of the columns, set data.annotations.header to true"
+# How Label Studio names an image in its CSV files.
+_LOCAL_FILE = "/data/local-files/?d="
+_UPLOAD = re.compile("/data/upload/.*/[0-9a-f]{8}-([^/]+)")
 
 
 def read(raw: Path, annotations: Annotations, task: Task) -> tuple[pd.DataFrame, list[str]]:
     """Return the images in the annotations, sorted by path, and why other rows cannot be used.
 
-    Columns: path (relative to `raw`, with slashes), label (text), split (""), and row (the place in
-    the file, among the rows that can be used). The tags of an image are separated by one space.
+    Columns: path (relative to `raw`, with slashes, as the folder has it), label (text in Unicode's
+    form NFC), split (""), and row (the place in the file, among the rows that can be used). The
+    tags of an image are separated by one space.
 
-    Raises SeedlingsError if the file is missing, is not CSV, or does not have the columns.
+    Raises SeedlingsError if the file is missing, is not CSV, or does not have the columns, if no
+    row, or no row of a class, can be used, and if the names of two classes differ in case, blanks
+    or Unicode form alone.
     """
-    cells = _cells(annotations.table(raw), annotations)
-    rows, reasons, seen = [], [], set()
-    for number, (name, text) in enumerate(cells, start=2 if annotations.header else 1):
-        path = _path(name, annotations)
-        label = _label(text, annotations)
-        problem = task.problem(label) or _problem(raw, path)
-        if path in seen:
+    images = Files(raw)
+    table = _table(images, annotations)
+    usable, reasons, seen, lines = [], [], set[str](), dict[str, str]()
+    for row in table.rows:
+        path, label, problem = _use(row, table, images, annotations, task)
+        if problem is None and path in seen:
             problem = f"{path} is named a second time"
         seen.add(path)
+        for name in [label] if task.has_classes else task.tags(label):
+            lines.setdefault(name, f"line {row.line}")
         if problem:
-            reasons.append(f"{annotations.table(raw)}, line {number}: {problem}")
+            is_header = row is table.rows[0] and not annotations.header
+            reasons.append(f"{table.file}, line {row.line}: {problem}{_HINT if is_header else ''}")
         else:
-            rows.append((str(path), label, ""))
-    table = pd.DataFrame(rows, columns=["path", "label", "split"], dtype=str)
-    table["row"] = np.arange(len(table))
-    return table.sort_values("path", ignore_index=True), reasons
+            usable.append((path, label, ""))
+    if reasons and not usable:
+        raise _nothing_usable(table, annotations, reasons)
+    names.check_distinct(lines, str(table.file), "write one name in all rows of a class")
+    if task.has_classes:
+        _check_lost(table.file, set(lines) - {"", *(label for _, label, _ in usable)}, reasons)
+    found = pd.DataFrame(usable, columns=["path", "label", "split"], dtype=str)
+    found["row"] = np.arange(len(found))
+    return found.sort_values("path", ignore_index=True), reasons
 
 
 def units(table: pd.DataFrame, block: int | None) -> NDArray[np.uint64]:
@@ -62,66 +92,196 @@ def units(table: pd.DataFrame, block: int | None) -> NDArray[np.uint64]:
 
 def unnamed(raw: Path, table: pd.DataFrame, annotations: Annotations) -> list[str]:
     """Return the files in `raw` that the annotations do not name, sorted."""
-    named = {*table["path"], annotations.file}
-    files = (path.relative_to(raw).as_posix() for path in raw.rglob("*") if path.is_file())
-    return sorted(set(files) - named)
+    own = names.below(raw, annotations.file or "")
+    files = {path for path in raw.rglob("*") if path.is_file() and path != own}
+    return sorted({path.relative_to(raw).as_posix() for path in files} - {*table["path"]})
 
 
-def _cells(path: Path, annotations: Annotations) -> list[tuple[str, str]]:
-    """Return the path and the label of each row, as text."""
-    if not path.is_file():
+class _Table(NamedTuple):
+    """The rows of a file below its header, and the numbers of the columns of paths and labels."""
+
+    file: Path
+    header: Sequence[str]  # the first row, also if it is not the names of the columns
+    rows: Sequence[Row]
+    path: int
+    label: int
+    width: int  # the number of cells of a row
+
+
+def _table(images: Files, annotations: Annotations) -> _Table:
+    """Return the table in the file of annotations. Raises SeedlingsError as `read` does."""
+    file = names.below(images.folder, annotations.file or "")
+    if not file.is_file():
         raise SeedlingsError(
-            f"data.annotations.file: expected a CSV file at {path}, found none; "
+            f"data.annotations.file: expected a CSV file at {file}, found none; "
             "the path is relative to the downloaded data (data.path and data.folder)"
         )
-    try:
-        table = pd.read_csv(
-            path,
-            header=0 if annotations.header else None,
-            dtype=str,
-            keep_default_na=False,
-            skipinitialspace=True,
+    text = csv_files.read(file, annotations.encoding)
+    tables, errors = {}, []
+    for delimiter in (
+        [annotations.delimiter] if annotations.delimiter else csv_files.delimiters(text)
+    ):
+        try:
+            rows = csv_files.rows(file, text, delimiter)
+            tables[delimiter] = _with_columns(file, rows, annotations)
+        except SeedlingsError as error:
+            errors.append(error)
+    if not tables:
+        raise errors[0]
+    likely = [name for name in tables if _names_images(tables[name], images, annotations)]
+    if len(likely) > 1:
+        raise SeedlingsError(
+            f"{file}: expected one delimiter with which the column of paths names images, found "
+            f"{' and '.join(likely)}; set data.annotations.delimiter to one of them"
         )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise SeedlingsError(f"{path} is no CSV file in UTF-8: {error}") from error
-    columns = [
-        _column(table, wanted, path, key)
-        for wanted, key in ((annotations.path, "path"), (annotations.label, "label"))
-    ]
-    return list(zip(*(column.str.strip() for column in columns), strict=True))
+    table = tables[next(iter(likely or tables))]
+    if annotations.header:
+        _check_header(table, images, annotations)
+    return table
 
 
-def _column(table: pd.DataFrame, wanted: int | str, path: Path, key: str) -> pd.Series:
-    names = list(table.columns)
-    if isinstance(wanted, str) and wanted in names:
-        return table[wanted]
-    if isinstance(wanted, int) and 0 <= wanted < len(names):
-        return table.iloc[:, wanted]
+def _with_columns(file: Path, rows: Sequence[Row], annotations: Annotations) -> _Table:
+    """Return the table of the rows of a file. Raises SeedlingsError if it has not the columns."""
+    if not rows:
+        raise SeedlingsError(f"{file}: expected a row for each image, found none")
+    header = rows[0].cells
+    path, label = (_column(file, header, annotations, key) for key in ("path", "label"))
+    least = max(path, label) + 1
+    if annotations.header:
+        width = max([number for number, name in enumerate(header, start=1) if name], default=0)
+        return _Table(file, header, rows[1:], path, label, max(width, least))
+    [(width, _)] = Counter(len(row.cells) for row in rows).most_common(1)
+    return _Table(file, header, rows, path, label, max(width, least))
+
+
+def _column(file: Path, header: Sequence[str], annotations: Annotations, key: str) -> int:
+    """Return the number of the column of paths or labels."""
+    wanted: int | str = getattr(annotations, key)
+    if isinstance(wanted, int):
+        found = [wanted] if 0 <= wanted < len(header) else []
+    else:
+        found = [n for n, name in enumerate(header) if names.normal(name) == names.normal(wanted)]
+    if len(found) == 1:
+        return found[0]
+    twice = ", which is there twice" if found else ""
+    hint = "" if found else params.similar(str(wanted), header)
     raise SeedlingsError(
-        f"data.annotations.{key}: expected a column of {path}, found {wanted!r}; there are "
-        f"{', '.join(map(str, names))} (numbered from 0)"
+        f"data.annotations.{key}: expected a column of {file}, found {wanted!r}{twice}{hint}; "
+        f"{_columns(header, annotations)}"
     )
 
 
-def _path(name: str, annotations: Annotations) -> PurePosixPath:
-    """Return the path of an image: the path in its row, or only the name at its end."""
-    if annotations.match == "name":
-        name = PureWindowsPath(name).name  # splits at slashes and backslashes
-    return PurePosixPath(annotations.images) / (name + annotations.ending)
+def _columns(header: Sequence[str], annotations: Annotations) -> str:
+    """Return the numbers and the names of the columns, as a part of a message."""
+    numbers = range(len(header))
+    advice = "" if len(header) > 1 else "; if it has several, set data.annotations.delimiter"
+    if not annotations.header:
+        return f"there are {', '.join(map(str, numbers))} (numbered from 0){advice}"
+    named = ", ".join(f"{number} {header[number]!r}" for number in numbers)
+    return (
+        f"line 1 has the columns {named}{advice}; if it is the row of an image, set "
+        "data.annotations.header to false"
+    )
+
+
+def _names_images(table: _Table, images: Files, annotations: Annotations) -> bool:
+    """Return whether one of the first rows has the path of an image that is there."""
+    return any(
+        table.path < len(row.cells) and _find(row.cells[table.path], images, annotations)[1] is None
+        for row in table.rows[:_SHOWN]
+    )
+
+
+def _check_header(table: _Table, images: Files, annotations: Annotations) -> None:
+    """Raise SeedlingsError if the first row is that of an image."""
+    name = table.header[table.path]
+    first = table.rows[0].cells if table.rows else []
+    other = first[table.path] if table.path < len(first) else ""
+    ending = PureWindowsPath(name).suffix
+    is_like_others = ending and ending == PureWindowsPath(other).suffix
+    if is_like_others or (name and _find(name, images, annotations)[1] is None):
+        raise SeedlingsError(
+            f"{table.file}: expected the names of the columns in the first row, found the path of "
+            f"an image, {name!r}; set data.annotations.header to false, and data.annotations.path "
+            "and label to the numbers of their columns"
+        )
+
+
+def _use(
+    row: Row, table: _Table, images: Files, annotations: Annotations, task: Task
+) -> tuple[str, str, str | None]:
+    """Return the path and the label of a row, and why they cannot be used, or None."""
+    if len(row.cells) < table.width or any(row.cells[table.width :]):
+        found = len(row.cells)
+        return "", "", f"expected {table.width} cells, one for each column, found {found}"
+    name, label = row.cells[table.path], _label(row.cells[table.label], annotations)
+    if flaw := flaw_of(label):
+        return name, label, f"the label {label!r} {flaw}"
+    path, problem = _find(name, images, annotations)
+    return path, label, task.problem(label) or problem
 
 
 def _label(text: str, annotations: Annotations) -> str:
+    text = names.normal(text)
     if not annotations.separator:
         return text
     tags = [tag.strip() for tag in text.split(annotations.separator)]
-    return " ".join(tag.replace(" ", "_") for tag in tags if tag)
+    return " ".join(tag if flaw_of(tag) else "_".join(tag.split()) for tag in tags if tag)
 
 
-def _problem(raw: Path, path: PurePosixPath) -> str | None:
-    if path.is_absolute() or ".." in path.parts:
-        return f"{path} leaves the folder of images"
-    try:
-        there = (raw / path).is_file()
-    except OSError as error:
-        return f"{raw / path} cannot be opened ({error.strerror})"
-    return None if there else f"{raw / path} is not there"
+def _find(name: str, images: Files, annotations: Annotations) -> tuple[str, str | None]:
+    """Return the path of an image from its name in a row, and why it cannot be used, or None."""
+    if flaw := flaw_of(name):
+        return name, f"the path {name!r} {flaw}"
+    for text in _spellings(name, annotations):
+        path = PurePosixPath(annotations.images) / f"{text}{annotations.ending}"
+        if path.is_absolute() or ".." in path.parts:
+            return str(path), f"{path} {_OUTSIDE}"
+        try:
+            if found := images.find(path):
+                return found, None
+        except OSError as error:
+            return str(path), f"{images.folder / path} cannot be opened ({error.strerror})"
+    if PureWindowsPath(path).drive:
+        return str(path), f"{path} {_OUTSIDE}"
+    similar = images.similar(path)
+    hint = f", but {images.folder / similar} is" if similar else ""
+    return str(path), f"{images.folder / path} is not there{hint}"
+
+
+def _spellings(name: str, annotations: Annotations) -> Iterator[str]:
+    """Yield the paths that a name in a row can mean, below the folder of images."""
+    upload = _UPLOAD.fullmatch(name)
+    if name.startswith(_LOCAL_FILE):
+        name = unquote(name.removeprefix(_LOCAL_FILE))
+    if annotations.match == "path":
+        yield name
+        yield name.replace("\\", "/")
+    else:
+        yield PureWindowsPath(name).name  # splits at slashes and backslashes
+        if upload:
+            yield upload[1]
+
+
+def _nothing_usable(
+    table: _Table, annotations: Annotations, reasons: Sequence[str]
+) -> SeedlingsError:
+    more = f"\n  and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
+    return SeedlingsError(
+        f"{table.file}: expected rows that can be used, found none:\n  "
+        + "\n  ".join(reasons[:_SHOWN])
+        + f"{more}\ncheck data.annotations (path, label, images, match, ending); "
+        + _columns(table.header, annotations)
+    )
+
+
+def _check_lost(file: Path, lost: set[str], reasons: Sequence[str]) -> None:
+    """Raise SeedlingsError if no row of a class can be used."""
+    if lost:
+        raise SeedlingsError(
+            f"{file}: expected usable rows of every class, found none of: "
+            f"{', '.join(map(repr, sorted(lost)))}\n  "
+            + "\n  ".join(reasons)
+            + "\nrepair these rows, or "
+            "remove all rows of the class"
+        )

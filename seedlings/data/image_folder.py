@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from seedlings.data import annotations as annotation_files
+from seedlings.data import names
 from seedlings.data.params import Annotations
 from seedlings.errors import SeedlingsError
 from seedlings.tasks import Task
@@ -59,21 +60,23 @@ def scan(raw: Path, rule: str) -> tuple[pd.DataFrame, list[str]]:
 
     With the rule `folders`, the top folder is the split and the folder below it is the label; with
     the other rules, the top folder is the label. Columns: path (relative to `raw`, with slashes),
-    label, and split ("" without the rule `folders`).
+    label, and split ("" without the rule `folders`). A label is the name of the folder without
+    outer blanks, in Unicode's form NFC.
 
-    Raises SeedlingsError if there are fewer than two classes, or if the folders do not match the
-    rule.
+    Raises SeedlingsError if there are fewer than two classes, if the folders do not match the rule,
+    and if the names of two classes differ in case, blanks or Unicode form alone.
     """
     depth = 2 if rule == "folders" else 1
-    rows, unlabelled = [], []
+    rows, unlabelled, folders = [], [], dict[str, str]()
     for path in sorted(_files(raw)):
-        if len(path.parts) <= depth:
+        name = names.normal(path.parts[depth - 1]) if len(path.parts) > depth else ""
+        if not name.strip():
             unlabelled.append(str(path))
-        elif depth == 1:
-            rows.append((str(path), path.parts[0], ""))
-        else:
-            rows.append((str(path), path.parts[1], _split_of(path.parts[0], raw)))
+            continue
+        folders.setdefault(name, "/".join(path.parts[:depth]))
+        rows.append((str(path), name.strip(), _split_of(path, raw) if depth == 2 else ""))
     table = pd.DataFrame(rows, columns=["path", "label", "split"], dtype=str)
+    names.check_distinct(folders, str(raw), "give the folders of a class one name")
     _check_classes(table, raw, rule)
     return table, unlabelled
 
@@ -84,8 +87,9 @@ def _files(raw: Path) -> Iterator[PurePosixPath]:
             yield PurePosixPath(path.relative_to(raw).as_posix())
 
 
-def _split_of(folder: str, raw: Path) -> str:
-    split = _SPLITS.get(folder.lower())
+def _split_of(path: PurePosixPath, raw: Path) -> str:
+    folder = path.parts[0]
+    split = _SPLITS.get(folder.strip().lower())
     if split is None:
         raise SeedlingsError(
             f"split.rule is `folders`: expected train, validation and test in {raw}, "

@@ -14,6 +14,19 @@ def _on_this_machine(path: str) -> str:
     return path
 
 
+def _is_known(encoding: str) -> str:
+    try:
+        b"a".decode(encoding)
+    except UnicodeError:  # a letter has more bytes
+        pass
+    except (LookupError, ValueError) as error:
+        raise ValueError("an encoding of Python, such as cp1252, cp932 or gbk") from error
+    return encoding
+
+
+Encoding = Annotated[str, AfterValidator(_is_known)]
+
+
 class Sample(Section):
     images_per_class: Count
     side: Annotated[int, Field(ge=32, le=1024)]
@@ -26,6 +39,8 @@ class Limits(Section):
 
 class Annotations(Section):
     file: str | None
+    encoding: Encoding | None
+    delimiter: Literal["comma", "semicolon", "tab", "pipe", "space"] | None
     path: int | str
     label: int | str
     header: bool
@@ -41,6 +56,8 @@ class Annotations(Section):
 
     @model_validator(mode="after")
     def _keys_fit_each_other(self) -> Self:
+        if self.file and (self.file.startswith("/") or ".." in Path(self.file).parts):
+            raise ValueError(f"file inside the data, which DVC tracks, found {self.file!r}")
         named = [column for column in (self.path, self.label) if isinstance(column, str)]
         if named and not self.header:
             raise ValueError(f"a column by its number without a header, found {named[0]!r}")
@@ -55,6 +72,7 @@ class Data(Section):
     url: Annotated[str, Field(pattern=r"^https?://.+/.+")] | None
     checksum: Checksum | None
     folder: str | None
+    encoding: Encoding | None
     annotations: Annotations
     on_bad_image: Literal["refuse", "skip"]
     sample: Sample
@@ -66,11 +84,13 @@ class Data(Section):
             SOURCES,
         )  # imports OpenCV, which the command line does without
 
-        for key in ("url", "checksum", "folder"):
+        for key in ("url", "checksum", "folder", "encoding"):
             value = getattr(self, key)
             if value is not None and key not in SOURCES[self.source].reads:
+                readers = " or ".join(name for name in SOURCES if key in SOURCES[name].reads)
                 raise ValueError(
-                    f"{key} null, as the source {self.source} does not read it, found {value!r}"
+                    f"{key} null, as the source {self.source} does not read it, found {value!r}; "
+                    f"set data.source to {readers}, or {key} to null"
                 )
         return self
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from seedlings import images
 from seedlings.config import reuse
-from seedlings.data import archives, datasets, sample
+from seedlings.data import archives, datasets, names, sample
 from seedlings.errors import SeedlingsError
 from seedlings.io import downloads
 from seedlings.io.progress import bar
@@ -33,7 +33,8 @@ class Source:
     """A source of images.
 
     `collect(data, target, seed)` puts its images into the new folder `target`, with one folder for
-    each class. `reads` are those of the keys `path`, `url`, `checksum` and `folder` that it reads.
+    each class. `reads` are those of the keys `path`, `url`, `checksum`, `folder` and `encoding`
+    that it reads.
     """
 
     collect: Callable[["Data", Path, int], Collected]
@@ -70,6 +71,7 @@ def _archive(data: "Data", target: Path, _seed: int) -> Collected:
             folder=data.folder,
             max_files=data.limits.files,
             max_bytes=data.limits.bytes,
+            encoding=data.encoding,
         )
     except archives.DamagedArchiveError:
         if data.url:  # a damaged file in the cache would never be downloaded again
@@ -119,7 +121,7 @@ def _download(url: str, checksum: str | None) -> tuple[Path, str]:
 
 
 def _folder(data: "Data", target: Path, _seed: int) -> Collected:
-    folder = Path(data.path) / (data.folder or "")
+    folder = names.below(Path(data.path), data.folder or "")
     if not folder.is_dir():
         raise SeedlingsError(
             f"expected a folder of images at {folder} (data.path, data.folder), found "
@@ -158,7 +160,7 @@ def _count(target: Path, *, needs_folders: bool) -> dict[str, int]:
 
 SOURCES = {
     "sample": Source(_sample),
-    "archive": Source(_archive, reads=("path", "url", "checksum", "folder")),
+    "archive": Source(_archive, reads=("path", "url", "checksum", "folder", "encoding")),
     "folder": Source(_folder, reads=("path", "folder")),
     "mnist": Source(_mnist, reads=("path", "url", "checksum")),
     "digits": Source(_digits),

@@ -16,6 +16,7 @@ from seedlings.io.files import replacing
 
 _RETRIES = 3
 _TIMEOUT = 30.0  # seconds
+_LONGEST = 150  # bytes of a name; with the other parts of a temporary file it has at most 255
 # Headers that identify a version of a file, and how a request asks for another one (RFC 9110).
 _VERSIONS = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
 
@@ -56,9 +57,14 @@ def current(url: str, last: str | None) -> tuple[Path, str]:
 
 
 def _place(url: str) -> Path:
-    """Return the path in the user's cache for the file at a URL."""
+    """Return the path in the user's cache for the file at a URL, with the end of a long name."""
     prefix = hashlib.sha256(url.encode()).hexdigest()[:16]
-    return Path(pooch.os_cache("seedlings")) / f"{prefix}-{Path(urlsplit(url).path).name}"
+    try:
+        path = urlsplit(url).path
+    except ValueError as error:
+        raise SeedlingsError(f"{url}: expected an http(s) address, found none ({error})") from error
+    name = Path(path).name.encode()[-_LONGEST:].decode(errors="ignore")
+    return Path(pooch.os_cache("seedlings")) / f"{prefix}-{name}"
 
 
 def _note(file: Path) -> Path:

@@ -66,21 +66,24 @@ class Clone:
         return git.run("rev-parse", ref)
 
     def _configure(self) -> None:
-        """Let DVC use the cache of the project, and keep its own state in the clone."""
-        from dvc.config import Config  # slow to import
+        """Let DVC use the cache of the project, and keep its own state in the clone.
+
+        The file is written as DVC does, but in UTF-8: `Config.edit` fails at a letter that is not
+        ASCII, such as one in the path of the project (seen in DVC 3.67).
+        """
+        from configobj import ConfigObj  # slow to import; a part of DVC
         from dvc.repo import Repo
 
         with Repo(str(self._project)) as project:
             cache = Path(project.cache.local.path).parents[1]
             links = project.config["cache"].get("type") or _LINKS
         local = self._project / ".dvc" / "config.local"
-        if local.exists():
-            shutil.copyfile(local, self.folder / ".dvc" / "config.local")
-        with Config(str(self.folder / ".dvc")).edit("local") as config:
-            config.setdefault("cache", {}).update(dir=str(cache), type=links)
-            config.setdefault("core", {})["site_cache_dir"] = str(
-                self.folder / ".dvc" / "tmp" / "site"
-            )
+        config = ConfigObj(str(local), encoding="utf-8")  # empty if it does not exist
+        config.setdefault("cache", {}).update({"dir": str(cache), "type": links})
+        site = self.folder / ".dvc" / "tmp" / "site"
+        config.setdefault("core", {})["site_cache_dir"] = str(site)
+        with (self.folder / ".dvc" / "config.local").open("wb") as file:
+            config.write(file)
 
     def _link_data(self) -> None:
         """Link the files of the user that parameters name and Git does not have."""

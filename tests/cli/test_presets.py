@@ -169,7 +169,15 @@ def test_a_file_that_is_not_composed_is_told_and_can_be_dropped(
         ("+data.path=x", r"^\+data: no such parameter; did you mean data\?$"),
         ("data.wings=3", r"^data\.wings: no such parameter; there are source, path, url"),
         ("data.path.x=3", r"^data\.path\.x: no such parameter$"),
-        ("data=flder", r"^data: expected .*conf/data \(cats.*folder.*\), found 'flder'$"),
+        ("data=flder", r"^data: expected .*conf/data \(cats.*folder.*\), found 'flder'; did you"),
+        ("data=flder", r"; did you mean data=folder\?$"),
+        ("data=xyz", r"^data: expected .*conf/data \(cats.*folder.*\), found 'xyz'$"),
+        ("modle=vgg16", r"^modle: no such parameter; did you mean model\?$"),
+        ("data.pth=/x", r"^data\.pth: no such parameter; did you mean data\.path\?$"),
+        (
+            "data.url=https://example.org/a.zip?dl=1",
+            r"expected url null, as the source sample .*; set data\.source to archive or mnist, or",
+        ),
         ("segment=none", r"^segment: expected keys with values \(method, .*found 'none'"),
         ("segment={pxels: 3}", r"^segment\.pxels: .* did you mean segment\.pixels\?$"),
         ("segment.pixels=[96", r"^segment\.pixels: found '\[96', which is not valid YAML"),
@@ -186,6 +194,68 @@ def test_an_unknown_name_or_a_wrong_value_is_an_error_and_changes_nothing(
     with pytest.raises(SeedlingsError, match=message):
         presets.write(["sample", change])
     assert (project / "params.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("flder", r"^preset: expected .*, found 'flder'; did you mean folder\?$"),
+        ("data.path=/x", r"^expected the name of a preset first, found 'data\.path=/x'$"),
+    ],
+)
+def test_an_unknown_preset_is_named(name: str, message: str, project: Path) -> None:
+    with pytest.raises(SeedlingsError, match=message):
+        presets.write([name, "folder"])
+
+
+def test_outside_a_project_the_command_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        SeedlingsError, match=r"conf/base\.yaml in .*not the root of a Seedlings pro"
+    ):
+        preset("sample")
+
+
+def test_a_path_at_which_nothing_is_yet_is_told(project: Path) -> None:
+    (project / "images").mkdir()
+    told = "expected a file or folder at {}, found none; `dvc repro` fails until it is there\n"
+    assert preset("folder", "data.path=images").stderr == ""
+    assert preset("folder", "data.path=/no/where").stderr == "data.path: " + told.format(
+        "/no/where"
+    )
+    below = project / "images" / "train"
+    assert preset("folder", "data.path=images", "data.folder=train").stderr == (
+        "data.folder: " + told.format(below)
+    )
+
+
+def test_a_cache_with_which_the_queue_of_dvc_fails_is_told(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = project / "Möhren-项目"
+    shutil.copytree(project / "conf", folder / "conf")
+    shutil.copytree(ROOT / "data" / "incoming", folder / "data" / "incoming")
+    (folder / ".dvc").mkdir()
+    monkeypatch.chdir(folder)
+    assert re.fullmatch(
+        "DVC fails to run `dvc queue start` .*not ASCII, found /.*Möhren-项目.*; set another .*\n",
+        preset("sample").stderr,
+    )
+    (folder / ".dvc" / "config.local").write_text("[cache]\ndir = /mnt/cache\n")
+    assert preset("sample").stderr == ""
+
+
+def test_the_folder_of_the_user_is_part_of_a_path(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    presets.write(["folder", "data.path=~/my images", "report.title=~"])
+    assert params.load().data.path == "/home/me/my images"
+    assert params.load().report.title == "~"
+    monkeypatch.setenv("HOME", "/home/you")
+    assert presets.edits(config.read()) == {}
 
 
 @pytest.mark.slow

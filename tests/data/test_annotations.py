@@ -1,3 +1,5 @@
+import re
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from seedlings.tasks import TASKS
 def csv_file(**changes: Any) -> Annotations:
     values = {
         "file": "log.csv",
+        "encoding": None,
+        "delimiter": None,
         "path": 0,
         "label": 3,
         "header": False,
@@ -24,6 +28,10 @@ def csv_file(**changes: Any) -> Annotations:
         "block": None,
     }
     return Annotations(**{**values, **changes})
+
+
+NAMED = {"path": "image", "label": "label", "header": True}
+NUMBERED = {"path": 0, "label": 1, "header": False}
 
 
 @pytest.fixture
@@ -44,6 +52,180 @@ def test_a_driving_log_is_read_by_the_last_part_of_its_paths(raw: Path) -> None:
     assert table["path"].tolist() == ["IMG/c1.jpg", "IMG/c2.jpg"]
     assert table["label"].tolist() == ["0.5", "-0.25"]
     assert annotations.unnamed(raw, table, csv_file()) == ["IMG/c3.jpg", "IMG/rest.jpg"]
+
+
+EXCEL = 'image;label\r\nc1.jpg;Möhre\r\nc2.jpg;"Rübe; rot"\r\n'
+SAME = "image,label\nc1.jpg,Möhre\nc2.jpg,Rübe; rot\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "changes"),
+    [
+        (SAME, {}),
+        (SAME.replace("\n", "\r\n"), {}),
+        (SAME.replace("\n", "\r"), {}),
+        (SAME.rstrip(), {}),
+        (SAME.replace("\n", "\n\n , \n"), {}),
+        (SAME.encode("utf-8-sig"), {}),
+        (("\ufeff" + SAME).encode("utf-8-sig"), {}),
+        (SAME.encode("utf-16"), {}),
+        (SAME.encode("cp1252"), {"encoding": "cp1252"}),
+        (SAME.encode("utf-8-sig"), {"encoding": "cp1252"}),  # the byte order mark tells
+        (SAME.encode("utf-16-be"), {"encoding": "utf-16-be"}),
+        (EXCEL, {}),
+        (EXCEL.encode("cp1252"), {"encoding": "cp1252"}),
+        ("sep=;\r\n" + EXCEL, {}),
+        ("sep=,\n" + SAME, NUMBERED | {"header": True}),
+        (EXCEL.replace(";", "\t").replace("Rübe\t", "Rübe;").encode("utf-16"), {}),
+        ("image|label\nc1.jpg|Möhre\nc2.jpg|Rübe; rot\n", {}),
+        ('image label\nc1.jpg Möhre\nc2.jpg  "Rübe; rot" \n', {"delimiter": "space"}),
+        ("c1.jpg,Möhre\nc2.jpg,Rübe; rot\n", NUMBERED),
+        ("c1.jpg;Möhre\nc2.jpg;Rübe; rot\n".replace("; ", ", "), NUMBERED | {"instead": ","}),
+        ('"image" , "label"\n"c1.jpg" , "Möhre"\n"c2.jpg" , "Rübe; rot" \n', {}),
+        ("image,label\n c1.jpg , Möhre \nc2.jpg,Rübe; rot\n", {}),
+        ("image,label,\nc1.jpg,Möhre,,\nc2.jpg,Rübe; rot\n", {}),
+        ('"","image","label"\n"1","c1.jpg","Möhre"\n"2","c2.jpg","Rübe; rot"\n', {}),  # R
+        (",image,label\n0,c1.jpg,Möhre\n1,c2.jpg,Rübe; rot\n", {}),  # pandas
+        ('image,note,label\nc1.jpg,,Möhre\nc2.jpg,"two\nlines",Rübe; rot\n', {}),
+        (
+            "annotation_id,annotator,choice,created_at,id,image\n"  # Label Studio
+            "1,1,Möhre,2026-01-01T00:00:00Z,7,/data/upload/1/0123abcd-c1.jpg\n"
+            "2,1,Rübe; rot,2026-01-01T00:00:00Z,8,/data/local-files/?d=my%20data%5Cc2.jpg\n",
+            {"label": "choice", "match": "name"},
+        ),
+        ("image,label\n.\\c1.jpg,Möhre\nc2.jpg,Rübe; rot\n", {}),
+        (unicodedata.normalize("NFD", SAME), {}),
+    ],
+)
+def test_every_form_of_a_csv_file_gives_the_same_table(
+    content: str | bytes, changes: dict[str, Any], raw: Path
+) -> None:
+    changes = dict(changes)
+    label = f"Rübe{changes.pop('instead', ';')} rot"
+    (raw / "log.csv").write_bytes(content.encode() if isinstance(content, str) else content)
+    table, bad = annotations.read(raw, csv_file(**{**NAMED, **changes}), TASKS["multiclass"])
+    assert bad == []
+    assert table[["path", "label"]].values.tolist() == [
+        ["IMG/c1.jpg", "Möhre"],
+        ["IMG/c2.jpg", label],
+    ]
+
+
+def test_an_upload_of_label_studio_has_its_own_name_where_that_is_there(raw: Path) -> None:
+    (raw / "IMG" / "0123abcd-c1.jpg").touch()
+    (raw / "log.csv").write_text("/data/upload/1/0123abcd-c1.jpg,a\nc2.jpg,b\n")
+    table, _ = annotations.read(raw, csv_file(label=1), TASKS["multiclass"])
+    assert table["path"].tolist() == ["IMG/0123abcd-c1.jpg", "IMG/c2.jpg"]
+
+
+@pytest.mark.parametrize("label", ["NA", "nan", "None", "null", "1", "01", "TRUE", "$a^$"])
+def test_a_label_is_the_text_in_its_cell(label: str, raw: Path) -> None:
+    (raw / "log.csv").write_text(f"c1.jpg,{label}\nc2.jpg,b\n")
+    table, _ = annotations.read(raw, csv_file(label=1), TASKS["multiclass"])
+    assert table["label"].tolist() == [label, "b"]
+
+
+@pytest.mark.parametrize(("on_disk", "in_file"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_a_path_is_found_in_another_unicode_form(on_disk: str, in_file: str, raw: Path) -> None:
+    there = unicodedata.normalize(on_disk, "é.jpg")
+    (raw / "IMG" / there).touch()
+    rows = f"{unicodedata.normalize(in_file, 'é.jpg')},a\nc2.jpg,b\n"
+    (raw / "log.csv").write_text(rows, encoding="utf-8")
+    table, bad = annotations.read(raw, csv_file(label=1), TASKS["multiclass"])
+    assert bad == []
+    assert table["path"].tolist() == ["IMG/c2.jpg", f"IMG/{there}"]
+
+
+def test_the_file_is_found_in_another_unicode_form(raw: Path) -> None:
+    (raw / "e\u0301.csv").write_text("c1.jpg,a\nc2.jpg,b\n")
+    layout = csv_file(label=1, file="\u00e9.csv")
+    table, _ = annotations.read(raw, layout, TASKS["multiclass"])
+    assert table["label"].tolist() == ["a", "b"]
+    assert annotations.unnamed(raw, table, layout) == ["IMG/c3.jpg", "IMG/rest.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Cat", "cat"),
+        ("cat", "cat\u200b"),
+        ("Ｃａｔ", "cat"),
+    ],
+)
+@pytest.mark.parametrize("task", ["multiclass", "multilabel"])
+def test_classes_whose_names_look_alike_are_named_with_their_lines(
+    task: str, one: str, other: str, raw: Path
+) -> None:
+    (raw / "log.csv").write_text(f"c1.jpg,{one}\nc2.jpg,{other}\nc3.jpg,dog\n", encoding="utf-8")
+    separator = "|" if task == "multilabel" else ""
+    with pytest.raises(SeedlingsError, match=r"log\.csv: expected .*case, blanks.*'.*\(line [12]"):
+        annotations.read(raw, csv_file(label=1, separator=separator), TASKS[task])
+
+
+def test_classes_that_differ_in_blanks_alone_are_named_and_tags_are_the_same(raw: Path) -> None:
+    rows = "c1.jpg,big  cat\nc2.jpg,big\u00a0cat\nc3.jpg,big cat|dog\n"
+    (raw / "log.csv").write_text(rows, encoding="utf-8")
+    with pytest.raises(
+        SeedlingsError, match=r"'big  cat' \(line 1\) and 'big\\xa0cat' \(line 2\);"
+    ):
+        annotations.read(raw, csv_file(label=1), TASKS["multiclass"])
+    table, _ = annotations.read(raw, csv_file(label=1, separator="|"), TASKS["multilabel"])
+    assert table["label"].tolist() == ["big_cat", "big_cat", "big_cat dog"]
+
+
+def test_the_case_of_single_letters_counts(raw: Path) -> None:
+    (raw / "log.csv").write_text("c1.jpg,A\nc2.jpg,a\n")
+    table, _ = annotations.read(raw, csv_file(label=1), TASKS["multiclass"])
+    assert table["label"].tolist() == ["A", "a"]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("c2.PNG,b", "c2.PNG is not there$"),
+        ("C2.JPG,b", "C2.JPG is not there, but .*IMG/c2.jpg is$"),
+        ('"c2\n.jpg",b', r"the path 'c2\\n.jpg' holds a control character"),
+        ("c2.jpg,b,c", "expected 2 cells, one for each column, found 3"),
+        ("c2.jpg", "expected 2 cells, one for each column, found 1"),
+        ("c2.jpg,", "has no label"),
+    ],
+)
+def test_the_line_of_a_row_is_that_on_which_it_begins(row: str, reason: str, raw: Path) -> None:
+    text = f'\n"image","la\nbel"\n\n"c1.jpg","a"\n{row}\nc3.jpg,a\nrest.jpg,b\n'
+    (raw / "log.csv").write_text(text)
+    changes = {"path": "image", "label": 1, "header": True}
+    table, [found] = annotations.read(raw, csv_file(**changes), TASKS["multiclass"])
+    assert len(table) == 3
+    assert found.startswith(f"{raw / 'log.csv'}, line 6: ")
+    assert re.search(reason, found)
+
+
+def test_most_rows_may_be_shorter_than_the_columns(raw: Path) -> None:
+    (raw / "log.csv").write_text("c1.jpg,a\nc2.jpg\nc3.jpg\nrest.jpg\n")
+    table, bad = annotations.read(raw, csv_file(label=1, separator="|"), TASKS["multilabel"])
+    assert table["path"].tolist() == ["IMG/c1.jpg"]
+    assert [line.split(": ")[1] for line in bad] == [
+        "expected 2 cells, one for each column, found 1"
+    ] * 3
+
+
+def test_a_label_with_a_line_break_is_refused(raw: Path) -> None:
+    (raw / "log.csv").write_text('c1.jpg,a\nc2.jpg,"b\nc"\nc3.jpg,d\n')
+    message = r"(?s)none of: 'b\\nc'.*line 2: the label 'b\\nc' holds a control character"
+    with pytest.raises(SeedlingsError, match=message):
+        annotations.read(raw, csv_file(label=1), TASKS["multiclass"])
+
+
+def test_the_missing_files_of_a_class_are_told_before_it_is_missed(raw: Path) -> None:
+    (raw / "log.csv").write_text("c1.jpg,a\nc2.jpg,a\ngone1.jpg,b\ngone2.jpg,b\n")
+    with pytest.raises(SeedlingsError, match=r"(?s)none of: 'b'.*line 3: .*gone1.*line 4: .*gone2"):
+        image_folder.read(raw, csv_file(label=1), "share", TASKS["multiclass"])
+
+
+def test_names_of_columns_without_a_header_are_told(raw: Path) -> None:
+    (raw / "log.csv").write_text("image,label\nc1.jpg,a\nc2.jpg,b\n")
+    with pytest.raises(SeedlingsError, match=r"line 1: .*set data\.annotations\.header to true"):
+        annotations.read(raw, csv_file(label=1), TASKS["multiclass"])
 
 
 def test_tags_are_split_and_named_columns_and_endings_used(raw: Path) -> None:
@@ -71,27 +253,77 @@ def test_every_row_that_cannot_be_used_is_told_with_its_line(raw: Path) -> None:
         assert reason in line
 
 
-@pytest.mark.parametrize("path", ["../secret.png", "/etc/passwd", "a/../../x"])
+@pytest.mark.parametrize(
+    "path", ["../secret.png", "/etc/passwd", "a/../../x", "C:\\Users\\c2.jpg", "..\\IMG\\c2.jpg"]
+)
 def test_a_row_cannot_leave_the_folder(path: str, raw: Path) -> None:
-    (raw / "log.csv").write_text(f"{path},l,r,0.5\n")
+    (raw / "log.csv").write_text(f"c1.jpg,l,r,0.5\n{path},l,r,0.5\n")
     _, [reason] = annotations.read(raw, csv_file(match="path"), TASKS["regression"])
-    assert "leaves the folder of images" in reason
+    assert "line 2: " in reason
+    assert "leaves the folder of images; if data.annotations.match is `name`" in reason
 
 
 @pytest.mark.parametrize(
     ("text", "changes", "message"),
     [
         (None, {}, r"data\.annotations\.file: expected a CSV file at .*log\.csv, found none"),
-        ("", {}, r"log\.csv is no CSV file"),
-        ("a,b\n", {}, r"data\.annotations\.label: expected a column .*, found 3; there are 0, 1"),
-        ("a,b\n1,2\n", {"path": "x", "header": True}, r"annotations\.path: .*'x'; there are a, b"),
+        ("", {}, r"log\.csv: expected a row for each image, found none"),
+        ("\n \n,,\n", {}, r"log\.csv: expected a row for each image, found none"),
+        (
+            "a,b\n",
+            {},
+            r"data\.annotations\.label: expected a column .*, found 3; there are 0, 1 \(",
+        ),
+        (
+            "a;b\n",
+            {},
+            r"data\.annotations\.label: expected a column .*, found 3; there are 0, 1 \(",
+        ),
+        (
+            "a,b\n1,2\n",
+            NAMED | {"path": "x"},
+            r"\.path: .* found 'x'; line 1 has the columns 0 'a', 1 'b'; if it is the row",
+        ),
+        ("Image,Label\n1,2\n", NAMED, r"found 'image'; did you mean Image\?; line 1 has"),
+        ("image:label\n1:2\n", NAMED, r"line 1 has the columns 0 'image:label'; if .*delimiter"),
+        ("a,b,b\n1,2,3\n", NAMED | {"path": "a", "label": "b"}, r"\.label: .*'b', .*twice; line 1"),
+        (
+            "c1.jpg,cat\nc2.jpg,dog\n",
+            NUMBERED | {"header": True},
+            r"the first row, found the path of an image, 'c1.jpg'; set data\.annotations\.header",
+        ),
+        (
+            "gone.jpg,cat\nc2.jpg,dog\n",
+            NUMBERED | {"header": True},
+            r"the first row, found the path of an image, 'gone.jpg'",
+        ),
+        (
+            ",image,label\n0,c1.jpg,a\n1,c2.jpg,b\n",
+            NUMBERED | {"header": True},
+            r"(?s)found none:.*line 2: .*IMG/0 is not.*columns 0 '', 1 'image', 2 'label'",
+        ),
+        (
+            '"image","label"\n"1","c1.jpg","a"\n"2","c2.jpg","b"\n',  # of R's write.table
+            NAMED,
+            "(?s)line 2: expected 2 cells, one for each column, found 3.*line 3: expected 2 cells",
+        ),
+        ("0,5;IMG/c1.jpg", NUMBERED | {"path": 1, "label": 0}, "found comma and semicolon; set"),
+        (
+            'image,label\nc1.jpg,"a\nc2.jpg,b\n',
+            NAMED,
+            "csv, line 2: expected quotation marks around",
+        ),
+        ('image,label\nc1.jpg,"a"b"\nc2.jpg,b\n', NAMED, "csv, line 2: .*two for each one inside"),
+        ("image,label\nc1.jpg,Möhre\n".encode("cp1252"), NAMED, r"line 2: .*b'\\xf6hre.*encoding"),
+        ("image,label\nc1.jpg,a\n".encode("utf-16-le"), NAMED, "found zero bytes; save"),
+        (b"PK\x03\x04...", NAMED, "found a workbook; save it as CSV"),
     ],
 )
 def test_annotations_that_does_not_fit_is_told(
-    text: str | None, changes: dict[str, Any], message: str, raw: Path
+    text: str | bytes | None, changes: dict[str, Any], message: str, raw: Path
 ) -> None:
     if text is not None:
-        (raw / "log.csv").write_text(text)
+        (raw / "log.csv").write_bytes(text.encode() if isinstance(text, str) else text)
     with pytest.raises(SeedlingsError, match=message):
         annotations.read(raw, csv_file(**changes), TASKS["multiclass"])
 

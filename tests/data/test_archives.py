@@ -2,10 +2,13 @@ import io
 import os
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import nobody
 import pytest
@@ -38,11 +41,10 @@ def make_archive(path: Path, members: Members, mode: str) -> Path:
     return make_zip(path, members) if mode == "zip" else make_tar(path, members, mode)
 
 
-def unpack(
-    archive: Path, folder: str | None = None, max_files: int = 1000, max_bytes: int = 10**6
-) -> dict[str, bytes]:
+def unpack(archive: Path, **changes: Any) -> dict[str, bytes]:
     target = archive.parent / "out"
-    archives.unpack(archive, target, folder=folder, max_files=max_files, max_bytes=max_bytes)
+    values = {"folder": None, "max_files": 1000, "max_bytes": 10**6, **changes}
+    archives.unpack(archive, target, **values)
     return {
         path.relative_to(target).as_posix(): path.read_bytes()
         for path in target.rglob("*")
@@ -60,6 +62,11 @@ def test_a_folder_of_the_archive_is_unpacked_without_its_name(tmp_path: Path) ->
     assert unpack(make_zip(tmp_path / "a.zip", content.items()), folder="train") == {
         name.removeprefix("train/"): data for name, data in CONTENT.items()
     }
+
+
+def test_a_folder_of_the_archive_is_found_in_another_unicode_form(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a.zip", [("e\u0301/1.png", b"1"), ("e/2.png", b"2")])
+    assert unpack(path, folder="\u00e9") == {"1.png": b"1"}
 
 
 def test_what_systems_leave_behind_is_passed_over(tmp_path: Path) -> None:
@@ -211,6 +218,141 @@ def test_names_that_are_utf8_without_saying_so_survive(tmp_path: Path) -> None:
             place = data.find(marker, place + 4)
     path.write_bytes(data)
     assert unpack(path) == CONTENT
+
+
+def coded(path: Path, names: Iterable[str], codec: str, *, with_unicode: bool = False) -> Path:
+    """A zip with names in a code page, without the flag of UTF-8, as tools on Windows write it."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, name in enumerate(names):
+            data = name.encode(codec)
+            # Names of the same length in ASCII, which are replaced below.
+            info = zipfile.ZipInfo(str(number) * len(data))
+            if with_unicode:  # APPNOTE 4.6.9
+                field = b"\1" + zlib.crc32(data).to_bytes(4, "little") + name.encode()
+                info.extra = b"\x75\x70" + len(field).to_bytes(2, "little") + field
+            archive.writestr(info, name)
+    content = path.read_bytes()
+    for number, name in enumerate(names):
+        data = name.encode(codec)
+        content = content.replace(str(number).encode() * len(data), data)
+    path.write_bytes(content)
+    return path
+
+
+NAMES = {
+    "gbk": ["小麦/小麦.png", "玉米/x.png"],
+    "cp932": ["表面/表.png", "裏面/x.png"],
+    "cp850": ["Möhre/1.png", "Rübe/x.png"],
+    "cp437": ["Möhre/1.png", "Rübe/x.png"],
+}
+
+
+@pytest.mark.parametrize("codec", NAMES)
+def test_names_in_a_code_page_are_read_with_it_and_refused_without(
+    codec: str, tmp_path: Path
+) -> None:
+    path = coded(tmp_path / "a.zip", NAMES[codec], codec)
+    with pytest.raises(ArchiveError, match=r"expected names in UTF-8, .*data\.encoding.*reads '"):
+        unpack(path)
+    shutil.rmtree(tmp_path / "out")
+    assert unpack(path, encoding=codec) == {name: name.encode() for name in NAMES[codec]}
+
+
+def test_an_encoding_that_does_not_fit_is_refused_with_those_that_do(tmp_path: Path) -> None:
+    path = coded(tmp_path / "a.zip", NAMES["cp932"], "cp932")
+    message = (
+        r"expected names in ascii, found b'\\x95\\\\\\x96.*cp932 \(Japanese\) reads '表面/表\.png'"
+    )
+    with pytest.raises(ArchiveError, match=message):
+        unpack(path, encoding="ascii")
+
+
+def test_a_name_in_utf8_beside_that_in_a_code_page_is_used(tmp_path: Path) -> None:
+    path = coded(tmp_path / "a.zip", NAMES["gbk"], "gbk", with_unicode=True)
+    assert unpack(path).keys() == {*NAMES["gbk"]}
+
+
+def test_names_of_a_tar_in_another_encoding_are_read_with_it_and_refused_without(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w", encoding="cp932", format=tarfile.GNU_FORMAT) as archive:
+        archive.addfile(tarfile.TarInfo("表面/1.png"), io.BytesIO())
+    with pytest.raises(ArchiveError, match=r"expected names in UTF-8, .*cp932 .* '表面/1\.png'"):
+        unpack(path)
+    shutil.rmtree(tmp_path / "out")
+    assert [*unpack(path, encoding="cp932")] == ["表面/1.png"]
+
+
+def test_folders_whose_names_end_with_a_backslash_are_folders(tmp_path: Path) -> None:
+    path = make_zip(
+        tmp_path / "a.zip", [("cats\\", b""), ("cats\\1.png", b"1"), ("b\\2.png", b"2")]
+    )
+    assert unpack(path) == {"cats/1.png": b"1", "b/2.png": b"2"}
+
+
+def test_a_zip_with_the_number_of_members_modulo_65536_is_unpacked(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a.zip", [(f"a/{n}", b"") for n in range(65_537)])
+    data = path.read_bytes()
+    end = data.rindex(b"PK\x06\x06")  # the end record of Zip64, which macOS does not write
+    size, start = struct.unpack("<QQ", data[end + 40 : end + 56])
+    record = struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, 1, 1, size, start, 0)
+    path.write_bytes(data[:end] + record)
+    with pytest.raises(ArchiveError, match=r"at most 10 files"):  # so the members are there
+        unpack(path, max_files=10)
+
+
+def altered(path: Path, place: int, number: int) -> None:
+    """Set two bytes of the headers of the only member of a zip: its flags (6) or its method (8)."""
+    data = bytearray(path.read_bytes())
+    for header, shift in ((b"PK\x03\x04", 0), (b"PK\x01\x02", 2)):
+        at = data.index(header) + place + shift
+        data[at : at + 2] = number.to_bytes(2, "little")
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("place", "number", "message"),
+    [
+        (8, 9, r"found a zip compressed with Deflate64 \(method 9\); unpack it yourself"),
+        (8, 93, r"found a zip compressed with Zstandard \(method 93\)"),
+        (8, 77, r"found a zip compressed with an unknown method \(method 77\)"),
+        (6, 1, r"found a zip with a password; unpack it yourself"),
+    ],
+)
+def test_a_zip_that_python_cannot_unpack_is_not_damaged(
+    place: int, number: int, message: str, tmp_path: Path
+) -> None:
+    path = make_zip(tmp_path / "a.zip", [("a.png", b"1")])
+    altered(path, place, number)
+    with pytest.raises(ArchiveError, match=message) as caught:
+        unpack(path)
+    assert not isinstance(caught.value, DamagedArchiveError)
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (b"Rar!\x1a\x07\x01\x00", "found a RAR archive; unpack it yourself"),
+        (b"7z\xbc\xaf\x27\x1c", "found a 7z archive"),
+        (b"\x28\xb5\x2f\xfd", "found a file compressed with Zstandard"),
+        (b"PK\x07\x08PK\x03\x04", "found the first part of a zip in several parts"),
+    ],
+)
+def test_an_archive_of_another_kind_is_named(start: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(start + bytes(100))
+    with pytest.raises(ArchiveError, match=message) as caught:
+        unpack(tmp_path / "a.zip")
+    assert not isinstance(caught.value, DamagedArchiveError)
+
+
+def test_the_last_part_of_a_zip_is_named(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a.zip", [("a.png", b"1")])
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\x05\x06") + 4] = 2  # the number of this part
+    path.write_bytes(data)
+    with pytest.raises(ArchiveError, match="found the last part of a zip in several parts"):
+        unpack(path)
 
 
 def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:

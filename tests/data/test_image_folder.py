@@ -53,6 +53,35 @@ def test_folders_that_are_no_classes_of_the_rule_are_refused(
         image_folder.scan(touch(tmp_path, *names), rule)
 
 
+def test_a_label_is_the_name_of_its_folder_in_one_form_without_outer_blanks(tmp_path: Path) -> None:
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    raw = touch(
+        tmp_path, f"train/{composed}/1.png", f"test/{decomposed}/2.png", "train /dog /3.png"
+    )
+    table, _ = image_folder.scan(raw, "folders")
+    assert dict(zip(table["path"], table["label"], strict=True)) == {
+        f"train/{composed}/1.png": composed,
+        f"test/{decomposed}/2.png": composed,
+        "train /dog /3.png": "dog",
+    }
+    assert set(table["split"]) == {"train", "test"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "message"),
+    [
+        ("Cat", "cat", r"'Cat' \(Cat\) and 'cat' \(cat\); give the folders of a class one name"),
+        ("dog ", "dog", r"'dog' \(dog\) and 'dog ' \(dog \)"),
+    ],
+)
+def test_folders_whose_names_look_alike_are_named(
+    one: str, other: str, message: str, tmp_path: Path
+) -> None:
+    raw = touch(tmp_path, f"{one}/1.png", f"{other}/2.png", "fox/3.png")
+    with pytest.raises(SeedlingsError, match=message):
+        image_folder.scan(raw, "per_class")
+
+
 def labels(*names: str) -> pd.DataFrame:
     return pd.DataFrame({"label": names})
 

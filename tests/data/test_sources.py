@@ -1,5 +1,7 @@
 import hashlib
+import io
 import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,21 @@ def test_an_archive_is_unpacked_if_it_has_its_checksum(
     assert not (tmp_path / "raw").exists()
     found = collect(source="archive", path=str(archive), checksum=right)
     assert found == Collected(files={"a": 2, "b": 1})
+
+
+def test_a_folder_is_found_in_another_unicode_form(
+    collect: Collect, image_folder: Callable[..., Path]
+) -> None:
+    folder = image_folder({"e\u0301/a": 1, "e\u0301/b": 1})
+    found = collect(source="folder", path=str(folder), folder="\u00e9")
+    assert found == Collected(files={"a": 1, "b": 1})
+
+
+def test_names_in_an_archive_are_read_in_their_encoding(tmp_path: Path, collect: Collect) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w", encoding="cp932", format=tarfile.GNU_FORMAT) as file:
+        file.addfile(tarfile.TarInfo("表面/1.png"), io.BytesIO())
+    found = collect(source="archive", path=str(tmp_path / "a.tar"), encoding="cp932")
+    assert found == Collected(files={"表面": 1})
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import quote
 
 import pooch
 import pytest
@@ -77,6 +78,22 @@ def test_a_file_with_a_checksum_is_downloaded_once(served: tuple[Path, str]) -> 
     (folder / "a b.zip").unlink()
     assert downloads.retrieve(f"{address}/a%20b.zip", sha256(b"content")) == first
     assert first.read_bytes() == b"content"
+
+
+@pytest.mark.parametrize("name", ["é" * 100 + ".zip", "a.zip?" + "x" * 300, "a.zip?dl=1&as=b.zip"])
+def test_a_file_with_a_long_name_or_a_query_is_stored(name: str, served: tuple[Path, str]) -> None:
+    folder, address = served
+    (folder / name.partition("?")[0]).write_bytes(b"content")
+    url = f"{address}/{quote(name, safe='?&=')}"  # up to 604 bytes
+    path, found = downloads.current(url, None)
+    assert path == downloads.retrieve(url, found)
+    assert (path.read_bytes(), path.suffix) == (b"content", ".zip")
+    assert len(path.name.encode()) < 200
+
+
+def test_what_is_no_address_is_refused() -> None:
+    with pytest.raises(SeedlingsError, match=r"^http://\[x/a\.zip: expected an http\(s\) address"):
+        downloads.retrieve("http://[x/a.zip", sha256(b""))
 
 
 def test_another_file_no_file_and_no_server_are_errors(served: tuple[Path, str]) -> None:

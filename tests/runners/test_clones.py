@@ -23,7 +23,7 @@ IGNORED = "/data/incoming/*\n!/data/incoming/README\n*.zip\n*.h5\n"
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small repository with DVC, with a tracked file among the data of the user."""
-    folder = tmp_path / "project"
+    folder = tmp_path / "Möhren-项目"  # DVC writes its own configuration in ASCII alone
     (folder / ".dvc").mkdir(parents=True)
     (folder / "data" / "incoming").mkdir(parents=True)
     (folder / ".gitignore").write_text(IGNORED, encoding="utf-8")
