@@ -160,6 +160,8 @@ def _check(image: PillowImage.Image) -> None:
 
 
 def _by_opencv(data: bytes, header: PillowImage.Image) -> Image:
+    if header.format == "PNG":
+        _check_chunks(data)
     transparent = header.has_transparency_data
     flags = cv2.IMREAD_UNCHANGED
     if not transparent:
@@ -172,6 +174,16 @@ def _by_opencv(data: bytes, header: PillowImage.Image) -> Image:
     blocks = dict(zip(kinds, metadata, strict=True))
     exif = blocks.get(cv2.IMAGE_METADATA_EXIF)  # also from the end of a PNG file
     return _turned(pixels, header.info.get("exif", b"") if exif is None else exif.tobytes())
+
+
+def _check_chunks(data: bytes) -> None:
+    """Check the lengths of the chunks of a PNG file, because OpenCV allocates what they claim."""
+    place, kind = 8, b""
+    while kind != b"IEND":
+        kind = data[place + 4 : place + 8]
+        place += 12 + int.from_bytes(data[place : place + 4])
+        if place > len(data):
+            raise BadImageError(f"{_DAMAGED} (it ends before its last chunk does)")
 
 
 def _without_transparency(pixels: NDArray, data: bytes, header: PillowImage.Image) -> Image:

@@ -411,6 +411,14 @@ def test_a_truncated_image_is_refused(kind: str, noise: Callable[..., Image]) ->
         images.decode(data[: len(data) // 2])
 
 
+def test_a_png_whose_chunk_claims_more_bytes_than_the_file_has_is_refused() -> None:
+    data = encoded(smooth("RGB"))
+    place = data.index(b"IDAT") - 4
+    claimed = data[:place] + b"\xff\xff\xff\xff" + data[place + 4 :]
+    with pytest.raises(BadImageError, match=r"damaged one \(it ends before its last chunk"):
+        images.decode(claimed)
+
+
 @pytest.mark.parametrize(
     ("data", "reason"), [(b"", "an empty file"), (b"not an image at all", "b'not an i'")]
 )
