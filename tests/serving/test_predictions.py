@@ -51,11 +51,12 @@ def test_files_that_are_no_images_are_named_and_leftovers_are_skipped(folder: Pa
     (folder / "notes.txt").write_text("notes")
     (folder / "gone.png").symlink_to(folder / "nowhere")
     (folder / ".DS_Store").write_bytes(b"x")
+    (folder / ".5mm.png").write_bytes((folder / "0" / "000.PNG").read_bytes())
     (folder / "circle").symlink_to(folder)
     (folder / "line\nbreak.png").write_bytes((folder / "0" / "000.PNG").read_bytes())
     (folder / "loop.png").symlink_to("loop.png")
     table, bad = predictions.of_files(Brightness(), [folder])  # type: ignore[arg-type]
-    assert len(table) == 71
+    assert len(table) == 72
     assert len(bad) == 5
     for name, reason in (
         ("circle", "a linked folder"),
