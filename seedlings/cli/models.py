@@ -50,9 +50,16 @@ def predict(
         raise click.UsageError("--output writes Parquet; use it without --json and --csv")
     if overwrite and not output:
         raise click.UsageError("--overwrite replaces the answers in --output, which is missing")
+    if output and output.lower().endswith((".csv", ".json")):
+        raise click.UsageError(
+            f"--output writes a Parquet data set, a folder, not {output}; print CSV or JSON with "
+            "--csv or --json, and redirect it to a file"
+        )
     from seedlings.packaging import bundle
+    from seedlings.serving import addresses
 
     processor.pin()  # as for most bundles: MLflow imports NumPy before this one is known
+    addresses.check(map(addresses.normalized, files))  # before seconds of imports
     with _package(model) as package:
         processor.use(portable=bundle.read(package).portable)
         if output:

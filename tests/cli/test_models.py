@@ -61,12 +61,25 @@ def test_files_without_a_prediction_are_an_error_with_the_first_of_them(
         (["--output", "answers.parquet", "--json"], "use it without --json and --csv"),
         (["--output", "answers.parquet", "--csv"], "use it without --json and --csv"),
         (["--overwrite"], "the answers in --output, which is missing"),
+        (["--output", "out.csv"], "a folder, not out.csv; print CSV or JSON with --csv or --json"),
+        (["--output", "out.JSON"], "a folder, not out.JSON"),
     ],
 )
-def test_options_that_exclude_one_another_are_refused(options: list[str], message: str) -> None:
+def test_options_that_exclude_one_another_or_their_value_are_refused(
+    options: list[str], message: str
+) -> None:
     done = CliRunner().invoke(cli, ["predict", "images", *options])
     assert done.exit_code == 2
     assert message in done.output
+
+
+def test_a_missing_file_is_named_before_the_model_is_looked_for(tmp_path: Path) -> None:
+    options = ["--model", str(tmp_path / "no model")]
+    done = CliRunner().invoke(cli, ["predict", str(tmp_path / "missing.png"), *options])
+    assert isinstance(done.exception, SeedlingsError)
+    assert str(done.exception) == (
+        f"expected a file or a folder at {tmp_path / 'missing.png'}, found nothing"
+    )
 
 
 @pytest.mark.parametrize(("name", "portable"), [("serve", True), ("serve", False), ("demo", True)])
