@@ -225,6 +225,8 @@ def _upper_bits(image: PillowImage.Image) -> NDArray[np.uint8]:
 
 def _on_black(image: PillowImage.Image) -> Image:
     """Return a transparent image blended with black, which premultiplication by alpha does."""
+    if image.mode == "La":  # premultiplied already, and Pillow does not convert it to RGB
+        return np.array(image.getchannel("L").convert("RGB"))
     if image.mode != "RGBa":
         image = image.convert("RGBA").convert("RGBa")
     return np.array(image)[:, :, :3].copy()

@@ -226,13 +226,17 @@ def test_a_transparent_colour_becomes_black(
     assert images.decode(data)[0].tolist() == [[value] * 3 for value in expected]
 
 
-def tiff(bits: int, photometric: int, data: bytes, *, kind: int = 1, preview: int = 0) -> bytes:
-    """A little-endian grey TIFF of one row of two pixels."""
+def tiff(
+    bits: int, photometric: int, data: bytes, *, kind: int = 1, preview: int = 0, last: bytes = b""
+) -> bytes:
+    """A little-endian grey TIFF of one row of two pixels; `last` are more entries of 12 bytes."""
     tags = {254: preview, 256: 2, 257: 1, 258: bits, 259: 1, 262: photometric, 273: 0, 277: 1}
     tags |= {278: 1, 279: len(data), 339: kind}
-    tags[273] = 8 + 2 + 12 * len(tags) + 4
+    count = len(tags) + len(last) // 12
+    tags[273] = 8 + 2 + 12 * count + 4
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
-    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + bytes(4) + data
+    directory = struct.pack("<H", count) + entries + last + bytes(4)
+    return b"II*\0\x08\0\0\0" + directory + data
 
 
 @pytest.mark.parametrize(
@@ -248,6 +252,21 @@ def test_black_and_white_of_a_grey_tiff_become_0_and_255(
     bits: int, photometric: int, data: bytes, expected: list[int]
 ) -> None:
     assert images.decode(tiff(bits, photometric, data))[0, :, 0].tolist() == expected
+
+
+@pytest.mark.parametrize(("mode", "tolerance"), [("LA", 0), ("RGBA", 1)])
+def test_colours_that_a_tiff_has_multiplied_by_alpha_are_not_multiplied_again(
+    mode: str, tolerance: int
+) -> None:
+    image, on_black = drawn(mode)
+    layers = np.array(image)
+    layers[..., :-1] = on_black[..., : layers.shape[2] - 1]
+    entry = struct.Struct("<HHIHH")
+    unassociated, associated = (entry.pack(338, 3, 1, value, 0) for value in (2, 1))
+    data = encoded(PillowImage.fromarray(layers), "TIFF")
+    assert unassociated in data
+    decoded = images.decode(data.replace(unassociated, associated))
+    assert difference(decoded, on_black) <= tolerance
 
 
 @pytest.mark.parametrize(
@@ -343,6 +362,11 @@ def test_a_damaged_exif_block_costs_no_more_than_its_own_orientation(
         image.putpixel((0, 0), (0, 0, 0, 0))
     plain, damaged = encoded(image, kind), encoded(image, kind, exif=block)
     assert np.array_equal(images.decode(damaged), turned(images.decode(plain), orientation))
+
+
+def test_a_tiff_whose_exif_block_cannot_be_found_is_read() -> None:
+    pointer = struct.pack("<HHIi", 0x8769, 9, 1, -1)
+    assert images.decode(tiff(8, 1, bytes([1, 2]), last=pointer))[0, :, 0].tolist() == [1, 2]
 
 
 @pytest.mark.parametrize("name", DAMAGED_EXIF)
