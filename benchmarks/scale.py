@@ -89,7 +89,7 @@ def file_rates(folder: Path, counts: Counts) -> dict[str, float]:
             (target / f"{number}").write_bytes(rng.bytes(4 * 2**20))
 
     added, added_large = dvc_add(folder / "small", small), dvc_add(folder / "large", large)
-    listed = seconds(lambda: [*addresses.files(str(folder / "small" / "data"))])
+    listed = seconds(lambda: [*addresses.stamped(str(folder / "small" / "data"))])
     values = rng.integers(0, 2**63, (counts.hashes, 2), dtype=np.uint64)
     table = pd.DataFrame(values, columns=["exact", "perceptual"])
     pairs = seconds(lambda: duplicates.group(table, 4))

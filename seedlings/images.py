@@ -1,14 +1,17 @@
 """Images: decodes files to RGB uint8, resizes images, and encodes them as PNG."""
 
 import io
+import re
 import warnings
-from pathlib import Path
+from contextlib import suppress
+from functools import cache
+from pathlib import Path, PurePath
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import ExifTags, UnidentifiedImageError
 from PIL import Image as PillowImage
-from PIL import ImageOps, UnidentifiedImageError
 
 from seedlings.errors import SeedlingsError
 
@@ -18,13 +21,37 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 # An image of 20,000 x 20,000 pixels needs 1.2 GB decoded; the largest cameras are below the limit.
 MAX_PIXELS = 150_000_000
 
+# Pillow opens more, some of them with programs such as Ghostscript.
+_READ = "AVIF BMP DDS DIB GIF ICO JPEG JPEG2000 PCX PNG PPM QOI SGI SUN TGA TIFF WEBP"
+FORMATS = tuple(_READ.split())
+
+# OpenCV decodes these faster than Pillow. MPO is JPEG with a second picture.
+_BY_OPENCV = ("JPEG", "MPO", "PNG", "WEBP")
+
+# The type of an AVIF file's EXIF block, which says no more than its own header (irot, imir).
+_AVIF_EXIF = re.compile(rb"(?<=infe.{8})Exif", re.DOTALL)
+_PNG_STEPS = {2: 85, 4: 17}  # from grey values of 2 and 4 bits to those of 8, by their depth
+_PREVIEW = 1  # a bit of NewSubfileType in TIFF
+
 _DAMAGED = "expected a whole image, found a truncated or damaged one"
+_FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}  # codes of cv2.flip, by EXIF orientation
 
 Image = NDArray[np.uint8]
 
 
 class BadImageError(SeedlingsError):
-    """A file that is not an image, or an image that is damaged or too large."""
+    """A file that is not an image, or an image that is damaged, too large or of another format."""
+
+
+def has_image_ending(name: str) -> bool:
+    """Return whether a file name has the ending of a format that `decode` reads."""
+    return PurePath(name).suffix.lower() in _endings()
+
+
+@cache
+def _endings() -> frozenset[str]:
+    known = PillowImage.registered_extensions().items()
+    return frozenset(ending for ending, kind in known if kind in (*FORMATS, *_BY_OPENCV))
 
 
 def read(path: Path) -> Image:
@@ -33,16 +60,20 @@ def read(path: Path) -> Image:
 
 
 def decode(data: bytes, *, name: str = "") -> Image:
-    """Return an encoded image (PNG, JPEG, WebP, TIFF, BMP, ...) as H x W x 3, RGB uint8.
+    """Return an encoded image, in one of FORMATS, as H x W x 3, RGB uint8.
 
-    Grey, palette and CMYK images are converted to RGB, 16 bits to 8; transparent pixels are blended
-    with black, like the background in the segmentation; the EXIF orientation is applied.
+    Grey, palette, CMYK, YCbCr and LAB images are converted to RGB. The upper 8 of 16 bits are kept.
+    Transparent pixels are blended with black, like the background in the segmentation. The
+    orientation of EXIF, TIFF and AVIF is applied. An animation gives its first frame, and a file
+    with several pages the first page.
 
-    Raises BadImageError for data that is not an image, is truncated, or has more than MAX_PIXELS;
-    its message begins with `name`, if there is one.
+    Raises BadImageError for data that is not an image in one of FORMATS, is damaged, has channels
+    of 32 bits, or has more than MAX_PIXELS; its message begins with `name`, if there is one.
     """
     try:
-        return _decode(data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # errors are raised; warnings do not affect the pixels
+            return _decode(data)
     except BadImageError as error:
         if not name:
             raise
@@ -50,15 +81,14 @@ def decode(data: bytes, *, name: str = "") -> Image:
 
 
 def _decode(data: bytes) -> Image:
-    if _check_header(data):
-        return _on_black(data)
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-    except cv2.error as error:
-        raise BadImageError(f"cannot be decoded ({error.err})") from error
-    if pixels is None:
-        raise BadImageError(_DAMAGED)
-    return pixels
+    with _opened(data) as image:
+        try:
+            _check(image)
+            return _by_opencv(data, image) if image.format in _BY_OPENCV else _by_pillow(image)
+        except (BadImageError, MemoryError):
+            raise
+        except Exception as error:  # each decoder has its own errors
+            raise BadImageError(f"{_DAMAGED} ({_told(error)})") from error
 
 
 def resize(image: Image, height: int, width: int) -> Image:
@@ -78,37 +108,137 @@ def encode_png(image: Image) -> bytes:
     return buffer.tobytes()
 
 
-def _check_header(data: bytes) -> bool:
-    """Return whether an image has transparency. Reads only the header, not the pixels of a bomb."""
+def _opened(data: bytes) -> PillowImage.Image:
+    """Return an image of which the header is read, and not yet the pixels."""
+    if data[4:8] == b"ftyp":  # Pillow would refuse a damaged EXIF block
+        data = _AVIF_EXIF.sub(b"skip", data)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # errors are raised; warnings do not affect the pixels
-            with PillowImage.open(io.BytesIO(data)) as header:
-                width, height = header.size
-                transparent = "A" in header.getbands() or "transparency" in header.info
+        return PillowImage.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise BadImageError(f"expected an image, found {_describe(data)}") from error
+        raise BadImageError(f"expected an image, found {_other(data)}") from error
     except PillowImage.DecompressionBombError as error:
         raise BadImageError(f"expected at most {MAX_PIXELS:,} pixels, found more") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise BadImageError(f"expected an image, but its header is damaged ({error})") from error
-    if width * height > MAX_PIXELS:
-        raise BadImageError(f"expected at most {MAX_PIXELS:,} pixels, found {width:,} x {height:,}")
-    return transparent
+    except MemoryError:
+        raise
+    except Exception as error:  # each format has its own errors
+        reason = f"expected an image, but its header is damaged ({_told(error)})"
+        raise BadImageError(reason) from error
 
 
-def _describe(data: bytes) -> str:
+def _other(data: bytes) -> str:
+    """Return what data is that is not an image in one of FORMATS."""
     if not data:
         return "an empty file"
+    readable = f"; the formats that are read are {', '.join(FORMATS)}"
+    if data[4:8] == b"ftyp":
+        return f"ISO media of the brand {data[8:12].decode('ascii', 'replace')!r}{readable}"
+    with suppress(Exception), PillowImage.open(io.BytesIO(data)) as image:
+        return f"the format {image.format}{readable}"
     return f"{len(data):,} bytes of something else, beginning {data[:8]!r}"
 
 
-def _on_black(data: bytes) -> Image:
-    """Return a transparent image blended with black, in its EXIF orientation."""
-    try:
-        with PillowImage.open(io.BytesIO(data)) as image:
-            layers = np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise BadImageError(_DAMAGED) from error
-    alpha = layers[:, :, 3:].astype(np.float32) / 255.0
-    return np.round(layers[:, :, :3] * alpha).astype(np.uint8)
+def _told(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _check(image: PillowImage.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise BadImageError(f"expected at most {MAX_PIXELS:,} pixels, found {width:,} x {height:,}")
+    if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):  # PPM has 16 bits
+        kind = "floats" if image.mode == "F" else "signed or 32-bit integers"
+        raise BadImageError(
+            f"expected channels of 8 or 16 bits, from black at 0 to white at 255 or 65,535, found "
+            f"{kind}, for which black and white are not defined; convert the image to 8 or 16 bits"
+        )
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(ExifTags.Base.NewSubfileType, 0) & _PREVIEW:
+        raise BadImageError(
+            "expected an image, found a preview of one, as in raw files of cameras; convert the "
+            "file to TIFF or PNG"
+        )
+
+
+def _by_opencv(data: bytes, header: PillowImage.Image) -> Image:
+    if header.format == "PNG":
+        _check_chunks(data)
+    transparent = header.has_transparency_data
+    flags = cv2.IMREAD_UNCHANGED
+    if not transparent:
+        flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION  # as IMREAD_UNCHANGED does
+    pixels, kinds, metadata = cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), flags)
+    if pixels is None:
+        raise BadImageError(_DAMAGED)
+    if transparent:
+        pixels = _without_transparency(pixels, data, header)
+    blocks = dict(zip(kinds, metadata, strict=True))
+    exif = blocks.get(cv2.IMAGE_METADATA_EXIF)  # also from the end of a PNG file
+    return _turned(pixels, header.info.get("exif", b"") if exif is None else exif.tobytes())
+
+
+def _check_chunks(data: bytes) -> None:
+    """Check the lengths of the chunks of a PNG file, because OpenCV allocates what they claim."""
+    place, kind = 8, b""
+    while kind != b"IEND":
+        kind = data[place + 4 : place + 8]
+        place += 12 + int.from_bytes(data[place : place + 4])
+        if place > len(data):
+            raise BadImageError(f"{_DAMAGED} (it ends before its last chunk does)")
+
+
+def _without_transparency(pixels: NDArray, data: bytes, header: PillowImage.Image) -> Image:
+    """Return what OpenCV decodes of a transparent image (BGRA, or grey), blended with black."""
+    if pixels.ndim == 2:  # grey, of which one value is transparent (PNG), which OpenCV ignores
+        value = header.info["transparency"] * _PNG_STEPS.get(data[24], 1)
+        pixels[pixels == value] = 0
+    if pixels.dtype == np.uint16:
+        pixels = (pixels >> 8).astype(np.uint8)
+    if pixels.ndim == 2:
+        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+    return _on_black(PillowImage.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA)))
+
+
+def _by_pillow(image: PillowImage.Image) -> Image:
+    if image.format == "TIFF":  # Pillow applies the orientation, but reads the other tags as well
+        exif = image.getexif()
+        for tag in exif.keys() - {ExifTags.Base.Orientation}:
+            del exif[tag]
+    image.load()
+    if image.mode.startswith("I"):
+        pixels = cv2.cvtColor(_upper_bits(image), cv2.COLOR_GRAY2RGB)
+    elif image.has_transparency_data:
+        pixels = _on_black(image)
+    else:
+        pixels = np.array(image.convert("RGB"))
+    return _turned(pixels, image.info.get("exif", b""))
+
+
+def _upper_bits(image: PillowImage.Image) -> NDArray[np.uint8]:
+    """Return the upper 8 bits of a grey image of 16 bits, or 12 bits (TIFF)."""
+    tags = getattr(image, "tag_v2", {})
+    values = np.asarray(image)
+    if tags.get(ExifTags.Base.PhotometricInterpretation) == 0:  # 0 is white
+        values = 65535 - values
+    bits = tags.get(ExifTags.Base.BitsPerSample, (16,))[0]
+    return (values >> (bits - 8)).astype(np.uint8)
+
+
+def _on_black(image: PillowImage.Image) -> Image:
+    """Return a transparent image blended with black, which premultiplication by alpha does."""
+    if image.mode == "La":  # premultiplied already, and Pillow does not convert it to RGB
+        return np.array(image.getchannel("L").convert("RGB"))
+    if image.mode != "RGBa":
+        image = image.convert("RGBA").convert("RGBa")
+    return np.array(image)[:, :, :3].copy()
+
+
+def _turned(pixels: Image, exif: bytes) -> Image:
+    """Return pixels in the orientation of an EXIF block, if it is one and has one."""
+    orientation = None
+    block = PillowImage.Exif()
+    with suppress(Exception):  # a damaged block
+        block.load(exif)
+        orientation = block.get(ExifTags.Base.Orientation)
+    if orientation in (5, 6, 7, 8):
+        pixels = cv2.transpose(pixels)
+    return cv2.flip(pixels, _FLIPS[orientation]) if orientation in _FLIPS else pixels

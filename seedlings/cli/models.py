@@ -1,8 +1,10 @@
 """The commands `predict`, `serve`, `demo` and `promote`, for the packaged model."""
 
+import errno
 import importlib.util
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ from seedlings.errors import SeedlingsError
 
 _MODEL = "A folder with a model bundle, a run in MLflow, or models:/seedlings@champion."
 _LAST = "  [default: the champion if there is one, else models/packaged]"
+_PORT = click.IntRange(1, 65535)
 _SERVERS = Path(".dvc/tmp/servers")
 _DEMO = {
     "browser.gatherUsageStats": "false",  # send no usage data
@@ -50,9 +53,16 @@ def predict(
         raise click.UsageError("--output writes Parquet; use it without --json and --csv")
     if overwrite and not output:
         raise click.UsageError("--overwrite replaces the answers in --output, which is missing")
+    if output and output.lower().endswith((".csv", ".json")):
+        raise click.UsageError(
+            f"--output writes a Parquet data set, a folder, not {output}; print CSV or JSON with "
+            "--csv or --json, and redirect it to a file"
+        )
     from seedlings.packaging import bundle
+    from seedlings.serving import addresses
 
     processor.pin()  # as for most bundles: MLflow imports NumPy before this one is known
+    addresses.check(map(addresses.normalized, files))  # before seconds of imports
     with _package(model) as package:
         processor.use(portable=bundle.read(package).portable)
         if output:
@@ -89,7 +99,7 @@ def _predict_all(files: tuple[str, ...], package: Path, output: str, *, overwrit
 
 @click.command()
 @click.option("--model", default=None, help=_MODEL + _LAST)
-@click.option("--port", default=5001, show_default=True, help="The port on 127.0.0.1.")
+@click.option("--port", type=_PORT, default=5001, show_default=True, help="The port on 127.0.0.1.")
 def serve(model: str | None, port: int) -> None:
     """Serve a model over HTTP with MLflow.
 
@@ -99,6 +109,7 @@ def serve(model: str | None, port: int) -> None:
     from seedlings.serving import model_folder
     from seedlings.tracking import client
 
+    _check_port(port)
     with model_folder.create(paths.home() / _SERVERS) as folder:
         target = folder / "model"
         with _package(model or _champion_or_last()) as package:
@@ -121,7 +132,7 @@ def serve(model: str | None, port: int) -> None:
 
 @click.command()
 @click.option("--model", default=None, help=_MODEL + _LAST)
-@click.option("--port", default=8501, show_default=True, help="The port on 127.0.0.1.")
+@click.option("--port", type=_PORT, default=8501, show_default=True, help="The port on 127.0.0.1.")
 def demo(model: str | None, port: int) -> None:
     """Show the predictions for your images in a web page.
 
@@ -136,6 +147,7 @@ def demo(model: str | None, port: int) -> None:
     command = ["streamlit", "run", str(script)]
     options = {**_DEMO, "server.port": str(port)}
     command += [f"--{key}={value}" for key, value in options.items()]
+    _check_port(port)
     with model_folder.create(paths.home() / _SERVERS) as folder:
         target = folder / "model"
         with _package(model or _champion_or_last()) as package:
@@ -165,6 +177,15 @@ def promote(name: str, force: bool, confidence: float) -> None:
     from seedlings.tracking import registry
 
     click.echo(f"{registry.ADDRESS} is {registry.promote(name, confidence, force=force)}")
+
+
+def _check_port(port: int) -> None:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        used = error.errno == errno.EADDRINUSE
+        reason = f"port {port} is in use" if used else f"cannot use port {port} ({error.strerror})"
+        raise SeedlingsError(f"{reason}; choose another with --port") from error
 
 
 @contextmanager

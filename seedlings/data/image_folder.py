@@ -6,13 +6,12 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from seedlings import images
 from seedlings.data import annotations as annotation_files
 from seedlings.data import names
 from seedlings.data.params import Annotations
 from seedlings.errors import SeedlingsError
 from seedlings.tasks import Task
-
-_IMAGE_ENDINGS = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 # Common names of the folders of a data set that is split.
 _SPLITS = {
@@ -151,7 +150,7 @@ def bad_unlabelled(unlabelled: list[str], raw: Path) -> list[str]:
     """
     bad = []
     for name in unlabelled:
-        if PurePosixPath(name).suffix.lower() in _IMAGE_ENDINGS:
+        if images.has_image_ending(name):
             bad.append(f"{raw / name}: an image outside every class folder")
         else:
             print(f"unlabelled: {raw / name} is outside every class folder", file=sys.stderr)

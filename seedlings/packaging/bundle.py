@@ -6,13 +6,15 @@ library that reads the settings of the processor, because they follow from the b
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seedlings.config import paths
+from seedlings.config.params import check
 from seedlings.errors import SeedlingsError
 from seedlings.io.files import write_json
+from seedlings.segmentation.params import Segment
 
 if TYPE_CHECKING:
     from seedlings.networks.runtime import keras
@@ -41,12 +43,26 @@ def write(model: "keras.Model", contents: Contents, path: Path) -> None:
 def read(path: Path) -> Contents:
     """Return the contents of the bundle in the folder `path`, without its network.
 
-    Raises SeedlingsError if there is none.
+    Raises SeedlingsError if there is none, or one of another version.
     """
-    if not (path / paths.BUNDLE).is_file():
+    file = path / paths.BUNDLE
+    if not file.is_file():
         raise SeedlingsError(
             f"expected a packaged model in {path}, found none; "
             "run `dvc repro` to create it or `dvc pull` to download it"
         )
-    values = json.loads((path / paths.BUNDLE).read_text(encoding="utf-8"))
+    try:
+        return _contents(json.loads(file.read_bytes()))
+    except (SeedlingsError, ValueError) as error:
+        raise SeedlingsError(
+            f"{file}: expected a package of this version of Seedlings, found another or a damaged "
+            f"one ({error}); run `dvc repro` to package the model again"
+        ) from error
+
+
+def _contents(values: Any) -> Contents:
+    expected = [field.name for field in fields(Contents)]
+    if not isinstance(values, dict) or sorted(values) != sorted(expected):
+        raise ValueError(f"expected the keys {', '.join(expected)}, found {', '.join(values)}")
+    check(values["segment"], Segment, file="segment")
     return Contents(**{**values, "in_distribution": tuple(values["in_distribution"])})

@@ -3,11 +3,12 @@
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 import fsspec
 
@@ -23,8 +24,13 @@ _OBJECT_STORAGE = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "r2"}
 
 
 def normalized(address: str | Path) -> str:
-    """Return a local path as pathlib writes it, or a remote address without a slash at its end."""
-    text = str(address).removeprefix("file://")
+    """Return a local path as pathlib writes it, or a remote address without a slash at its end.
+
+    The path of an address `file://` is decoded: `%20` is a space there, and nowhere else.
+    """
+    text = str(address)
+    if text.startswith("file://"):
+        text = unquote(text.removeprefix("file://"), errors="surrogateescape")
     return text.rstrip("/") if is_remote(text) else str(Path(text))
 
 
@@ -41,9 +47,25 @@ def contains(folder: str, address: str) -> bool:
     return inner.is_relative_to(outer)
 
 
-def files(address: str) -> Iterator[str]:
-    """Yield the addresses of `stamped`."""
-    return (file for file, _ in stamped(address))
+def check(addresses: Iterable[str]) -> None:
+    """Raise SeedlingsError if there is nothing at one of the addresses."""
+    for address in addresses:
+        _entry(address)
+
+
+def distinct(addresses: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield the files of `stamped` at all addresses, each file once, at its first address."""
+    before: list[PurePosixPath] = []
+    for address in addresses:
+        own = _place(address)
+        if any(_lists(folder, own) for folder in before):
+            continue
+        yielded = {place for place in before if not own.is_relative_to(place)}
+        for file, stamp in stamped(address):
+            place = _place(file) if yielded else own
+            if yielded.isdisjoint((place, *place.parents)):
+                yield file, stamp
+        before.append(own)
 
 
 def stamped(address: str) -> Iterator[tuple[str, str]]:
@@ -56,15 +78,12 @@ def stamped(address: str) -> Iterator[tuple[str, str]]:
     yielded as if it were a file, so that its reading fails with the reason. Raises SeedlingsError
     if there is nothing at the address.
     """
-    system, path = opened(address)
+    system, path, entry = _entry(address)
     try:
-        entry = system.info(path)
         if entry["type"] == "directory":
             yield from _below(system, path, "" if address == "." else f"{address.rstrip('/')}/")
         else:
             yield address, _version(system, entry)
-    except FileNotFoundError as error:
-        raise SeedlingsError(f"expected a file or a folder at {address}, found nothing") from error
     except SeedlingsError:
         raise
     except Exception as error:  # each storage has its own errors
@@ -136,6 +155,32 @@ def opened(address: str) -> tuple[Any, str]:
     root = _root(address)
     system = _system(root)
     return system, system._strip_protocol(address if root else os.path.abspath(address))  # noqa: PTH100 - a path of bytes
+
+
+def _entry(address: str) -> tuple[Any, str, dict[str, Any]]:
+    """Return the file system of an address, the path there, and what the system tells of it."""
+    system, path = opened(address)
+    try:
+        return system, path, system.info(path)
+    except FileNotFoundError as error:
+        raise SeedlingsError(f"expected a file or a folder at {address}, found nothing") from error
+    except Exception as error:  # each storage has its own errors
+        raise SeedlingsError(f"cannot read {address}: {_described(error)}") from error
+
+
+def _place(address: str) -> PurePosixPath:
+    """Return a path that is the same for all names of an address, such as `a` and `../here/a`."""
+    return PurePosixPath(address if is_remote(address) else os.path.abspath(address))  # noqa: PTH100 - the text of an address
+
+
+def _lists(folder: PurePosixPath, place: PurePosixPath) -> bool:
+    """Return whether `stamped` of a folder, or of a file itself, includes what is at a place."""
+    if not place.is_relative_to(folder):
+        return False
+    below = place.relative_to(folder)
+    parts = [folder / part for part in (below, *below.parents)][:-1]
+    linked = any(os.path.islink(part) and os.path.isdir(part) for part in parts)  # noqa: PTH112, PTH114 - as above
+    return not linked and not is_leftover(below)
 
 
 def _below(system: Any, path: str, prefix: str) -> Iterator[tuple[str, str]]:

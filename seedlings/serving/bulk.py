@@ -139,9 +139,9 @@ def predict(
 ) -> Summary:
     """Write the answers for all files at and below the paths as Parquet parts in a folder.
 
-    The rows are in the order of the files. A run that was killed is resumed by the same call.
-    Raises SeedlingsError if a path does not exist, if there are no files, or if `output` is below
-    a path or contains something else.
+    Each file has one row, in the order of `addresses.distinct`. A run that was killed is resumed by
+    the same call. Raises SeedlingsError if a path does not exist, if there are no files, or if
+    `output` is below a path or contains something else.
     """
     inputs, target = [addresses.normalized(path) for path in paths], addresses.normalized(output)
     for path in inputs:
@@ -153,8 +153,7 @@ def predict(
     processor.use(portable=read_bundle(bundle).portable)  # workers get the settings that are here
     task, sink = Answers(bundle), Parquet(target)
     with tempfile.TemporaryDirectory() as folder:
-        found = (entry for path in inputs for entry in addresses.stamped(path))
-        shards = Listing(found, Path(folder) / "files", printable)
+        shards = Listing(addresses.distinct(inputs), Path(folder) / "files", printable)
         if not shards:
             raise SeedlingsError(f"expected images in {', '.join(paths)}, found none")
         key = {"model": task.digest(), "list or version of files": shards.digest}

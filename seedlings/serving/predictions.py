@@ -1,8 +1,10 @@
 """Predictions of a packaged model for files and folders of images."""
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -10,20 +12,23 @@ from seedlings import images
 from seedlings.errors import SeedlingsError
 from seedlings.images import BadImageError
 from seedlings.io.progress import bar
-from seedlings.serving.addresses import files, normalized, read
+from seedlings.serving.addresses import distinct, normalized, read
 from seedlings.serving.predictor import BATCH, Predictor
+
+_DIGITS = 7
 
 
 def of_files(predictor: Predictor, paths: Sequence[Path | str]) -> tuple[pd.DataFrame, list[str]]:
     """Return a table with a row for each image, and a message for each file that is skipped.
 
-    `paths` are files and folders, also of fsspec; all files below a folder are read, in batches.
+    `paths` are files and folders, also of fsspec; all files below a folder are read, in batches. A
+    file that is named twice has one row, at its first place.
     The columns are `path`, in which bytes that are not UTF-8 are escaped, and the columns of
     Predictor.answer. Raises SeedlingsError if a path does not exist or if there are no files.
     """
     parts: list[pd.DataFrame] = []
     bad: list[str] = []
-    found = [file for path in paths for file in files(normalized(path))]
+    found = [file for file, _ in distinct(map(normalized, paths))]
     if not found:
         raise SeedlingsError(f"expected images in {', '.join(map(str, paths))}, found none")
     with bar(None, "predict", unit="image", total=len(found)) as shown:
@@ -46,17 +51,26 @@ def of_files(predictor: Predictor, paths: Sequence[Path | str]) -> tuple[pd.Data
 def text(table: pd.DataFrame, form: str | None) -> str:
     """Return the table in the format `json` or `csv`, or as aligned columns if `form` is None.
 
-    A CSV has one column for each class or tag; aligned columns have no `probabilities`.
+    JSON and CSV have 7 digits of each number, as many as float32 holds. A CSV has one column for
+    each class or tag; aligned columns have no `probabilities`, and without a row there is no text.
     """
     if form == "json":
-        return table.to_json(orient="records", indent=2, force_ascii=False) + "\n"
+        rows = [_rounded(row) for row in table.to_dict("records")]
+        return json.dumps(rows, indent=2, ensure_ascii=False) + "\n"
     flat = table.drop(columns="probabilities", errors="ignore")
     if form == "csv":
         if "probabilities" in table:
-            named = pd.DataFrame(table["probabilities"].tolist()).round(6)
+            named = pd.DataFrame(table["probabilities"].tolist())
             flat = flat.join(named, suffixes=("", " (probability)"))
-        return flat.to_csv(index=False, lineterminator="\n")
-    return flat.round(4).to_string(index=False) + "\n"
+        return flat.map(_rounded).to_csv(index=False, lineterminator="\n")
+    return "" if flat.empty else flat.round(4).to_string(index=False) + "\n"
+
+
+def _rounded(value: Any) -> Any:
+    """Return a value in which all numbers have 7 digits."""
+    if isinstance(value, dict):
+        return {name: _rounded(inner) for name, inner in value.items()}
+    return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
 
 
 def decoded(addresses: Sequence[str]) -> Iterator[images.Image | str]:

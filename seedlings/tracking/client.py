@@ -218,7 +218,7 @@ def _flavour(package: Path) -> dict[str, Any]:
         "python_model": str(Path(__file__).with_name("pyfunc_model.py")),
         "code_paths": [str(code)],
         "artifacts": {"package": str(package)},
-        "signature": ModelSignature(Schema([ColSpec(DataType.binary, "image")]), Schema(outputs)),
+        "signature": ModelSignature(Schema([ColSpec(text, "image")]), Schema(outputs)),
         "pip_requirements": [f"{name}=={version(name)}" for name in SERVED_WITH],
     }
 

@@ -1,6 +1,7 @@
 """The command `predict`; its answers are tested in tests/serving."""
 
 import json
+import socket
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import servers
 from click.testing import CliRunner
 
 from seedlings import images, processor
@@ -61,12 +63,38 @@ def test_files_without_a_prediction_are_an_error_with_the_first_of_them(
         (["--output", "answers.parquet", "--json"], "use it without --json and --csv"),
         (["--output", "answers.parquet", "--csv"], "use it without --json and --csv"),
         (["--overwrite"], "the answers in --output, which is missing"),
+        (["--output", "out.csv"], "a folder, not out.csv; print CSV or JSON with --csv or --json"),
+        (["--output", "out.JSON"], "a folder, not out.JSON"),
     ],
 )
-def test_options_that_exclude_one_another_are_refused(options: list[str], message: str) -> None:
+def test_options_that_exclude_one_another_or_their_value_are_refused(
+    options: list[str], message: str
+) -> None:
     done = CliRunner().invoke(cli, ["predict", "images", *options])
     assert done.exit_code == 2
     assert message in done.output
+
+
+def test_a_missing_file_is_named_before_the_model_is_looked_for(tmp_path: Path) -> None:
+    options = ["--model", str(tmp_path / "no model")]
+    done = CliRunner().invoke(cli, ["predict", str(tmp_path / "missing.png"), *options])
+    assert isinstance(done.exception, SeedlingsError)
+    assert str(done.exception) == (
+        f"expected a file or a folder at {tmp_path / 'missing.png'}, found nothing"
+    )
+
+
+@pytest.mark.parametrize("name", ["serve", "demo"])
+def test_a_port_that_is_in_use_is_named_before_a_server_starts(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: "found")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        options = ["--model", str(tmp_path / "no model"), "--port", str(port)]
+        done = CliRunner().invoke(cli, [name, *options])
+    assert isinstance(done.exception, SeedlingsError)
+    assert str(done.exception) == f"port {port} is in use; choose another with --port"
 
 
 @pytest.mark.parametrize(("name", "portable"), [("serve", True), ("serve", False), ("demo", True)])
@@ -91,7 +119,8 @@ def test_a_server_starts_with_the_settings_of_the_processor_of_its_bundle(
         assert [*folder.rglob("bundle.json")]
 
     monkeypatch.setattr(models.os, "execvpe", start)
-    done = CliRunner().invoke(cli, [name, "--model", str(model)], catch_exceptions=False)
+    options = ["--model", str(model), "--port", str(servers.free_port())]
+    done = CliRunner().invoke(cli, [name, *options], catch_exceptions=False)
     assert done.exit_code == 0
     [(_, _, environment)] = started
     found = {key: environment.get(key) for key in processor.SETTINGS}

@@ -22,6 +22,13 @@ def test_the_top_folder_is_the_label_and_paths_are_sorted(tmp_path: Path) -> Non
     assert unlabelled == ["LICENSE"]
 
 
+def test_a_class_and_an_image_may_begin_with_a_dot(tmp_path: Path) -> None:
+    raw = touch(tmp_path, ".NET/.5mm.png", "a/1.png")
+    table, _ = image_folder.scan(raw, "per_class")
+    assert table["path"].tolist() == [".NET/.5mm.png", "a/1.png"]
+    assert table["label"].tolist() == [".NET", "a"]
+
+
 def test_folders_of_splits_give_the_split(tmp_path: Path) -> None:
     raw = touch(tmp_path, "Train/a/1.png", "valid/b/2.png", "test/a/3.png", "test/x.png")
     table, unlabelled = image_folder.scan(raw, "folders")
@@ -106,7 +113,8 @@ def test_a_class_that_loses_all_its_images_is_an_error() -> None:
 def test_unlabelled_files_are_named_and_images_among_them_are_errors(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert image_folder.bad_unlabelled(["LICENSE", "top.PNG"], Path("raw")) == [
-        "raw/top.PNG: an image outside every class folder"
+    names = ["LICENSE", "a.avif", "b.tga", "c.jp2", "d.jfif", "top.PNG"]
+    assert image_folder.bad_unlabelled(names, Path("raw")) == [
+        f"raw/{name}: an image outside every class folder" for name in names[1:]
     ]
     assert capsys.readouterr().err == "unlabelled: raw/LICENSE is outside every class folder\n"

@@ -1,3 +1,5 @@
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,30 @@ def test_a_written_bundle_has_its_contents_and_its_network(
     images = np.zeros((1, 20, 24, 3), np.uint8)
     outputs = models.load(tmp_path / "package").predict(images, verbose=0)
     assert np.array_equal(outputs, network.predict(images, verbose=0))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"segment": {"size": [20, 24]}}, r"segment: .*pixels"),  # before segment.pixels
+        ({"portable": None}, "expected the keys task, .*portable, found task, "),
+        ({"temperature": 1.0}, "expected the keys .*found .*temperature"),
+    ],
+)
+def test_a_bundle_of_another_version_is_an_error_that_says_what_to_do(
+    change: dict[str, Any], reason: str, contents: Contents, tmp_path: Path
+) -> None:
+    values = {**asdict(contents), **change}
+    values = {key: value for key, value in values.items() if value is not None}
+    (tmp_path / "bundle.json").write_text(json.dumps(values), encoding="utf-8")
+    with pytest.raises(SeedlingsError, match=rf"(?s)bundle\.json: .*{reason}.*run `dvc repro`"):
+        bundle.read(tmp_path)
+
+
+def test_a_damaged_bundle_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "bundle.json").write_text('{"task": "bin', encoding="utf-8")
+    with pytest.raises(SeedlingsError, match=r"damaged one \(Unterminated.*run `dvc repro`"):
+        bundle.read(tmp_path)
 
 
 def test_no_bundle_is_an_error(tmp_path: Path) -> None:

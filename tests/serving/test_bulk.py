@@ -289,7 +289,7 @@ def test_a_storage_that_fails_blames_no_file(
     model: Callable[..., Path], folder: Path, tmp_path: Path, bucket: str
 ) -> None:
     s3fs.S3FileSystem().put(str(folder), "team/images", recursive=True)
-    addresses = list(bulk.addresses.files(f"{bucket}/images"))
+    addresses = [file for file, _ in bulk.addresses.stamped(f"{bucket}/images")]
     s3fs.S3FileSystem().rm("team/images/zz.txt")
     [missing, found] = bulk.addresses.read([addresses[-1], addresses[-2]])
     assert isinstance(missing, FileNotFoundError)

@@ -9,7 +9,7 @@ import pytest
 
 from seedlings import images
 from seedlings.errors import SeedlingsError
-from seedlings.serving import predictions
+from seedlings.serving import addresses, predictions
 
 
 class Brightness:
@@ -51,11 +51,12 @@ def test_files_that_are_no_images_are_named_and_leftovers_are_skipped(folder: Pa
     (folder / "notes.txt").write_text("notes")
     (folder / "gone.png").symlink_to(folder / "nowhere")
     (folder / ".DS_Store").write_bytes(b"x")
+    (folder / ".5mm.png").write_bytes((folder / "0" / "000.PNG").read_bytes())
     (folder / "circle").symlink_to(folder)
     (folder / "line\nbreak.png").write_bytes((folder / "0" / "000.PNG").read_bytes())
     (folder / "loop.png").symlink_to("loop.png")
     table, bad = predictions.of_files(Brightness(), [folder])  # type: ignore[arg-type]
-    assert len(table) == 71
+    assert len(table) == 72
     assert len(bad) == 5
     for name, reason in (
         ("circle", "a linked folder"),
@@ -90,7 +91,9 @@ def test_files_and_folders_without_permission_are_named() -> None:
         for path, mode in ((closed, 0), (listed, 0o444), (folder / "secret.png", 0)):
             path.chmod(mode)
         code = "predictions.of_files(None, [Path(given['folder'])])[1]"
-        told = nobody.answer("from seedlings.serving import predictions", code, folder=str(folder))
+        told = nobody.answer(
+            "from seedlings.serving import addresses, predictions", code, folder=str(folder)
+        )
         for path in (closed, listed):
             path.chmod(0o700)  # so that it can be removed
     assert told == [
@@ -112,6 +115,54 @@ def test_files_and_folders_mix_and_a_missing_one_is_an_error(folder: Path) -> No
         predictions.of_files(Brightness(), [folder / "none"])  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        (["1/003.PNG", "./1/003.PNG", "1/../1/003.PNG"], ["1/003.PNG"]),
+        (["1/003.PNG", "1", "."], ["1/003.PNG", "1/001.PNG", "0/000.PNG", "0/002.PNG"]),
+        ([".", "1", "1/003.PNG"], ["0/000.PNG", "0/002.PNG", "1/001.PNG", "1/003.PNG"]),
+        (
+            ["1", ".git/x.PNG", "."],
+            ["1/001.PNG", "1/003.PNG", ".git/x.PNG", "0/000.PNG", "0/002.PNG"],
+        ),
+        ([".", ".git/x.PNG"], ["0/000.PNG", "0/002.PNG", "1/001.PNG", "1/003.PNG", ".git/x.PNG"]),
+    ],
+)
+def test_a_file_that_is_named_twice_has_one_row_at_its_first_place(
+    named: list[str], expected: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in folder.rglob("*.PNG"):
+        if int(path.stem) > 3:
+            path.unlink()
+    (folder / ".git").mkdir()
+    (folder / ".git" / "x.PNG").write_bytes((folder / "0" / "000.PNG").read_bytes())
+    monkeypatch.chdir(folder)
+    table, bad = predictions.of_files(Brightness(), named)  # type: ignore[arg-type]
+    assert bad == []
+    assert table["path"].tolist() == expected
+    listed = addresses.distinct(map(addresses.normalized, named))
+    assert [file for file, _ in listed] == expected
+
+
+def test_the_files_of_a_linked_folder_that_is_named_are_read(folder: Path) -> None:
+    (folder / "link").symlink_to(folder / "1")
+    table, [told] = predictions.of_files(
+        Brightness(),  # type: ignore[arg-type]
+        [folder, folder / "link"],
+    )
+    assert told == f"{folder / 'link'}: a linked folder"
+    assert len(table) == 70 + 35
+
+
+def test_an_address_of_a_file_is_decoded_and_a_path_is_not(folder: Path) -> None:
+    spaced, percent = folder / "a b.png", folder / "a%20b.png"
+    for path in (spaced, percent):
+        path.write_bytes((folder / "0" / "000.PNG").read_bytes())
+    for address, path in ((f"file://{percent}", spaced), (str(percent), percent)):
+        table, _ = predictions.of_files(Brightness(), [address])  # type: ignore[arg-type]
+        assert table["path"].tolist() == [str(path)]
+
+
 def test_a_table_has_a_form_for_people_and_forms_for_programs(folder: Path) -> None:
     table, _ = predictions.of_files(Brightness(), [folder / "1"])  # type: ignore[arg-type]
     [first, *_] = json.loads(predictions.text(table, "json"))
@@ -119,9 +170,32 @@ def test_a_table_has_a_form_for_people_and_forms_for_programs(folder: Path) -> N
     assert first["probabilities"]["a"] == pytest.approx(1 / 255)
     lines = predictions.text(table, "csv").splitlines()
     assert lines[0] == "path,prediction,out_of_distribution,a,b"
-    assert lines[1].endswith("001.PNG,1.0,,0.003922,0.996078")
+    assert lines[1].endswith("001.PNG,1.0,,0.003921569,0.9960784")
     assert len(lines) == 36
     assert "probabilities" not in predictions.text(table, None)
+
+
+def test_json_and_csv_have_the_same_digits_and_readable_paths() -> None:
+    rows = {"path": ["Ähre/1.png"], "prediction": [123456.789], "probability": [np.float32(1 / 3)]}
+    table = pd.DataFrame({**rows, "probabilities": [{"é": 1e-9 / 3}]})
+    printed = predictions.text(table, "json")
+    assert '"path": "Ähre/1.png"' in printed
+    values = json.loads(printed)[0]
+    values |= values.pop("probabilities")
+    [names, line] = predictions.text(table, "csv").splitlines()
+    assert dict(zip(names.split(","), line.split(","), strict=True)) == {
+        name: str(value) for name, value in values.items()
+    }
+    assert line == "Ähre/1.png,123456.8,0.3333333,3.333333e-10"
+
+
+def test_without_a_row_nothing_is_printed_for_people() -> None:
+    table = pd.DataFrame({"path": []})
+    assert [predictions.text(table, form) for form in (None, "csv", "json")] == [
+        "",
+        "path\n",
+        "[]\n",
+    ]
 
 
 def test_a_class_may_have_the_name_of_a_column() -> None:
