@@ -26,7 +26,7 @@ repro: .venv/runtime  ## run the stages that changed, then show the result
 summary: .venv/runtime  ## show the result again
 	seedlings summary
 
-ui: .venv/runtime  ## open MLflow (http://127.0.0.1:5000)
+ui: .venv/runtime  ## open MLflow; it prints the address of the list of results
 	seedlings ui
 
 verify: .venv/runtime  ## rebuild the last commit in a clone and compare its outputs

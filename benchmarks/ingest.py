@@ -13,8 +13,7 @@ import pandas as pd
 
 from benchmarks import riemersma
 from benchmarks.measure import compare, in_turns, print_rates, seedlings
-from seedlings import images, params
-from seedlings.cli import presets
+from seedlings import images, params, presets
 from seedlings.config.reuse import Reuse
 from seedlings.data import duplicates
 from seedlings.io import parts

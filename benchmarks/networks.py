@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from seedlings import params
-from seedlings.cli import presets
+from seedlings import params, presets
 from seedlings.config.reuse import Reuse
 from seedlings.io.shards import Here
 from seedlings.networks import architectures, features

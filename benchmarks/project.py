@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from benchmarks.measure import ROOT
-from seedlings.cli import presets
+from seedlings import presets
 
 # The sample with a small network, so that every stage takes a few seconds.
 SMALL = (

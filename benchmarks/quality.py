@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks.measure import PLANTS, seconds
 from benchmarks.project import Project
-from seedlings import params
-from seedlings.cli import presets
+from seedlings import params, presets
 
 _VARIANTS: dict[str, tuple[str, ...]] = {
     "the preset": (),

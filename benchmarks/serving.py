@@ -22,8 +22,7 @@ import requests
 from benchmarks import networks
 from benchmarks.measure import compare, in_turns, print_rates, seconds, seedlings, self_timed
 from benchmarks.project import environment
-from seedlings import images, params
-from seedlings.cli import presets
+from seedlings import images, params, presets
 from seedlings.data import sample
 from seedlings.io.files import remove
 from seedlings.networks import backbones

@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 
 from benchmarks import networks
 from benchmarks.measure import Times, at_least, in_turns, seedlings, self_timed, speedup
-from seedlings import params, processor
-from seedlings.cli import presets
+from seedlings import params, presets, processor
 from seedlings.networks import backbones, layers, runtime
 from seedlings.networks.runtime import keras, tf
 from seedlings.params import Params

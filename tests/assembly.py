@@ -2,7 +2,7 @@
 
 from benchmarks import networks
 from benchmarks.networks import head
-from seedlings.cli import presets
+from seedlings import presets
 from seedlings.networks import backbones
 from seedlings.networks.runtime import keras
 from seedlings.params import Params, check

@@ -27,8 +27,7 @@ from hypothesis import strategies as st
 from imports import ROOT
 from PIL import Image as PillowImage
 
-from seedlings import images, params
-from seedlings.cli import presets
+from seedlings import images, params, presets
 from seedlings.config import params as sections
 from seedlings.config import yaml_files
 from seedlings.data import annotations, archives

@@ -21,7 +21,7 @@ ORDER = [
         "data",
     ),
     *("segmentation", "networks", "training", "evaluation", "explain", "packaging", "serving"),
-    *("report", "params.py", "tracking", "cluster"),
+    *("report", "params.py", "presets.py", "tracking", "cluster"),
     *("search", "runners", "cli", "run.py"),
 ]
 MODULES = sorted(LIBRARY.rglob("*.py"))

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from seedlings.cli import presets
+from seedlings import presets
 from seedlings.config import params, paths
 from seedlings.errors import SeedlingsError
 

@@ -26,8 +26,9 @@ def sync_command(rev: str | None, everything: bool, models: bool) -> None:
 
     new, missing = sync.publish(_wanted(rev, everything), models=models)
     click.echo(f"MLflow at {client.uri()}: {new} new")
-    for reason in missing:
-        click.echo(f"not logged: {reason}", err=True)
+    if missing:
+        count = f"{len(missing)} revisions, such as " if len(missing) > 1 else ""
+        click.echo(f"not logged: {count}{missing[0]}", err=True)
 
 
 def _wanted(rev: str | None, everything: bool) -> "Iterable[Revision]":

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -34,6 +34,7 @@ from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
 _LARGEST_BATCH = 100  # of parameters
+_MOST_METRICS = 1000  # in a batch
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
@@ -129,6 +130,19 @@ class Tracker(MlflowClient):
         now = get_current_time_millis() if time is None else time
         points = [Metric(key, float(value), now, step) for key, value in metrics.items()]
         self.log_batch(run_id, metrics=points)
+
+    def log_curves(
+        self, run_id: str, curves: Mapping[str, Sequence[float]], prefix: str = ""
+    ) -> None:
+        """Log the value of each epoch of curves, by their name with a prefix."""
+        now = get_current_time_millis()
+        points = [
+            Metric(f"{prefix}{name}", value, now, epoch)
+            for name, curve in curves.items()
+            for epoch, value in enumerate(curve, start=1)
+        ]
+        for start in range(0, len(points), _MOST_METRICS):
+            self.log_batch(run_id, metrics=points[start : start + _MOST_METRICS])
 
     def log_hashes(self, run_id: str, hashes: Mapping[str, str], context: str) -> None:
         """Log the paths of the inputs of a run, each with DVC's hash."""

@@ -4,19 +4,21 @@ import json
 import time
 
 from seedlings.tasks import TASKS
+from seedlings.tracking.tags import CHANGED
 
 NAME = "results"
 
 
 def _columns() -> list[str]:
-    """Return the columns: the evaluated split, and the metrics of all tasks, main metrics first."""
+    """Return the columns: the preset, what was edited, the evaluated split, and all metrics."""
     metrics = []
     for task in TASKS.values():
         main, *others = (metric.name for metric in task.metrics)
         metrics += [f"finetuned/{main}", f"baseline/{main}"]
         metrics += [f"finetuned/{name}" for name in others]
     # Metrics on validation images are not comparable with those on test images.
-    return ["params.`evaluate.split`", *(f"metrics.`{name}`" for name in dict.fromkeys(metrics))]
+    own = ["params.`composed_from`", f"tags.`{CHANGED}`", "params.`evaluate.split`"]
+    return [*own, *(f"metrics.`{name}`" for name in dict.fromkeys(metrics))]
 
 
 def tag() -> dict[str, str]:

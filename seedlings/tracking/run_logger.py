@@ -96,10 +96,10 @@ def _open_parent(tracker: Tracker, tree: Mapping[str, Any], stages: Pipeline, ti
         tracker.update_run(run.info.run_id, "RUNNING")
         return run.info.run_id
     experiment = os.environ.get("DVC_EXP_NAME", "")
-    tags = {INPUTS: digest, **git.tags()}
+    tags = {INPUTS: digest, **git.tags(), **stage_runs.changed(tree)}
     if experiment:
         tags[EXPERIMENT_NAME] = experiment
-    name = experiment or f"{params.preset(tree)}-{digest[:7]}"
+    name = experiment or stage_runs.name(tree)
     return tracker.start(name, tags=tags, params=params.flatten(tree), time=time)
 
 

@@ -4,12 +4,30 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from seedlings import presets
 from seedlings.config import paths, pipeline, records
 from seedlings.config.records import Record
 from seedlings.data.sources import SOURCES
 from seedlings.tracking.client import Tracker
-from seedlings.tracking.tags import RECORD, STAGE
+from seedlings.tracking.tags import CHANGED, RECORD, STAGE
+
+_LONGEST = 80  # characters of a name
+_LONGEST_TAG = 5000  # characters; MLflow refuses more than 8,000
+
+
+def name(tree: Mapping[str, Any]) -> str:
+    """Return the name of the run of a revision: its preset, and what was edited."""
+    preset, changed = presets.label(tree)
+    text = f"{preset}: {changed}" if changed else preset
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def changed(tree: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tag with the parameters that differ from those of the preset, if there are any."""
+    text = presets.label(tree)[1]
+    return {CHANGED: text[:_LONGEST_TAG]} if text else {}
 
 
 def start(
@@ -35,7 +53,8 @@ def start(
 def finish(tracker: Tracker, run: str, parent: str, stage: str, root: Path) -> None:
     """Log the record of a stage, its metrics and its figures, which are below `root`.
 
-    The run of the revision has the figures of all stages, and the metrics of the stage evaluate.
+    The run of the revision has the figures and curves of all stages, and the metrics of the stage
+    evaluate.
     """
     file = root / paths.record(stage)
     record = records.read(file)
@@ -44,6 +63,7 @@ def finish(tracker: Tracker, run: str, parent: str, stage: str, root: Path) -> N
     for figure in record.pictures:
         for one in (run, parent):
             tracker.log_artifact(one, str(root / figure), f"pictures/{stage}")
+    tracker.log_curves(parent, record.curves, f"{stage}/")
     if stage == pipeline.FINAL_STAGE:
         tracker.log_metrics(parent, record.metrics)
     tracker.set_tags(run, {RECORD: record_digest(file)})

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from seedlings.config import params, paths
+from seedlings.config import paths
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
 from seedlings.tracking import client, messages, stage_runs
@@ -132,16 +132,13 @@ def _log_stage(
     tags = {RESTORED: "true", **outputs, **({FIRST_RUN: first.info.run_id} if first else {})}
     deps = revision.inputs(record.stage)
     started = stage_runs.start(tracker, record, parent, deps=deps, tags=tags)
-    for epoch in range(record.epochs):
-        values = {name: curve[epoch] for name, curve in record.curves.items()}
-        tracker.log_metrics(started, values, epoch + 1)
+    tracker.log_curves(started, record.curves)
     stage_runs.finish(tracker, started, parent, record.stage, root)
     tracker.set_terminated(started)
 
 
 def _name(revision: Revision) -> str:
-    preset = params.preset(revision.tree)
-    return revision.name if revision.experiment else f"{preset}-{revision.digest[:7]}"
+    return revision.name if revision.experiment else stage_runs.name(revision.tree)
 
 
 def _tags(revision: Revision) -> dict[str, str]:
@@ -152,4 +149,5 @@ def _tags(revision: Revision) -> dict[str, str]:
         COMMIT: revision.commit,
         EXPERIMENT_NAME: revision.experiment.name if revision.experiment else "",
     }
+    tags |= stage_runs.changed(revision.tree)
     return {key: value for key, value in tags.items() if value}

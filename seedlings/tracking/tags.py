@@ -16,6 +16,7 @@ RESTORE = "seedlings.restore"
 FIRST_RUN = "seedlings.first_run"
 EXPERIMENT_NAME = "seedlings.experiment"
 DIRTY = "seedlings.dirty"
+CHANGED = "seedlings.changed"  # the parameters that differ from those of the preset
 SEARCH = "seedlings.search"  # the name of a search, on its own run and on the runs of its trials
 TRIAL = "seedlings.trial"  # the name of the trial, or NAME-start or NAME-best
 BASELINE = "seedlings.baseline"  # the commit from which the trials of a search start

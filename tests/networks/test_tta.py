@@ -3,8 +3,7 @@ import pytest
 from assembly import classifier
 from numpy.typing import NDArray
 
-from seedlings import params
-from seedlings.cli import presets
+from seedlings import params, presets
 from seedlings.errors import SeedlingsError
 from seedlings.networks import tta
 from seedlings.networks.runtime import keras

@@ -16,8 +16,7 @@ from project import Project
 from sklearn.datasets import load_digits
 
 from benchmarks import networks
-from seedlings import images, params
-from seedlings.cli import presets
+from seedlings import images, params, presets
 from seedlings.config import paths, records
 from seedlings.config.records import Record
 from seedlings.data import sample

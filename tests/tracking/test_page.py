@@ -10,6 +10,10 @@ def test_the_tag_holds_the_page_that_the_link_names() -> None:
         f"#/experiments/7/runs?viewStateShareKey={name}&workflowType=machine_learning"
     )
     state = json.loads(json.loads(value)["state"])
-    first = ["params.`evaluate.split`", "metrics.`finetuned/accuracy`"]
-    assert state["selectedColumns"][:2] == first
+    assert state["selectedColumns"][:4] == [
+        "params.`composed_from`",
+        "tags.`seedlings.changed`",
+        "params.`evaluate.split`",
+        "metrics.`finetuned/accuracy`",
+    ]
     assert state["searchFilter"] == "tags.`seedlings.complete` = 'true'"

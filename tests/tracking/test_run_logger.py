@@ -131,7 +131,7 @@ def test_the_model_that_is_logged_is_the_package(
     files = pd.DataFrame({"image": [images.encode_png(picture) for picture in pictures]})
     expected = Predictor(here / "models/packaged").answer(list(pictures))
     pd.testing.assert_frame_equal(loaded.predict(files), expected)
-    assert loaded.metadata.signature.inputs.inputs[0].type == DataType.binary
+    assert loaded.metadata.signature.inputs.inputs[0].type == DataType.string
     with pytest.raises(MlflowException, match="image 1: expected an image, found 5 bytes"):
         loaded.predict(pd.DataFrame({"image": [files["image"][0], b"wrong"]}))
     folder = tracker.download_package(runs()["parent"].info.run_id, here / "down")

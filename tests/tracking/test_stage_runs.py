@@ -15,7 +15,7 @@ from seedlings.config.records import Record
 from seedlings.tracking import run_logger, stage_runs, sync
 from seedlings.tracking.client import Tracker
 from seedlings.tracking.revisions import Revision
-from seedlings.tracking.tags import FIRST_RUN, LOCK, PARENT, RESTORED, STAGE
+from seedlings.tracking.tags import CHANGED, FIRST_RUN, LOCK, PARENT, RESTORED, STAGE
 
 pytestmark = pytest.mark.slow
 
@@ -114,7 +114,12 @@ def test_a_stage_has_the_same_run_whether_it_is_logged_while_it_runs_or_from_its
     figures = mlflow.MlflowClient().list_artifacts(synced.info.run_id, "pictures/finetune")
     assert [figure.path for figure in figures] == ["pictures/finetune/a.png"]
     assert live.info.end_time == 1_002
-    assert live.data.metrics == synced.data.metrics == {"finetuned/accuracy": 0.5, "images": 4.0}
+    last = {"finetune/loss": 1.0, "finetune/val_loss": 2.5}
+    expected = {"finetuned/accuracy": 0.5, "images": 4.0, **last}
+    assert live.data.metrics == synced.data.metrics == expected
+    curve = mlflow.MlflowClient().get_metric_history(synced.info.run_id, "finetune/loss")
+    assert sorted((point.step, point.value) for point in curve) == [(1, 3.0), (2, 2.0), (3, 1.0)]
+    assert live.info.run_name == synced.info.run_name == "sample"
 
 
 def test_sync_adds_to_the_runs_of_stages_what_the_run_logger_did_not_log(
@@ -149,3 +154,15 @@ def test_syncs_at_once_log_a_revision_once(revision: Revision) -> None:
         results = sorted(future.result() for future in futures)
     assert results == [(0, []), (0, []), (1, [])]
     assert len(Tracker().runs({PARENT: None})) == 1
+
+
+def test_a_run_is_named_after_its_preset_and_what_was_edited(revision: Revision) -> None:
+    shutil.copytree(ROOT / "conf", "conf")
+    assert stage_runs.name(revision.tree) == "sample"
+    assert stage_runs.changed(revision.tree) == {}
+    edited = params.changed(revision.tree, {"finetune.epochs": 3, "segment.method": "none"})
+    assert stage_runs.name(edited) == "sample: segment.method=none, finetune.epochs=3"
+    assert stage_runs.changed(edited) == {CHANGED: "segment.method=none, finetune.epochs=3"}
+    long = params.changed(revision.tree, {"data.path": "/" + "x" * 9_000})
+    assert len(stage_runs.name(long)) == 80
+    assert len(stage_runs.changed(long)[CHANGED]) == 5_000

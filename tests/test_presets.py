@@ -11,8 +11,7 @@ from click.testing import CliRunner, Result
 from dvc.utils.serialize import modify_yaml
 from imports import ROOT
 
-from seedlings import cli, params
-from seedlings.cli import presets
+from seedlings import cli, params, presets
 from seedlings.config import params as config
 from seedlings.errors import SeedlingsError
 
@@ -109,6 +108,15 @@ def test_a_preset_is_composed_with_changes_and_says_what_differs(project: Path) 
     assert written.finetune.augment.random_order
     assert "edited" not in preset().output
     assert "digits augment=sequence finetune.epochs=7 'data.path=/mnt/my images'" in preset().output
+
+
+def test_the_label_of_parameters_is_their_preset_and_what_was_edited(project: Path) -> None:
+    presets.write(["digits", "seed=7"])
+    tree = config.read()
+    assert presets.label(tree) == ("digits", "")
+    changed = config.changed(tree, {"seed": 8, "finetune.epochs": 3})
+    assert presets.label(changed) == ("digits", "seed=8, finetune.epochs=3")
+    assert presets.label({**tree, "composed_from": "gone"}) == ("gone", "")
 
 
 def test_edits_need_a_decision_without_a_terminal(project: Path) -> None:

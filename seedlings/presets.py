@@ -88,6 +88,18 @@ def edits(tree: Any) -> Differences:
     return differences(tree, compose(arguments or [""]))
 
 
+def label(tree: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the preset of the parameters `tree`, and what was edited since: "finetune.epochs=30".
+
+    The second is empty if nothing was, or if the preset or a key is of another version.
+    """
+    try:
+        edited = edits(tree)
+    except SeedlingsError:
+        edited = {}
+    return params.preset(tree), ", ".join(f"{key}={here}" for key, (here, _) in edited.items())
+
+
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Differences:
     """Return the keys whose values differ in two trees, each with both values."""
     one, other = by_key(first), by_key(second)
