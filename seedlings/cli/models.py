@@ -14,8 +14,9 @@ import click
 
 from seedlings import processor
 from seedlings.cluster import engine
-from seedlings.config import paths
+from seedlings.config import paths, records
 from seedlings.errors import SeedlingsError
+from seedlings.report import summaries
 
 _MODEL = "A folder with a model bundle, a run in MLflow, or models:/seedlings@champion."
 _LAST = "  [default: the champion if there is one, else models/packaged]"
@@ -65,6 +66,7 @@ def predict(
     addresses.check(map(addresses.normalized, files))  # before seconds of imports
     with _package(model) as package:
         processor.use(portable=bundle.read(package).portable)
+        click.echo(f"model: {_described(model)}", err=True)
         if output:
             _predict_all(files, package, output, overwrite=overwrite)
         else:
@@ -112,11 +114,12 @@ def serve(model: str | None, port: int) -> None:
     _check_port(port)
     with model_folder.create(paths.home() / _SERVERS) as folder:
         target = folder / "model"
-        with _package(model or _champion_or_last()) as package:
+        chosen = model or _champion_or_last()
+        with _package(chosen) as package:
             portable = bundle.read(package).portable
             client.save_model(package, target)
-        address = f"http://127.0.0.1:{port}/invocations"
-        click.echo(f"{model or 'the model'} on {address} (stop with Ctrl-C)")
+        click.echo(f"model: {_described(chosen)}")
+        click.echo(f"server: http://127.0.0.1:{port}/invocations (stop with Ctrl-C)")
         command = [
             "mlflow",
             "models",
@@ -150,10 +153,12 @@ def demo(model: str | None, port: int) -> None:
     _check_port(port)
     with model_folder.create(paths.home() / _SERVERS) as folder:
         target = folder / "model"
-        with _package(model or _champion_or_last()) as package:
+        chosen = model or _champion_or_last()
+        with _package(chosen) as package:
             portable = bundle.read(package).portable
             shutil.copytree(package, target)
-        click.echo(f"{model or 'the model'} on http://127.0.0.1:{port} (stop with Ctrl-C)")
+        click.echo(f"model: {_described(chosen)}")
+        click.echo(f"page: http://127.0.0.1:{port} (stop with Ctrl-C)")
         environment = processor.environment(portable=portable)
         os.execvpe(command[0], [*command, "--", str(target)], environment)  # noqa: S606 - no shell
 
@@ -188,10 +193,28 @@ def _check_port(port: int) -> None:
         raise SeedlingsError(f"{reason}; choose another with --port") from error
 
 
+def _described(model: str) -> str:
+    """Return a model in words: where it is, its version, and its main metric, if it is known."""
+    if not _is_folder(model):
+        from seedlings.tracking import client, registry
+
+        with client.reachable():
+            return registry.described(model)
+    record = paths.record("evaluate")
+    if Path(model) != paths.PACKAGED or not record.is_file():
+        return model
+    found = records.read(record)
+    return f"{model}, {summaries.score(found.metrics, summaries.split(found.params))}"
+
+
+def _is_folder(model: str) -> bool:
+    return Path(model).is_dir() or ("/" in model and ":/" not in model)
+
+
 @contextmanager
 def _package(model: str) -> Iterator[Path]:
     """Yield the folder of a model: `model` itself, or a copy of a model in MLflow."""
-    if Path(model).is_dir() or ("/" in model and ":/" not in model):
+    if _is_folder(model):
         yield Path(model)  # bundle.read raises the error for a missing folder
         return
     from seedlings.tracking import client

@@ -78,16 +78,22 @@ def text(metrics: Mapping[str, float], name: str, *, has_interval: bool) -> str:
     return f"{value} ({interval(metrics, name)})" if has_interval else value
 
 
-def result(metrics: Mapping[str, float], split: str) -> str:
-    """Return the main metric of all models as a sentence: "accuracy 0.9 (0.8 to 0.95) on ..."."""
+def score(metrics: Mapping[str, float], split: str) -> str:
+    """Return the main metric of the fine-tuned model: "accuracy 0.9 (0.8 to 0.95) on 60 ..."."""
     main = lines(metrics)[0]
-    finetuned = text(metrics, f"finetuned/{main.metric}", has_interval=True)
+    value = text(metrics, f"finetuned/{main.metric}", has_interval=True)
+    return f"{main.title} {value} on {count(metrics, split)}"
+
+
+def result(metrics: Mapping[str, float], split: str) -> str:
+    """Return the main metric of all models as a sentence, that of the fine-tuned model first."""
+    main = lines(metrics)[0].metric
     others = [
-        f"{m} {text(metrics, f'{m}/{main.metric}', has_interval=False)}"
-        for m in models(metrics)
-        if m != "finetuned"
+        f"{model} {text(metrics, f'{model}/{main}', has_interval=False)}"
+        for model in models(metrics)
+        if model != "finetuned"
     ]
-    return f"{main.title} {finetuned} on {count(metrics, split)}; {', '.join(others)}"
+    return f"{score(metrics, split)}; {', '.join(others)}"
 
 
 def count(metrics: Mapping[str, float], split: str) -> str:

@@ -3,17 +3,16 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import streamlit as st
 
-from seedlings import images
-from seedlings.explain import gradients, saliency
-from seedlings.explain.saliency import Explainer
-from seedlings.images import BadImageError
-from seedlings.networks import models, tta
-from seedlings.plots import image_grid
-from seedlings.serving.predictor import Predictor
+if TYPE_CHECKING:  # TensorFlow takes seconds to import, in which the page would be empty
+    import pandas as pd
+
+    from seedlings.explain.saliency import Explainer
+    from seedlings.images import Image
+    from seedlings.serving.predictor import Predictor
 
 _SHOWN = 5
 _TILE = 480
@@ -31,9 +30,11 @@ def show(package: Path) -> None:
     file = st.file_uploader("Image")
     if file is None:
         return
+    from seedlings import images
+
     try:
         image = images.decode(file.getvalue())
-    except BadImageError as error:
+    except images.BadImageError as error:
         st.error(_plain(f"{file.name}: {error}"))
         return
     row = predictor.answer([image]).iloc[0]
@@ -43,14 +44,19 @@ def show(package: Path) -> None:
 
 
 @st.cache_resource(show_spinner="Loading the model ...")
-def _loaded(package: str) -> tuple[Predictor, Explainer]:
+def _loaded(package: str) -> "tuple[Predictor, Explainer]":
+    from seedlings.explain import gradients
+    from seedlings.explain.saliency import Explainer
+    from seedlings.networks import models, tta
+    from seedlings.serving.predictor import Predictor
+
     predictor = Predictor(Path(package))
     network = gradients.differentiable(tta.alone(models.load(Path(package))))
     directions = predictor.task.directions(predictor.contents.outputs)
     return predictor, Explainer(network, directions)
 
 
-def _answer(row: pd.Series) -> None:
+def _answer(row: "pd.Series") -> None:
     said = row["prediction"]
     text = f"{said:.4g}" if isinstance(said, float) else said or "no tags"
     st.header(_plain(text), anchor=False)
@@ -66,7 +72,10 @@ def _probabilities(probabilities: Mapping[str, float]) -> None:
         st.caption(f"and {len(ranked) - _SHOWN} that are less likely")
 
 
-def _pictures(image: images.Image, predictor: Predictor, explainer: Explainer) -> None:
+def _pictures(image: "Image", predictor: "Predictor", explainer: "Explainer") -> None:
+    from seedlings.explain import saliency
+    from seedlings.plots import image_grid
+
     cut_out = predictor.cut_out(image)
     heat = saliency.overlay(cut_out, explainer.grad_cam(cut_out))
     shown = [

@@ -4,6 +4,7 @@ import getpass
 from datetime import UTC, datetime
 
 from seedlings.errors import SeedlingsError
+from seedlings.report import summaries
 from seedlings.tracking import client, comparisons, git
 from seedlings.tracking.tags import CHAMPION, EXPERIMENT, LOCK
 
@@ -40,6 +41,20 @@ def promote(name: str, confidence: float, *, force: bool = False) -> str:
             "seedlings.promoted_because": text,
         }
         return f"version {tracker.promote(run, tags)} now: {text}"
+
+
+def described(address: str) -> str:
+    """Return a model in MLflow in words: its version, if it is the champion, and its main metric.
+
+    `address` is `ADDRESS`, another of MLflow's, or the id of a run. Raises MLflow's exceptions.
+    """
+    tracker = client.Tracker()
+    champion = tracker.champion() if address == ADDRESS else None
+    run = tracker.find(champion[1] if champion else address)
+    text = f"the champion, version {champion[0]}" if champion else address
+    if run is None or not any(name.startswith("finetuned/") for name in run.data.metrics):
+        return text
+    return f"{text}, {summaries.score(run.data.metrics, summaries.split(run.data.params))}"
 
 
 def _check_split(challenger: comparisons.Side) -> None:

@@ -14,6 +14,8 @@ from click.testing import CliRunner
 
 from seedlings import images, processor
 from seedlings.cli import cli, models
+from seedlings.config import paths
+from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
 from seedlings.networks import architectures
 from seedlings.packaging import bundle
@@ -40,8 +42,23 @@ def test_an_output_is_written_and_summed_up_in_one_line(command: list[str], tmp_
     assert done.exit_code == 0
     assert done.stdout.startswith("1 file, 0 without a prediction, ")
     assert done.stdout.endswith(f" images/s, in {tmp_path / 'answers.parquet'}\n")
+    assert f"model: {tmp_path / 'model'}\n" in done.stderr
     [row] = pd.read_parquet(tmp_path / "answers.parquet").to_dict("records")
     assert row["out_of_distribution"] == "empty mask: 0.00% of the image is foreground"
+
+
+def test_the_model_of_the_workspace_is_described_with_its_metric(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert models._described("models/packaged") == "models/packaged"
+    record = Record("evaluate", {"evaluate.split": "test"})
+    record.add_metrics({"finetuned/accuracy": 0.75, "images": 8.0})
+    paths.report("evaluate").mkdir(parents=True)
+    record.write(paths.record("evaluate"))
+    text = "models/packaged, accuracy 0.7500 (no interval) on 8 test images"
+    assert models._described("models/packaged") == text
+    assert models._described("another/model") == "another/model"
 
 
 def test_files_without_a_prediction_are_an_error_with_the_first_of_them(

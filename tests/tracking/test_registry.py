@@ -1,10 +1,14 @@
 """The registry; what it writes in MLflow is tested in tests/pipeline/test_browser.py."""
 
+import shutil
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from seedlings.errors import SeedlingsError
 from seedlings.tracking import comparisons, registry
+from seedlings.tracking.client import Tracker
 from seedlings.tracking.revisions import Revision
 
 
@@ -67,3 +71,19 @@ def test_a_better_model_is_better_in_the_mean_and_in_groups(
         f"than by version 3, and the mean score of an image changes by {sum(gains) / count:+.4g} "
         f"(p = {changes(before, after).p_value:.2g})"
     )
+
+
+def test_a_model_in_mlflow_is_described_with_its_version_and_metric(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copyfile(empty_database, tmp_path / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    tracker = Tracker()
+    run = tracker.start("sample", tags={}, params={"evaluate.split": "test"})
+    assert registry.described(run) == run
+    tracker.log_metrics(run, {"finetuned/accuracy": 0.75, "images": 8.0})
+    found = "accuracy 0.7500 (no interval) on 8 test images"
+    assert registry.described(run) == f"{run}, {found}"
+    monkeypatch.setattr(Tracker, "champion", lambda self: ("3", run))
+    assert registry.described(registry.ADDRESS) == f"the champion, version 3, {found}"
+    assert registry.described("models:/seedlings/2") == "models:/seedlings/2"
