@@ -135,7 +135,7 @@ def test_another_commit_is_refused(commit: str) -> None:
     ("values", "on", "match"),
     [
         ({RATE: 0.01, "seed": 7}, "validation", "head-0003 is not of this search, as its seed dif"),
-        ({RATE: 0.01}, "test", r"as its evaluate\.on differs"),
+        ({RATE: 0.01}, "test", r"as its evaluate\.split differs"),
         ({RATE: 0.5}, "validation", rf"as its {RATE} differs"),
         ({OPTIMIZER: "adamw"}, "validation", rf"as its {OPTIMIZER} differs"),
     ],
