@@ -57,13 +57,13 @@ def of_last_run(record: Record, wanted: Collection[Path]) -> Iterator[Reuse]:
             code = [dep for dep in stage.deps if pipeline.is_code(dep.def_path)]
             key = _digest(record, code)
             usable = setting == "on" and any(out.hash_info for out in stage.outs)
-            if usable and (change := _change(stage, record, code)):
+            change = _change(stage, record, code) if usable else None
+            is_cached = usable and _link(stage, wanted, folder)
+            if is_cached and change:
                 print(f"{record.stage}: no row is reused, as {change}")
-                usable = False
-            if usable and not _link(stage, wanted, folder):
-                if repo.config["core"].get("remote"):
-                    print(f"{record.stage}: no row is reused: `dvc pull` fetches the last outputs")
-                usable = False
+            elif usable and not is_cached and not change and repo.config["core"].get("remote"):
+                print(f"{record.stage}: no row is reused: `dvc pull` fetches the last outputs")
+            usable = is_cached and not change
         yield Reuse(key, folder if usable else None)
 
 

@@ -1,13 +1,11 @@
 """YAML files, read as DVC reads them: YAML 1.2, in which `on` is a text and 1e-3 a number."""
 
 import io
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.representer import RoundTripRepresenter
@@ -47,12 +45,11 @@ def read(path: Path) -> Any:
 
 
 def edit(text: str, values: Mapping[str, Any]) -> str:
-    """Return a text of YAML with other values and with its comments.
+    """Return a text of YAML with other values and with its comments, in the style of DVC.
 
     `values` is a tree, or a part of one; a key that the text does not have is added.
     """
     yaml = YAML()
-    yaml.width = sys.maxsize
     yaml.Representer = _Representer
     tree = yaml.load(text)
     _fill(tree, values)
@@ -67,7 +64,7 @@ def _fill(tree: Any, values: Mapping[str, Any]) -> None:
         if here and isinstance(here, dict) and isinstance(value, dict):
             _fill(here, value)
         else:
-            tree[key] = _flow(value) if isinstance(value, list) else value
+            tree[key] = value
 
 
 class _Representer(RoundTripRepresenter):
@@ -90,10 +87,3 @@ class _Representer(RoundTripRepresenter):
 
 _Representer.add_representer(float, _Representer.number)
 _Representer.add_representer(str, _Representer.text)
-
-
-def _flow(value: list[Any]) -> CommentedSeq:
-    """Return a list that ruamel.yaml writes on one line."""
-    found = CommentedSeq(value)
-    found.fa.set_flow_style()
-    return found

@@ -47,24 +47,33 @@ def reason(record: Record, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_what_changed_since_dvc_lock_is_named(
-    record: Record, capsys: pytest.CaptureFixture[str]
+    record: Record, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert reason(record, capsys) == ""  # nothing changed, but the cache is empty
-    Path(".dvc/config.local").write_text("[core]\n    remote = storage\n")
-    assert "no row is reused: `dvc pull` fetches the last outputs" in reason(record, capsys)
+    monkeypatch.setattr(reuse, "_link", lambda *arguments: True)  # the cache has the last outputs
     record.params["segment.method"] = "excess_green"
     assert "as segment.method changed since dvc.lock" in reason(record, capsys)
     record.params["segment.method"] = "none"
     Path("seedlings/segmentation/other.py").touch()
     assert "as seedlings/segmentation changed since dvc.lock" in reason(record, capsys)
     Path("seedlings/segmentation/other.py").unlink()
-    Path("seedlings/segmentation/__pycache__").mkdir()
-    Path("seedlings/segmentation/__pycache__/other.pyc").touch()  # no file of code
-    assert "changed" not in reason(record, capsys)
     stages = yaml.safe_load(Path("dvc.yaml").read_text())
     stages["stages"]["segment"]["cmd"] = "true"
     Path("dvc.yaml").write_text(yaml.safe_dump(stages))
     assert "as the command changed since dvc.lock" in reason(record, capsys)
+
+
+def test_without_the_last_outputs_nothing_is_said_unless_a_remote_may_have_them(
+    record: Record, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert reason(record, capsys) == ""
+    Path("seedlings/segmentation/__pycache__").mkdir()
+    Path("seedlings/segmentation/__pycache__/other.pyc").touch()  # no file of code
+    Path(".dvc/config.local").write_text("[core]\n    remote = storage\n")
+    assert reason(record, capsys) == (
+        "segment: no row is reused: `dvc pull` fetches the last outputs\n"
+    )
+    record.params["segment.method"] = "excess_green"
+    assert reason(record, capsys) == ""
 
 
 def test_the_last_outputs_are_reused_from_the_cache_while_only_data_changed(

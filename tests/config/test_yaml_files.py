@@ -53,7 +53,7 @@ def test_what_dvc_writes_in_this_process_remains_its_own() -> None:
 def test_other_values_are_written_as_every_reader_takes_them() -> None:
     values = {"rate": 1e-9, "url": None, "pixels": [96, 96]}
     text = yaml_files.edit("rate: 1.0\nurl: x\npixels: null\n", values)
-    assert text == "rate: 1.0e-09\nurl:\npixels: [96, 96]\n"
+    assert text == "rate: 1.0e-09\nurl:\npixels:\n- 96\n- 96\n"
 
 
 @pytest.mark.parametrize(
