@@ -1,5 +1,8 @@
-"""Time that is not the work of a stage: a `dvc repro` without changes, and the start of stages."""
+"""Time that is not the work of a stage: a no-op, MLflow, and the start of stages."""
 
+import ctypes
+import os
+import resource
 import subprocess
 import tempfile
 import time
@@ -23,6 +26,7 @@ _EMPTY = {
 }
 _WITHOUT_KERAS = ("download", "split", "segment", "report")
 _MARK = "first-line:"
+_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of Linux's prctl
 _NOW = f"import time; print('{_MARK}', time.monotonic(), flush=True)"  # one clock for all
 _STOP = f"    {_NOW}; raise SystemExit\n"  # the new first line of each `main`
 
@@ -45,6 +49,7 @@ def main(*, small: bool) -> None:
         ours, other = np.median(times["here"]), np.median(times["dvc"])
         print(f"no-op: {ours:.2f} s here, {other:.2f} s on an empty pipeline of three stages")
         at_most("no-op, more than DVC's own", float(ours - other), 0.5, "s")
+        _report_tracking(project, rounds)
         print("from the start of the process of a stage to the first line of its main:")
         for tracking in ("off", "on"):
             _report(starts(project, stages, tracking, rounds), tracking)
@@ -62,6 +67,38 @@ def _make_empty(folder: Path) -> None:
     _run("git", "init", "-q", folder=folder)
     _run("dvc", "init", "-q", folder=folder)
     _run("dvc", "repro", folder=folder)
+
+
+def _report_tracking(project: Project, rounds: int) -> None:
+    """Print what MLflow costs two stages, with the run logger that they start."""
+    ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)  # to count the run logger, which stays
+    costs = {setting: [_cost(project, setting) for _ in range(rounds)] for setting in ("off", "on")}
+    off, on = (np.median(costs[setting], axis=0) for setting in ("off", "on"))
+    print(f"two stages: {off[0]:.2f} s, with MLflow {on[0]:.2f} s", flush=True)
+    at_most("MLflow, more time of two stages", float(on[0] - off[0]), 0.5, "s")
+    at_most("MLflow, more processor time of two stages", float(on[1] - off[1]), 5, "s")
+
+
+def _cost(project: Project, tracking: str) -> tuple[float, float]:
+    """Return the seconds, and those of processor time, of two stages with all their processes."""
+    project.env["SEEDLINGS_TRACKING"] = tracking
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    for stage in ("download", "split"):
+        project.run("python", "-m", "seedlings.run", stage)
+    wall = time.monotonic() - start
+    while _ended():
+        pass
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def _ended() -> bool:
+    """Wait for the end of a process, and return whether there was one."""
+    try:
+        os.wait()
+    except ChildProcessError:
+        return False
+    return True
 
 
 def starts(project: Project, stages: Iterable[str], tracking: str, rounds: int) -> Times:
