@@ -37,8 +37,9 @@ def compose(arguments: Sequence[str]) -> dict[str, Any]:
     """Return the parameters that `NAME [GROUP=FILE ...] [KEY=VALUE ...]` composes, as plain values.
 
     Where a parameter is a text, its value is taken as it is typed, and read as YAML elsewhere; `~`
-    at the start of a path is the folder of the user, as in a shell. Raises SeedlingsError for an
-    unknown preset, file or key, and for a value that is not valid.
+    at the start of a path is the folder of the user, as in a shell. With a `data.url`, a preset for
+    a folder reads an archive. Raises SeedlingsError for an unknown preset, file or key, and for a
+    value that is not valid.
     """
     base = _read(BASE)
     name, *changes = map(_with_home, arguments)
@@ -58,6 +59,8 @@ def compose(arguments: Sequence[str]) -> dict[str, Any]:
     for group in GROUPS:
         values |= _of_file(files[group], _read(files[group]))
     values |= _of_file(path, preset)
+    if typed.get("data.url") and values.get("data.source") == "folder":
+        values["data.source"] = "archive"  # what is at an address
     return params.changed(base, {**values, **typed, ORIGIN: shlex.join([name, *changes])})
 
 

@@ -109,6 +109,13 @@ def test_a_preset_is_composed_with_changes_and_says_what_differs(project: Path) 
     assert "digits augment=sequence finetune.epochs=7 'data.path=/mnt/my images'" in preset().output
 
 
+def test_an_address_is_that_of_an_archive(project: Path) -> None:
+    address = "data.url=https://example.org/a.zip?dl=1"
+    assert presets.compose(["folder", address])["data"]["source"] == "archive"
+    assert presets.compose(["mnist", address])["data"]["source"] == "mnist"
+    assert presets.compose(["folder", address, "data.source=folder"])["data"]["source"] == "folder"
+
+
 def test_the_label_of_parameters_is_their_preset_and_what_was_edited(project: Path) -> None:
     presets.write(["digits", "seed=7"])
     tree = config.read()

@@ -123,9 +123,10 @@ def _download(url: str, checksum: str | None) -> tuple[Path, str]:
 def _folder(data: "Data", target: Path, _seed: int) -> Collected:
     folder = names.below(Path(data.path), data.folder or "")
     if not folder.is_dir():
+        found = "a file; if it is an archive, set data.source to archive"
         raise SeedlingsError(
             f"expected a folder of images at {folder} (data.path, data.folder), found "
-            f"{'a file' if folder.exists() else 'nothing'}"
+            f"{found if folder.exists() else 'nothing'}"
         )
     target.mkdir(parents=True)
     refused = archives.copy_folder(folder, target)

@@ -69,6 +69,11 @@ def test_an_archive_is_unpacked_if_it_has_its_checksum(
     assert found == Collected(files={"a": 2, "b": 1})
 
 
+def test_an_archive_in_place_of_a_folder_is_named(archive: Path, collect: Collect) -> None:
+    with pytest.raises(SeedlingsError, match="found a file; if it is an archive, set data.source"):
+        collect(source="folder", path=str(archive))
+
+
 def test_a_folder_is_found_in_another_unicode_form(
     collect: Collect, image_folder: Callable[..., Path]
 ) -> None:
