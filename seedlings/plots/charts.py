@@ -238,11 +238,14 @@ def _name_ticks(axis: Axis, names: Sequence[str], size: int = 8) -> None:
     is_x, places = isinstance(axis, XAxis), axis.get_majorticklocs()
     plain = [name if texts.is_plain(name) else "" for name in names]
     axis.set_ticks(places, plain, fontsize=size, rotation=90 if is_x else 0)
+    longest = 0.0
     for place, name, written in zip(places, names, plain, strict=True):
         if name != written:
             axis.axes.add_artist(_pasted(axis, place, name, size))
-    longest, reserved = (max([0, *map(texts.width, own)]) for own in (names, plain))
-    axis.labelpad += (longest - reserved) * size / texts.SIZE  # matplotlib knows the plain ones
+            longest = max(longest, texts.draw(name, _SHARP).shape[1] / _SHARP)
+    reserved = max([0, *map(texts.width, plain)])  # matplotlib makes room for the plain ones
+    if longest > reserved:
+        axis.labelpad += _GAP + (longest - reserved) * size / texts.SIZE
 
 
 def _pasted(axis: Axis, place: float, name: str, size: int) -> AnnotationBbox:
