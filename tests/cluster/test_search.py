@@ -8,7 +8,7 @@ import pytest
 import yaml
 from project import Project
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 KEY = "finetune.label_smoothing"
 SPACE = {
     "objective": "validation/accuracy",

@@ -156,7 +156,7 @@ def parents(uri: str) -> list[mlflow.entities.Run]:
     return [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
 
 
-@pytest.mark.parametrize("kind", ["refused", "silent"])
+@pytest.mark.parametrize("kind", ["refused", pytest.param("silent", marks=pytest.mark.nightly)])
 def test_a_server_that_fails_loses_nothing(
     kind: str, with_fake_stages: Callable[[], Project], silent_server: str
 ) -> None:
