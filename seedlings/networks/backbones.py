@@ -4,6 +4,7 @@ The feature extractor is frozen. Without a backbone (from scratch), it is only t
 """
 
 import difflib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,10 +150,12 @@ def _with_weights(application: Application, params: Extract, shape: Shape) -> "k
             "extract.weights to its path and extract.checksum to its checksum; or set "
             "extract.weights to `random`, for a backbone that is not pretrained"
         ) from error
-    if named and named.file:
-        _load(backbone, _file(named.file, named.checksum, "install the package again"), params)
+    if named and (file := named.path()):
+        path = _file(file, named.checksum, f"install {named.package or 'Seedlings'} again")
+        _load(backbone, path, params, named.load or models.load_weights)
     elif params.weights not in (downloaded, "random"):
-        _load(backbone, _file(params.weights, params.checksum, "put the file there"), params)
+        path = _file(params.weights, params.checksum, "put the file there")
+        _load(backbone, path, params, models.load_weights)
     return layers.replaced(backbone)
 
 
@@ -172,9 +175,14 @@ def _file(file: str, checksum: str | None, remedy: str) -> Path:
     return Path(file)
 
 
-def _load(backbone: "keras.Model", path: Path, params: Extract) -> None:
+def _load(
+    backbone: "keras.Model",
+    path: Path,
+    params: Extract,
+    load: Callable[["keras.Model", Path], None],
+) -> None:
     try:
-        models.load_weights(backbone, path)
+        load(backbone, path)
     except ValueError as error:
         raise SeedlingsError(
             f"extract.weights: {path} does not hold the weights of {params.backbone} without its "

@@ -1,6 +1,7 @@
 import hashlib
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from seedlings.errors import SeedlingsError
-from seedlings.networks import backbones, vgg16
+from seedlings.networks import applications, backbones, vgg16
 from seedlings.networks.params import Extract
 from seedlings.networks.runtime import keras
 from seedlings.params import check
@@ -129,6 +130,41 @@ def test_weights_that_cannot_be_had_name_the_two_ways_out(
         )
     with pytest.raises(SeedlingsError, match=r"(?s)a file at gone\.h5.*two ways out"):
         backbones.build(extract(weights="gone.h5", checksum="0" * 64), 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("package", "file", "message"),
+    [
+        ("absent-weights", "w.pth", "expected the Python package absent-weights, .*requirements"),
+        (
+            "damaged-weights",
+            "w.pth",
+            r"(?s)w\.pth with its checksum.*install damaged-weights again",
+        ),
+        ("damaged-weights", "gone.pth", r"(?s)gone\.pth with its checksum.*install damaged-weigh"),
+    ],
+)
+def test_weights_of_a_package_that_is_absent_or_damaged_name_the_package(
+    package: str,
+    file: str,
+    message: str,
+    extract: Callable[..., Extract],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    name = "EfficientNetLite0"
+    params = extract(backbone=name, cut=None, weights="imagenet")
+    entry = applications.APPLICATIONS[name]
+    whole = Path(str(entry.weights["imagenet"].path())).read_bytes()
+    (tmp_path / "damaged_weights").mkdir()
+    (tmp_path / "damaged_weights" / "__init__.py").touch()
+    (tmp_path / "damaged_weights" / "w.pth").write_bytes(whole[:-1] + b"~")
+    monkeypatch.syspath_prepend(tmp_path)
+    weights = replace(entry.weights["imagenet"], package=package, file=file)
+    other = replace(entry, weights={"imagenet": weights})
+    monkeypatch.setitem(applications.APPLICATIONS, name, other)
+    with pytest.raises(SeedlingsError, match=message):
+        backbones.build(params, 32, 32)
 
 
 @pytest.mark.parametrize("layout", ["Keras 3", "older"])

@@ -29,10 +29,25 @@ for name in sys.argv[1:]:
 FOLDERS = ("data/features", "models/backbone", "models/baseline", "models/finetuned")
 
 
+BACKBONES = {
+    "VGG16": {
+        "extract__weights": "random",
+        "extract__width": 0.125,
+        "extract__cut": "block5_pool",
+    },
+    "EfficientNetLite0": {
+        "extract__weights": "imagenet",
+        "extract__width": 1.0,
+        "extract__cut": None,
+    },
+}
+
+
 @pytest.mark.nightly
 @pytest.mark.skipif(EMULATOR is None, reason="qemu-x86_64 is absent (Debian: qemu-user)")
+@pytest.mark.parametrize("backbone", BACKBONES)
 def test_an_emulated_haswell_extracts_and_trains_the_same_bytes(
-    new_project: Callable[..., Project],
+    backbone: str, new_project: Callable[..., Project]
 ) -> None:
     """A first run on this processor makes the inputs; then both have the same ones."""
     project = new_project()
@@ -42,10 +57,8 @@ def test_an_emulated_haswell_extracts_and_trains_the_same_bytes(
         data__sample__side=48,
         split__validation_per_class=1,
         segment__pixels=[48, 48],
-        extract__backbone="VGG16",
-        extract__weights="random",
-        extract__width=0.125,
-        extract__cut="block5_pool",
+        extract__backbone=backbone,
+        **BACKBONES[backbone],
         baseline__epochs=1,
         finetune__epochs=2,
         finetune__convnet__filters=[8],
