@@ -29,6 +29,6 @@ def flaw_of(name: str) -> str | None:
         name.encode()
     except UnicodeEncodeError:
         return "is not UTF-8"
-    if any(unicodedata.category(letter) == "Cc" for letter in name):
+    if any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in name):
         return "holds a control character, such as a line break"
     return None

@@ -91,6 +91,7 @@ def test_what_systems_leave_behind_is_passed_over(tmp_path: Path) -> None:
         ("..\\evil.png", "leads out of the folder"),
         ("x" * 300, "is too long"),
         ("evil\n.png", "control character"),
+        ("evil\u2028.png", "control character"),
     ],
 )
 @pytest.mark.parametrize("mode", ["zip", "w"])
