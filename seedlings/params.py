@@ -70,6 +70,17 @@ class Params(Section):
                 "finetune.convnet.whitened false, or extract.backbone `none`, as the first "
                 "convolution of a backbone has weights already"
             )
+        if self.extract.pooling == "average":
+            if self.finetune.convnet.stem_filters or self.finetune.convnet.filters:
+                raise ValueError(
+                    "finetune.convnet without stem_filters and filters, or extract.pooling `none`, "
+                    "as pooled features are no maps"
+                )
+            if self.finetune.head.pooling != "average":
+                raise ValueError(
+                    "finetune.head.pooling `average`, or extract.pooling `none`, as features are "
+                    f"pooled by their averages already, found {self.finetune.head.pooling}"
+                )
         height, width = self.segment.pixels
         if any(size[0] > height or size[1] > width for size in self.finetune.progressive.sizes):
             raise ValueError(

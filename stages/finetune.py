@@ -6,13 +6,16 @@ from seedlings.io import split_table
 from seedlings.io.files import write_csv
 from seedlings.io.partial_results import PartialResults
 from seedlings.networks import architectures, backbones, features, models, runtime
+from seedlings.networks.params import Extract
 from seedlings.tasks import TASKS
 from seedlings.training import batches, fit, precision, replicas, whitening
 from seedlings.training.augmentations import Augmentation
 from seedlings.training.params import Finetune
 
 
-def main(record: Record, *, finetune: Finetune, seed: int, task: str, threads: int) -> None:
+def main(
+    record: Record, *, extract: Extract, finetune: Finetune, seed: int, task: str, threads: int
+) -> None:
     runtime.prepare(seed, threads)
     replicas.use_threads(threads, finetune.replicas)
     kind = TASKS[task]
@@ -26,6 +29,7 @@ def main(record: Record, *, finetune: Finetune, seed: int, task: str, threads: i
         params=finetune.head,
         regularization=finetune.regularization,
         unfreeze_epochs=finetune.unfreeze.epochs,
+        scaling=batches.feature_scaling(paths.FEATURES, table) if backbone.is_pooled else None,
     )
     augmentation = Augmentation(finetune.augment, backbone.window, seed)
     on_images = bool(augmentation.active) or not features.stored(paths.FEATURES)
@@ -42,6 +46,25 @@ def main(record: Record, *, finetune: Finetune, seed: int, task: str, threads: i
             model, train, validation, record=record, task=kind, params=finetune, partial=partial
         )
         record.add_metrics(fit.score(model, validation), "validation/")
+    if backbone.is_pooled and finetune.unfreeze.epochs:
+        with batches.of_training(
+            paths.IMAGES,
+            table,
+            kind,
+            size=finetune.batch_size,
+            seed=seed,
+            augmentation=augmentation,
+        ) as (train, validation):
+            fit.train_unfrozen(
+                whole,
+                train,
+                validation,
+                record=record,
+                task=kind,
+                params=finetune,
+                cut=extract.cut,
+            )
+            record.add_metrics(fit.score(whole, validation), "validation/")
     models.save(whole, paths.FINETUNED)
     partial.remove()
 

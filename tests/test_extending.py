@@ -23,8 +23,9 @@ from seedlings.data.params import Data
 from seedlings.data.sources import SOURCES, Collected, Source
 from seedlings.evaluation.classes import ClassEvaluator
 from seedlings.evaluation.evaluators import Results
+from seedlings.io import split_table, store
 from seedlings.io.shards import Here
-from seedlings.networks import runtime
+from seedlings.networks import models, runtime
 from seedlings.networks.applications import APPLICATIONS, Application, Weights
 from seedlings.networks.runtime import keras
 from seedlings.params import Params, check
@@ -102,27 +103,33 @@ class GradedEvaluator(ClassEvaluator):
 @pytest.fixture
 def extended(
     tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[], Params]:
+) -> Callable[..., Params]:
     """Register one of each kind; returns a function for parameters that name them."""
     file = tmp_path / "small.weights.h5"
     keras.utils.set_random_seed(1)
     build_small((16, 16, 3), 1.0, None).save_weights(file)
     checksum = hashlib.sha256(file.read_bytes()).hexdigest()
     small = Application(
-        build_small, lambda x: x / 255.0, {"mine": Weights(str(file), checksum)}, cut="first"
+        build_small,
+        lambda images: images / 255.0,
+        {"mine": Weights(str(file), checksum)},
+        cut="first",
+        layers=("first", "second"),
     )
     monkeypatch.setitem(SOURCES, "grades", Source(collect_grades))
     monkeypatch.setitem(APPLICATIONS, "Small", small)
     monkeypatch.setitem(TASKS, "graded", Graded())
 
-    def make() -> Params:
+    def make(unfrozen: int, **extract: str) -> Params:
         tree["task"] = "graded"
         tree["data"]["source"] = "grades"
         tree["split"] |= {"rule": "share", "duplicate_distance": None}
         tree["segment"] |= {"method": "none", "pixels": [16, 16]}
-        tree["extract"] |= {"backbone": "Small", "cut": None, "weights": "mine"}
+        tree["extract"] |= {"backbone": "Small", "cut": None, "weights": "mine"} | extract
         tree["baseline"]["epochs"] = 1
         tree["finetune"] |= {"epochs": 2, "early_stopping": None}
+        tree["finetune"]["unfreeze"]["epochs"] = unfrozen
+        tree["package"]["tta"] = 1 + unfrozen
         tree["evaluate"] |= {"bootstrap_samples": 100, "mistakes": 2}
         tree["explain"] |= {"steps": 1, "images": 1, "smoothgrad_samples": 1}
         found = check(tree)
@@ -146,8 +153,13 @@ def run(stage: str, params: Params) -> Record:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("pooling", "unfrozen"), [("none", 0), ("average", 0), ("average", 1)])
 def test_a_source_a_backbone_a_transformation_and_a_task_are_one_entry_each(
-    extended: Callable[[], Params], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pooling: str,
+    unfrozen: int,
+    extended: Callable[..., Params],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     project = tmp_path / "project"
     project.mkdir()
@@ -157,12 +169,22 @@ def test_a_source_a_backbone_a_transformation_and_a_task_are_one_entry_each(
     Repo.init(no_scm=True)
     monkeypatch.setattr(runtime, "prepare", lambda seed, threads: keras.utils.set_random_seed(seed))
     monkeypatch.setattr(replicas, "use_threads", lambda threads, parts: None)
-    params = extended()
+    params = extended(unfrozen, pooling=pooling)
     records = {stage: run(stage, params) for stage in STAGES}
 
     assert records["download"].details["files"] == {"0": 8, "1": 8, "2": 8}
-    architecture = json.loads(Path("models/backbone/trainable_layers/model.json").read_text())
-    assert [layer["config"]["name"] for layer in architecture["config"]["layers"]][1:] == ["second"]
+    if pooling == "none":
+        architecture = json.loads(Path("models/backbone/trainable_layers/model.json").read_text())
+        layers = [layer["config"]["name"] for layer in architecture["config"]["layers"]]
+        assert layers[1:] == ["second"]
+    else:
+        assert store.shape(paths.FEATURES) == (24, 4 + 6)
+    packaged = models.load(paths.PACKAGED)
+    assert bool(packaged.get_layer("feature_extractor").trainable_weights) == bool(unfrozen)
+    table = split_table.read(paths.SPLIT)
+    with store.unpacked(paths.IMAGES, split_table.rows(table, "test")) as pictures:
+        answers = packaged.predict(np.asarray(pictures), verbose=0)
+    np.testing.assert_allclose(answers, np.load(paths.OUTPUTS), atol=1e-5)
     own = Augmentation(params.finetune.augment, None, 1)
     assert own.active == ["invert"]
     image = np.full((4, 4, 3), 55, np.uint8)

@@ -33,6 +33,7 @@ RESIDUAL = {
     "finetune.convnet.residual": True,
     "finetune.convnet.batch_normalization": "after_pool",
 }
+POOLED = {"extract.pooling": "average"}
 SHARES = {"split.rule": "share", "split.test_share": 0.6, "split.validation_share": 0.4}
 TAGS = {"task": "multilabel", "split.rule": "share"}
 NUMBERS = {"task": "regression", "split.rule": "share", "data.annotations": ANNOTATIONS}
@@ -94,6 +95,14 @@ NUMBERS = {"task": "regression", "split.rule": "share", "data.annotations": ANNO
         (NUMBERS | BALANCED, r"class_weights `none`, as regression has"),
         (NUMBERS | {"split.rule": "folders"}, r"split\.rule `share` or `per_class`"),
         ({"finetune.augment.random_crop": True}, r"expected extract\.center_crop to say how large"),
+        (
+            POOLED | {"finetune.convnet.filters": [8]},
+            r"convnet without .*, or extract\.pooling `none`",
+        ),
+        (
+            POOLED | {"finetune.head.pooling": "flatten"},
+            r"head\.pooling `average`, .*found flatten",
+        ),
     ],
 )
 def test_a_wrong_value_is_named_with_its_full_key(

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seedlings.networks import architectures, models, tta
-from seedlings.networks.features import stored
+from seedlings.networks.features import of_model
 from seedlings.networks.runtime import keras
 from seedlings.tasks import Task
 from seedlings.training import batches
@@ -37,11 +37,11 @@ def predict_finetuned(
 ) -> NDArray[np.float32]:
     """Return the outputs of the whole fine-tuned model for the rows of one split: rows x units.
 
-    If there are stored features, only the head runs on them; otherwise, as for a model from
-    scratch, the whole model runs on the images. Both give the same outputs. Features are those of
-    one image, so a model that averages copies runs on the images, too.
+    If the features of the model are stored, only the head runs on them; otherwise, as for a model
+    from scratch, the whole model runs on the images. Both give the same outputs. Features are those
+    of one image, so a model that averages copies runs on the images, too.
     """
-    if stored(features) and tta.count(model) == 1:
+    if of_model(features, model) and tta.count(model) == 1:
         return predict(model.get_layer("head"), features, table, task, split=split)
     return predict(model, images, table, task, split=split)
 
@@ -58,13 +58,13 @@ def embedded(
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the inputs of the last layer of the fine-tuned model for one split: rows x width.
 
-    They are in a temporary file, so that the memory does not grow with the data. If there are
-    stored features, only the head runs on them. Copies of test-time augmentation are
+    They are in a temporary file, so that the memory does not grow with the data. If the features of
+    the model are stored, only the head runs on them. Copies of test-time augmentation are
     left out.
     """
     head = model.get_layer("head")
     embedding = keras.Model(head.input, head.get_layer("output").input)
-    on_features = stored(features)
+    on_features = of_model(features, model)
     if not on_features:
         embedding = architectures.assemble(model.get_layer("feature_extractor"), embedding)
     with (

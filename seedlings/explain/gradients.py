@@ -57,9 +57,18 @@ def convolutions(model: "keras.Model") -> list[str]:
     return names
 
 
-def last_map(model: "keras.Model") -> tuple["keras.Model", "keras.Model"]:
-    """Return an assembled model in two parts: pixels to last map (N x h x w x C), to scores."""
+def last_maps(model: "keras.Model") -> tuple["keras.Model", "keras.Model"]:
+    """Return an assembled model in two parts: pixels to maps (each N x h x w x C), to scores.
+
+    The maps are those that are pooled: the last one or, with pooled features, that of each of their
+    layers.
+    """
     extractor, head = model.get_layer("feature_extractor"), model.get_layer("head")
+    means = keras.layers.GlobalAveragePooling2D
+    maps = [layer.input for layer in extractor.layers if isinstance(layer, means)]
+    if maps:
+        scores = head(extractor.output)
+        return keras.Model(extractor.input, maps), keras.Model(maps, scores)
     last = head.get_layer("pooling").input
     maps = keras.Model(head.input, last)(extractor(model.input))
     return keras.Model(model.input, maps), keras.Model(last, head.output)

@@ -1,5 +1,6 @@
 """Saliency maps: the parts of an image on which a prediction depends."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,7 +27,7 @@ class Explainer:
     def __init__(self, model: "keras.Model", directions: Sequence[Direction]) -> None:
         self._model = model
         self._gradient = gradients.gradient(model)
-        self._maps, self._rest = gradients.last_map(model)
+        self._maps, self._rest = gradients.last_maps(model)
         self._window = gradients.window(model)
         self._units = np.array([unit for _, unit, _ in directions])
         self._signs = np.array([sign for _, _, sign in directions], np.float32)
@@ -54,16 +55,12 @@ class Explainer:
     def grad_cam(self, image: Image) -> Heat:
         """Return the Grad-CAM map (H x W, 0..1): channels of the last map, weighted by gradients.
 
-        The image is H x W x 3, RGB uint8. The method is that of Selvaraju et al. (2017).
+        The image is H x W x 3, RGB uint8. The method is that of Selvaraju et al. (2017). With
+        pooled features, it is the sum of the maps of their layers.
         """
         pixels = image.astype(np.float32)
         unit, sign = self._highest(pixels)
-        maps = self._maps(np.repeat(pixels[None], _BATCH, axis=0), training=False)[:1]
-        with tf.GradientTape() as tape:
-            tape.watch(maps)
-            score = sign * self._rest(maps, training=False)[0, unit]
-        weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2), keepdims=True)
-        heat = np.maximum(np.asarray(tf.reduce_sum(weights * maps, axis=-1))[0], 0.0)
+        heat = np.maximum(_sum(self.contributions(pixels, unit, sign)), 0.0)
         top, left, height, width = self._window
         whole = np.zeros(pixels.shape[:2], np.float32)
         whole[top : top + height, left : left + width] = cv2.resize(
@@ -72,6 +69,25 @@ class Explainer:
             interpolation=cv2.INTER_LINEAR,  # cubic differs by processor
         )
         return _normalized(whole)
+
+    def contributions(self, pixels: Pixels, unit: np.int64, sign: np.float32) -> list[Heat]:
+        """Return for each map (h x w) what its places contribute to the score of an output.
+
+        The contribution of a place is the sum of its channels, weighted by the means of their
+        gradients over the places. Of a linear model of pooled features, all contributions add up to
+        the score but for a constant (Zhou et al. 2016).
+        """
+        every = self._maps(np.repeat(pixels[None], _BATCH, axis=0), training=False)
+        maps = tf.nest.map_structure(lambda one: one[:1], every)
+        with tf.GradientTape() as tape:
+            tape.watch(maps)
+            score = sign * self._rest(maps, training=False)[0, unit]
+        found = []
+        both = tf.nest.flatten(maps), tf.nest.flatten(tape.gradient(score, maps))
+        for values, slopes in zip(*both, strict=True):
+            weights = tf.reduce_mean(slopes, axis=(1, 2), keepdims=True)
+            found.append(np.asarray(tf.reduce_sum(weights * values, axis=-1))[0])
+        return found
 
     def _highest(self, pixels: Pixels) -> tuple[np.int64, np.float32]:
         """Return the output with the highest score, and its sign."""
@@ -91,6 +107,16 @@ def overlay(image: Image, heat: Heat) -> Image:
 def share_inside(heat: Heat, mask: NDArray[np.bool_]) -> float:
     """Return the share (0..1) of the sum of a map that is inside a mask (H x W)."""
     return float(heat[mask].sum() / heat.sum()) if heat.any() else 0.0
+
+
+def _sum(maps: Sequence[Heat]) -> Heat:
+    """Return the sum of maps, resized to the largest of them with the sum of their values kept."""
+    height, width = max((part.shape for part in maps), key=math.prod)
+    total = np.zeros((height, width), np.float32)
+    for part in maps:
+        larger = cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR)
+        total += larger * np.float32(part.size / total.size)
+    return total
 
 
 def _normalized(values: NDArray[Any]) -> Heat:

@@ -60,6 +60,7 @@ class Application:
     weights: Mapping[str, Weights] = field(default_factory=dict)
     has_widths: bool = False  # whether its layers can have a share of their filters
     cut: str | None = None  # the default of extract.cut; None: its last layer
+    layers: tuple[str, ...] = ()  # the default of extract.layers; (): its last layer
 
 
 def find(name: str) -> Application:
@@ -134,6 +135,14 @@ APPLICATIONS = {
                 load=_load_into_lite,
             ),
         },
+        layers=(  # chosen by cross-validation (docs/backbones.md)
+            "block1_expand_relu",
+            "block3_expand_relu",
+            "block5_expand_relu",
+            "block11_expand_relu",
+            "block15_depthwise_relu",
+            "head_relu",
+        ),
     ),
     "VGG16": Application(
         build=_vgg16,
@@ -147,5 +156,6 @@ APPLICATIONS = {
             ),
         },
         has_widths=True,
+        layers=("block2_pool", "block3_pool", "block4_pool", "block5_pool"),
     ),
 }

@@ -44,18 +44,24 @@ def head(
     params: Head,
     regularization: Regularization,
     unfreeze_epochs: int = 0,
+    scaling: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> "keras.Model":
     """Return the model that is trained: the trainable layers if unfrozen, a ConvNet, and a head.
 
     It takes features (N x h x w x C float32) and returns N x units. The trainable layers are its
-    layer `trainable_layers`; without `unfreeze_epochs` it has none.
+    layer `trainable_layers`; without `unfreeze_epochs` it has none. Pooled features (N x C) are
+    not pooled again, but scaled to feature * scale + offset, the two parts of `scaling`.
 
     Raises SeedlingsError if the backbone has no trainable layers to unfreeze, or if the input of a
     block is too small.
     """
     features = keras.Input(backbone.feature_extractor.output_shape[1:], name="features")
     x = features
-    if unfreeze_epochs:
+    if backbone.is_pooled:
+        if scaling:
+            scale, offset = scaling
+            x = keras.layers.Rescaling(list(scale), list(offset), name="standardization")(x)
+    elif unfreeze_epochs:
         if backbone.trainable_layers is None:
             raise SeedlingsError(
                 "finetune.unfreeze.epochs: expected 0, as extract.cut is the backbone's last "
@@ -160,7 +166,8 @@ def _normalized(x: Any, params: ConvNet) -> Any:
 
 
 def _head(x: Any, params: Head, penalties: dict[str, Any]) -> Any:
-    x = _pooling(params.pooling)(x)
+    if len(x.shape) == 4:
+        x = _pooling(params.pooling)(x)
     if params.batch_normalization:
         x = layers.BatchNormalization(momentum=params.momentum, name="normalization")(x)
     if params.dropout:

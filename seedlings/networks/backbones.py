@@ -1,4 +1,4 @@
-"""Backbones: networks of keras.applications, cut into a feature extractor and trainable layers.
+"""Backbones: networks cut into a feature extractor and trainable layers, or pooled.
 
 The feature extractor is frozen. Without a backbone (from scratch), it is only the preprocessing.
 """
@@ -25,10 +25,19 @@ class Backbone:
     preprocessing of the backbone, and returns the output of the layer at the cut (N x h x w x C,
     float32). The trainable layers map that to the last output of the backbone; they are None if the
     cut is the last layer.
+
+    With `extract.pooling: average`, the feature extractor returns one row an image (N x C): the
+    means over the places of several layers, side by side. There are no trainable layers then;
+    `unfreeze` lets layers inside the feature extractor train.
     """
 
     feature_extractor: "keras.Model"
     trainable_layers: "keras.Model | None"
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether the features of an image are one row."""
+        return len(self.feature_extractor.output_shape) == 2
 
     @property
     def window(self) -> tuple[int, int] | None:
@@ -53,6 +62,12 @@ def build(params: Extract, height: int, width: int) -> Backbone:
         )
     application = applications.find(params.backbone)
     backbone = _with_weights(application, params, tuple(cropped.shape[1:]))
+    if params.pooling == "average":
+        pixels = application.preprocess(keras.ops.cast(_colours(cropped, params), "float32"))
+        pooled = _pooled(backbone, application, params, pixels)
+        feature_extractor = keras.Model(images, pooled, name="feature_extractor")
+        feature_extractor.trainable = False
+        return Backbone(feature_extractor, None)
     last = _find_layer(backbone, params.last, "last") if params.last else backbone.layers[-1]
     name = params.cut or application.cut
     cut = _find_layer(backbone, name, "cut") if name else last
@@ -61,6 +76,44 @@ def build(params: Extract, height: int, width: int) -> Backbone:
     feature_extractor = keras.Model(images, below(pixels), name="feature_extractor")
     feature_extractor.trainable = False
     return Backbone(feature_extractor, _trainable_layers(backbone, cut, last, params))
+
+
+def unfreeze(feature_extractor: "keras.Model", cut: str | None) -> None:
+    """Let the layers of a pooled feature extractor after `cut` train, or all if it is None.
+
+    Batch normalisation stays frozen. Raises SeedlingsError if no layer follows the cut.
+    """
+    layers_ = feature_extractor.get_layer("below").layers
+    names = [layer.name for layer in layers_]
+    first = 1 + (names.index(cut) if cut in names else len(names) if cut else 0)
+    feature_extractor.trainable = True
+    for number, layer in enumerate(layers_):
+        is_normalization = isinstance(layer, keras.layers.BatchNormalization)
+        layer.trainable = number >= first and not is_normalization
+    if not feature_extractor.trainable_weights:
+        raise SeedlingsError(
+            "finetune.unfreeze.epochs: expected 0, as no layer of the features follows "
+            f"extract.cut, found more; set extract.cut to a layer before {names[-1]}, in place of "
+            f"{cut}, or to null, which trains all layers"
+        )
+
+
+def _pooled(backbone: "keras.Model", application: Application, params: Extract, pixels: Any) -> Any:
+    """Return the means over the places of the layers in the parameters, side by side (N x C)."""
+    if params.last:
+        chosen = [_find_layer(backbone, params.last, "last")]
+    else:
+        names = params.layers or application.layers or [backbone.layers[-1].name]
+        chosen = [_find_layer(backbone, name, "layers") for name in names]
+    if params.cut:
+        _find_layer(backbone, params.cut, "cut")
+    below = keras.Model(backbone.input, [layer.output for layer in chosen], name="below")
+    maps = below(pixels)
+    rows = [
+        keras.layers.GlobalAveragePooling2D(name=f"mean_{layer.name}")(output)
+        for layer, output in zip(chosen, maps, strict=True)
+    ]
+    return keras.layers.Concatenate(name="features")(rows) if len(rows) > 1 else rows[0]
 
 
 def _crop(images: Any, params: Extract) -> Any:

@@ -63,7 +63,7 @@ class Extraction:
         return self._array.take(parts.digests([source for _, source in shard.items]))
 
     def run(self, inputs: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """Return the features of at most `shard_size` images: n x h x w x C."""
+        """Return the features of at most `shard_size` images: n x h x w x C, or pooled n x C."""
         batch = np.zeros((self.shard_size, *inputs.shape[1:]), np.uint8)
         batch[: len(inputs)] = inputs
         return [self._function(batch)[: len(inputs)]]
@@ -84,6 +84,14 @@ def stored(path: Path) -> bool:
     return store.shape(path)[0] > 0
 
 
+def of_model(path: Path, model: "keras.Model") -> bool:
+    """Return whether the array has the features of an assembled model.
+
+    It has not if layers of the feature extractor were trained after the features were stored.
+    """
+    return stored(path) and not model.get_layer("feature_extractor").trainable_weights
+
+
 def store_none(feature_extractor: "keras.Model", target: Path) -> None:
     """Write an empty array, for a model without a backbone."""
     shape = feature_extractor.output_shape[1:]
@@ -92,10 +100,10 @@ def store_none(feature_extractor: "keras.Model", target: Path) -> None:
 
 
 def extract(task: Extraction, images: Path, target: Path, *, engine: Engine, last: Reuse) -> None:
-    """Write the feature extractor's output for all images, in order: N x h x w x C, float32.
+    """Write the feature extractor's output for all images, in order, in float32.
 
-    The key of a row is the digest of the content of its image in the array `images`. `last` is what
-    can be reused of the last run of the stage.
+    It is N x h x w x C or, if pooled, N x C. The key of a row is the digest of the content of its
+    image in the array `images`. `last` is what can be reused of the last run of the stage.
     """
     cut_outs = store.Array(images)
     sources = [digest.decode() for digest in cut_outs.keys.tolist()]

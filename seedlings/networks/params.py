@@ -12,6 +12,8 @@ class Extract(Section):
     backbone: str
     last: str | None
     cut: str | None
+    layers: Annotated[list[str], Field(min_length=1)] | None
+    pooling: Literal["none", "average"]
     width: Annotated[float, Field(gt=0, le=1)]
     weights: str
     checksum: Checksum | None
@@ -25,6 +27,21 @@ class Extract(Section):
     def from_scratch(self) -> bool:
         """Whether there is no backbone, and so neither frozen layers nor stored features."""
         return self.backbone == "none"
+
+    @model_validator(mode="after")
+    def _layers_are_pooled(self) -> Self:
+        if self.pooling == "none" and self.layers is not None:
+            raise ValueError(
+                "layers null with pooling `none`, whose features are those of the layer cut, "
+                f"found {self.layers}"
+            )
+        if self.pooling == "average" and self.from_scratch:
+            raise ValueError("pooling `none` with backbone `none`, which has no layers")
+        if self.layers is not None and self.last is not None:
+            raise ValueError(f"last null with layers, which say where it ends, found {self.last}")
+        if self.layers is not None and len(set(self.layers)) < len(self.layers):
+            raise ValueError(f"layers that differ, found {self.layers}")
+        return self
 
     @model_validator(mode="after")
     def _backbone_has_the_width_and_the_weights(self) -> Self:

@@ -19,6 +19,8 @@ from seedlings.training.augmentations import Augmentation
 Batch = tuple[NDArray, Targets]
 
 _IMAGES = 64  # whose squares are in memory at the same time
+_ROWS = 1024  # of features that are in memory at the same time
+_CONSTANT = 1e-6  # a feature varies if its deviation is a larger share of its mean
 
 
 class Batches:
@@ -121,6 +123,33 @@ def pixel_scaling(images: NDArray[np.uint8]) -> tuple[list[float], float]:
     deviation = squares - sum(int(total) ** 2 for total in sums) / values
     scale = math.sqrt(len(images) / deviation) if deviation > 0.0 else 1.0
     return [int(total) / values for total in sums], scale
+
+
+def feature_scaling(array: Path, table: pd.DataFrame) -> tuple[list[float], list[float]]:
+    """Return scale and offset of each feature: those of training get mean 0 and variance 1.
+
+    The stored `array` (N x C, float32) has one row for each row of the split table. A feature that
+    is constant has the scale 0. The sums are of rows in order, in float64, so that they are the
+    same on every processor.
+    """
+    with store.unpacked(array, split_table.rows(table, "train")) as features:
+        mean = _sum(features, lambda rows: rows) / len(features)
+        variance = _sum(features, lambda rows: (rows - mean) ** 2) / len(features)
+    deviation = np.sqrt(variance)
+    varies = deviation > _CONSTANT * np.abs(mean)
+    scale = np.divide(1.0, deviation, where=varies, out=np.zeros_like(deviation))
+    return scale.tolist(), (-mean * scale).tolist()
+
+
+def _sum(
+    features: NDArray[np.float32], of: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """Return the sum over rows of a function of some rows, a part of them at a time."""
+    total = np.zeros(features.shape[1])
+    for start in range(0, len(features), _ROWS):
+        for row in of(features[start : start + _ROWS].astype(np.float64)):
+            total += row
+    return total
 
 
 @contextmanager

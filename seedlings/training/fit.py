@@ -10,7 +10,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
 from seedlings.io.partial_results import PartialResults
-from seedlings.networks import architectures
+from seedlings.networks import architectures, backbones
 from seedlings.networks.runtime import keras
 from seedlings.training import callbacks, progressive, trained_model
 from seedlings.training.batches import Batches
@@ -49,12 +49,59 @@ def train_head(
     """Train a head on features, or the layers of a whole model that are not frozen, in place.
 
     With `unfreeze.epochs`, a second phase also trains the layers after the cut, except their batch
-    normalisation. With partial results, a training that was killed resumes after its last completed
-    epoch; the second phase starts from its beginning. At the end, the outputs are calibrated on
-    validation.
+    normalisation; those of pooled features train in `train_unfrozen`. With partial results, a
+    training that was killed resumes after its last completed epoch; the second phase starts from
+    its beginning. At the end, the outputs are calibrated on validation.
     """
     with trained_model.prepared(model, params) as trained:
         _train(trained, train, validation, record=record, task=task, params=params, partial=partial)
+    _finish(model, trained, validation, record=record, task=task, params=params)
+
+
+def train_unfrozen(
+    model: "keras.Model",
+    train: Batches,
+    validation: Batches,
+    *,
+    record: Record,
+    task: "Task",
+    params: Finetune,
+    cut: str | None,
+) -> None:
+    """Train a whole model with pooled features, whose head is trained, in place, from images.
+
+    The layers of the feature extractor after `cut` train with the head; with None, all of them, but
+    for batch normalisation. With early stopping, they are as before if the validation loss is not
+    lower, and frozen. At the end, the outputs are calibrated on validation again.
+
+    Raises SeedlingsError if no layer follows the cut.
+    """
+    extractor = model.get_layer("feature_extractor")
+    backbones.unfreeze(extractor, cut)
+    best_weights = model.get_weights()
+    with trained_model.prepared(model, params) as trained:
+        rate, epochs = params.unfreeze.learning_rate, params.unfreeze.epochs
+        optimizer = make_optimizer(params, rate=rate, epochs=epochs, steps=len(train))
+        compile_model(trained, task, optimizer, params.label_smoothing)
+        best_loss = score(trained, validation)["loss"]
+        fit(trained, train, validation, record=record, epochs=epochs, options=params)
+        is_worse = score(trained, validation)["loss"] > best_loss
+    if params.early_stopping and is_worse:
+        model.set_weights(best_weights)
+        extractor.trainable = False
+    _finish(model, trained, validation, record=record, task=task, params=params)
+
+
+def _finish(
+    model: "keras.Model",
+    trained: "keras.Model",
+    validation: Batches,
+    *,
+    record: Record,
+    task: "Task",
+    params: Finetune,
+) -> None:
+    """Compile the model in place of which another was trained, and calibrate its outputs."""
     if trained is not model:
         compile_model(model, task, trained.optimizer, params.label_smoothing)
     if params.calibrate:
@@ -72,9 +119,10 @@ def _train(
     partial: PartialResults | None,
 ) -> None:
     best_loss, best_weights = math.inf, model.get_weights()
-    for epochs, rate, unfrozen in _phases(params, len(train)):
-        if params.unfreeze.epochs:
-            _set_trainable(_trainable_layers(model), unfrozen)
+    unfreezable = _trainable_layers(model)
+    for epochs, rate, unfrozen in _phases(params, len(train), unfreezes=unfreezable is not None):
+        if unfreezable is not None:
+            _set_trainable(unfreezable, unfrozen)
         optimizer = make_optimizer(params, rate=rate, epochs=epochs, steps=len(train))
         compile_model(model, task, optimizer, params.label_smoothing)
         resumable = partial if not unfrozen else None
@@ -94,11 +142,11 @@ def _train(
             best_loss, best_weights = loss, model.get_weights()
 
 
-def _phases(params: Finetune, batches: int) -> list[tuple[int, float, bool]]:
+def _phases(params: Finetune, batches: int, *, unfreezes: bool) -> list[tuple[int, float, bool]]:
     """Return epochs, learning rate, and whether the layers after the cut train, of each phase."""
     epochs = max(1, round(params.steps / batches)) if params.steps else params.epochs
     phases = [(epochs, params.optimizer.learning_rate, False)]
-    if params.unfreeze.epochs:
+    if unfreezes and params.unfreeze.epochs:
         phases.append((params.unfreeze.epochs, params.unfreeze.learning_rate, True))
     return phases
 
@@ -264,9 +312,10 @@ def history(record: Record, task: "Task") -> pd.DataFrame:
     )
 
 
-def _trainable_layers(model: "keras.Model") -> "keras.Model":
-    """Return the layers after the cut of a head or a whole model."""
-    return architectures.head_of(model).get_layer("trainable_layers")
+def _trainable_layers(model: "keras.Model") -> "keras.Model | None":
+    """Return the layers after the cut in the head of a model, or None."""
+    layers = architectures.head_of(model).layers
+    return next((layer for layer in layers if layer.name == "trainable_layers"), None)
 
 
 def _set_trainable(model: "keras.Model", trainable: bool) -> None:

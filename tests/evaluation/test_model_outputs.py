@@ -20,20 +20,28 @@ from stages import evaluate
 
 
 @pytest.mark.parametrize(
-    ("stored", "split", "expected"),
+    ("stored", "trained", "split", "expected"),
     [
-        (True, "test", [0.0, 0.0]),
-        (False, "test", [50.0, 90.0]),  # 10 * (2 + 3), 10 * (4 + 5)
-        (False, "validation", [130.0]),  # 10 * (6 + 7)
+        (True, False, "test", [0.0, 0.0]),
+        (True, True, "test", [50.0, 90.0]),  # 10 * (2 + 3), 10 * (4 + 5)
+        (False, False, "test", [50.0, 90.0]),
+        (False, False, "validation", [130.0]),  # 10 * (6 + 7)
     ],
 )
-def test_the_finetuned_model_takes_features_where_there_are_any(
-    stored: bool, split: str, expected: list[float], tmp_path: Path
+def test_the_finetuned_model_takes_features_where_they_are_stored_and_its_own(
+    stored: bool, trained: bool, split: str, expected: list[float], tmp_path: Path
 ) -> None:
-    inputs = keras.Input((2,))
-    head = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)], name="head")
+    """The stored features are others if the feature extractor has been trained since."""
+    inputs, image = keras.Input((2,)), keras.Input((2,))
+    head = keras.Model(inputs, keras.layers.Dense(1, name="output")(inputs), name="head")
     head.set_weights([np.ones((2, 1)), np.zeros(1)])
-    whole = keras.Model(inputs, head(inputs * 10.0))
+    times = keras.layers.Dense(2, use_bias=False)
+    extractor = keras.Model(image, times(image), name="feature_extractor")
+    extractor.set_weights([10.0 * np.eye(2)])
+    extractor.trainable = trained
+    pixels = keras.Input((2,))
+    models.save(keras.Model(pixels, head(extractor(pixels))), tmp_path / "model")
+    whole = models.load(tmp_path / "model")
     arrays.write(tmp_path / "images", np.arange(8, dtype=np.float32).reshape(4, 2))
     arrays.write(tmp_path / "features", np.zeros((4 if stored else 0, 2), np.float32))
     table = pd.DataFrame({"label": list("abab"), "split": ["train", "test", "test", "validation"]})
@@ -41,6 +49,10 @@ def test_the_finetuned_model_takes_features_where_there_are_any(
         whole, tmp_path / "features", tmp_path / "images", table, TASKS["binary"], split=split
     )
     assert outputs[:, 0].tolist() == expected
+    with model_outputs.embedded(
+        whole, tmp_path / "features", tmp_path / "images", table, TASKS["binary"], split=split
+    ) as found:
+        assert found.sum(axis=1).tolist() == expected
 
 
 @pytest.mark.slow

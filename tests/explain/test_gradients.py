@@ -22,7 +22,8 @@ def assembled(tree: dict[str, Any]) -> Assembled:
     def make(units: int = 3, task: str = "multiclass", **extract: Any) -> "keras.Model":
         keras.utils.set_random_seed(3)
         tree["finetune"]["convnet"]["filters"] = [] if extract else [4, 6]
-        tree["finetune"]["unfreeze"]["epochs"] = int("cut" in extract)
+        pooled = extract.get("pooling") == "average"
+        tree["finetune"]["unfreeze"]["epochs"] = int("cut" in extract and not pooled)
         tree["extract"].update(extract or {"backbone": "none"})
         return assembly.classifier(check(tree), (40, 32), units, TASKS[task])
 
@@ -33,12 +34,14 @@ BACKBONES = [
     {},
     {"backbone": "VGG16", "cut": "block4_pool", "width": 0.25},
     {"backbone": "MobileNet", "cut": "conv_pw_6_relu", "cropping": [4, 4, 0, 0]},
+    {"width": 0.25, "pooling": "average", "layers": ["block2_pool", "block4_pool"]},
+    {"width": 0.25, "pooling": "average", "layers": ["block4_pool"]},
 ]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("extract", BACKBONES)
-def test_the_scores_are_those_of_the_model_and_of_its_last_map_and_what_follows_it(
+def test_the_scores_are_those_of_the_model_and_of_its_last_maps_and_what_follows_it(
     extract: dict[str, Any], assembled: Assembled, noise: Callable[..., NDArray[np.uint8]]
 ) -> None:
     model = assembled(**extract)
@@ -49,8 +52,9 @@ def test_the_scores_are_those_of_the_model_and_of_its_last_map_and_what_follows_
     expected = powers / powers.sum(axis=1, keepdims=True)
     assert np.asarray(model(images)) == pytest.approx(expected, abs=1e-6)
     assert model.get_layer("head").get_layer("output").activation.__name__ == "softmax"
-    before, after = gradients.last_map(network)
-    assert len(before.output_shape) == 4
+    before, after = gradients.last_maps(network)
+    assert len(before.outputs) == len(extract.get("layers", [""]))
+    assert all(len(maps.shape) == 4 for maps in before.outputs)
     assert np.asarray(after(before(pixels))) == pytest.approx(scores, abs=1e-5)
 
 

@@ -1,12 +1,15 @@
 """Saliency of models of which it is known where the answer comes from."""
 
+from typing import Any
+
+import assembly
 import numpy as np
 import pytest
 
-from seedlings.explain import saliency
+from seedlings.explain import gradients, saliency
 from seedlings.explain.saliency import Explainer
 from seedlings.networks.runtime import keras
-from seedlings.params import Params
+from seedlings.params import Params, check
 from seedlings.tasks import TASKS
 
 
@@ -49,6 +52,33 @@ def test_grad_cam_lies_where_the_answer_comes_from(
     left_half = np.zeros((8, 8), bool)
     left_half[:, :4] = True
     assert saliency.share_inside(smoothgrad, left_half) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    "layers", [["block4_pool"], ["block2_pool", "block3_conv2", "block5_pool"]]
+)
+def test_the_contributions_of_all_layers_add_up_to_the_score_of_a_linear_head(
+    layers: list[str], tree: dict[str, Any], rng: np.random.Generator
+) -> None:
+    """But for a constant: the score of features that are 0."""
+    tree["extract"] |= {"pooling": "average", "layers": layers, "width": 0.25}
+    tree["finetune"]["head"] |= {"batch_normalization": False, "dropout": 0.0}
+    keras.utils.set_random_seed(5)
+    task = TASKS["multiclass"]
+    network = gradients.differentiable(assembly.classifier(check(tree), (64, 64), 3, task))
+    linear = Explainer(network, task.directions(["a", "b", "c"]))
+    pixels = rng.uniform(0.0, 255.0, (64, 64, 3)).astype(np.float32)
+    scores = np.asarray(network(pixels[None]))[0]
+    head = network.get_layer("head")
+    constants = np.asarray(head(np.zeros((1, *head.input_shape[1:]), np.float32)))[0]
+    for unit in range(3):
+        parts = linear.contributions(pixels, np.int64(unit), np.float32(1.0))
+        assert len(parts) == len(layers)
+        total = saliency._sum(parts)
+        assert total.shape == max(part.shape for part in parts)
+        expected = scores[unit] - constants[unit]
+        assert total.sum() == pytest.approx(expected, rel=1e-3)
+        assert sum(part.sum() for part in parts) == pytest.approx(expected, rel=1e-3)
 
 
 def test_an_overlay_is_warm_where_the_map_is_high() -> None:

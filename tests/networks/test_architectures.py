@@ -70,6 +70,31 @@ def test_the_head_has_the_trainable_layers_only_if_they_are_unfrozen(
     assert assembly.head(cut, 5, TASK, finetune(unfreeze=1)).count_params() == without + block5
 
 
+def test_a_head_on_pooled_features_scales_them_and_pools_nothing(
+    tree: dict[str, Any], finetune: Callable[..., Finetune], rng: np.random.Generator
+) -> None:
+    tree["extract"] |= {"pooling": "average", "layers": ["block3_pool"], "width": 0.25}
+    parts = backbones.build(check(tree).extract, 32, 32)
+    own = finetune(batch_normalization=False, dropout=0.0, unfreeze=1)
+    scale, offset = rng.normal(size=(2, 64)).astype(np.float32).tolist()
+    head = architectures.head(
+        parts,
+        5,
+        TASK,
+        convnet=own.convnet,
+        params=own.head,
+        regularization=own.regularization,
+        unfreeze_epochs=1,
+        scaling=(scale, offset),
+    )
+    assert [layer.name for layer in head.layers] == ["features", "standardization", "output"]
+    features = rng.normal(size=(7, 64)).astype(np.float32)
+    kernel, bias = head.get_weights()
+    scores = (features * scale + offset) @ kernel + bias
+    expected = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(head.predict(features, verbose=0), expected, rtol=1e-4)
+
+
 def test_unfreezing_a_backbone_without_trainable_layers_is_an_error(
     backbone: Callable[..., Backbone], finetune: Callable[..., Finetune]
 ) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from seedlings.errors import SeedlingsError
-from seedlings.networks import applications, backbones, vgg16
+from seedlings.networks import applications, backbones, models, vgg16
 from seedlings.networks.params import Extract
 from seedlings.networks.runtime import keras
 from seedlings.params import check
@@ -237,6 +237,124 @@ def test_without_a_cut_all_layers_are_frozen(
     assert whole.trainable_layers is None
     height = {"block4_pool": 2, None: 1}[last]
     assert whole.feature_extractor.output_shape == (None, height, height, 512)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "layers", "more"),
+    [
+        ("VGG16", ["block2_pool", "block5_pool", "block3_conv1"], {"width": 0.25}),
+        ("EfficientNetLite0", ["block3_expand_relu", "block4_add", "head_relu"], {}),
+        ("MobileNetV2", ["block_5_add"], {}),
+    ],
+)
+def test_pooled_features_are_the_means_over_places_of_the_maps_side_by_side(
+    backbone: str,
+    layers: list[str],
+    more: dict[str, Any],
+    extract: Callable[..., Extract],
+    images: np.ndarray,
+) -> None:
+    params = extract(backbone=backbone, cut=None, pooling="average", layers=layers, **more)
+    pooled = backbones.build(params, 32, 32)
+    assert pooled.is_pooled
+    assert pooled.trainable_layers is None
+    assert pooled.feature_extractor.trainable_weights == []
+    found = pooled.feature_extractor.predict(images, verbose=0)
+    network = applications.find(backbone)
+    whole = network.build((32, 32, 3), params.width, None)
+    below = pooled.feature_extractor.get_layer("below")
+    for layer in filter(lambda layer: layer.weights, below.layers):
+        whole.get_layer(layer.name).set_weights(layer.get_weights())
+    outputs = [whole.get_layer(name).output for name in layers]
+    pixels = network.preprocess(images.astype(np.float32))
+    maps = [np.asarray(keras.Model(whole.input, output)(pixels)) for output in outputs]
+    expected = np.concatenate([values.mean(axis=(1, 2)) for values in maps], axis=1)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_pooled_layers_are_by_default_those_of_the_network(
+    extract: Callable[..., Extract],
+) -> None:
+    changes = {"pooling": "average", "cut": None, "width": 0.25}
+    default = backbones.build(extract(**changes), 32, 32)
+    assert default.feature_extractor.output_shape == (None, 32 + 64 + 128 + 128)
+    shorter = backbones.build(extract(last="block3_pool", **changes), 32, 32)
+    assert shorter.feature_extractor.output_shape == (None, 64)
+    mobile = {"backbone": "MobileNet", "width": 1.0, "last": None}
+    other = backbones.build(extract(**changes | mobile), 32, 32)
+    assert other.feature_extractor.output_shape == (None, 1024)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"layers": ["block5_pool"]}, r"extract: .*layers null with pooling `none`"),
+        ({"pooling": "average", "backbone": "none"}, r"pooling `none` with backbone `none`"),
+        (
+            {"pooling": "average", "layers": ["block2_pool"], "last": "block4_pool"},
+            r"last null with layers, which say where it ends, found block4_pool",
+        ),
+        ({"pooling": "average", "layers": ["a", "a"]}, r"layers that differ, found \['a', 'a'\]"),
+        ({"pooling": "average", "layers": []}, r"extract\.layers: "),
+    ],
+)
+def test_layers_that_would_not_be_used_are_refused(
+    changes: dict[str, Any], message: str, extract: Callable[..., Extract]
+) -> None:
+    with pytest.raises(SeedlingsError, match=message):
+        extract(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"layers": ["block5_pol"]}, r"extract\.layers: .* no layer 'block5_pol'; .*block5_pool"),
+        ({"cut": "block9"}, r"extract\.cut: the backbone has no layer 'block9'"),
+        ({"last": "block9"}, r"extract\.last: the backbone has no layer 'block9'"),
+    ],
+)
+def test_a_pooled_layer_that_a_network_does_not_have_is_named(
+    changes: dict[str, Any], message: str, extract: Callable[..., Extract]
+) -> None:
+    with pytest.raises(SeedlingsError, match=message):
+        backbones.build(extract(pooling="average", width=0.25, **changes), 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("cut", "trained"),
+    [("block4_pool", 3), ("block5_conv3", None), ("block5_pool", None), (None, 13)],
+)
+def test_the_layers_of_pooled_features_after_the_cut_are_unfrozen(
+    cut: str | None, trained: int | None, extract: Callable[..., Extract]
+) -> None:
+    params = extract(pooling="average", width=0.25, cut=cut)
+    extractor = backbones.build(params, 32, 32).feature_extractor
+    if trained is None:
+        with pytest.raises(
+            SeedlingsError, match=r"extract\.cut to a layer before block5_pool.*null"
+        ):
+            backbones.unfreeze(extractor, cut)
+        return
+    backbones.unfreeze(extractor, cut)
+    names = [weight.path.split("/")[-2] for weight in extractor.trainable_weights]
+    convolutions = [layer.name for layer in extractor.get_layer("below").layers if layer.weights]
+    assert list(dict.fromkeys(names)) == convolutions[-trained:]
+
+
+def test_unfrozen_layers_leave_batch_normalisation_frozen_and_stay_unfrozen_on_disk(
+    extract: Callable[..., Extract], tmp_path: Path
+) -> None:
+    params = extract(backbone="EfficientNetLite0", pooling="average", cut=None)
+    extractor = backbones.build(params, 32, 32).feature_extractor
+    backbones.unfreeze(extractor, "block10_add")
+    kernels = [weight.path for weight in extractor.trainable_weights]
+    assert len(kernels) == 4 * 3 + 3 + 1  # of the blocks 11 to 14, 15, and the head
+    assert not [path for path in kernels if "_bn" in path]
+    models.save(extractor, tmp_path / "m")
+    assert len(models.load(tmp_path / "m").trainable_weights) > 0
+    extractor.trainable = False
+    models.save(extractor, tmp_path / "m")
+    assert models.load(tmp_path / "m").trainable_weights == []
 
 
 def test_layers_can_be_taken_off_a_backbone(extract: Callable[..., Extract]) -> None:

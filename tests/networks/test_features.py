@@ -38,12 +38,15 @@ def test_features_are_the_extractors_output_in_the_order_of_the_images(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("pooling", ["none", "average"])
 def test_a_row_is_reused_for_the_same_cut_out_alone_whatever_file_it_comes_from(
+    pooling: str,
     tmp_path: Path,
     tree: dict[str, Any],
     rng: np.random.Generator,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    tree["extract"]["pooling"] = pooling
     extractor = backbones.build(check(tree).extract, 32, 32).feature_extractor
     cut_outs = rng.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
     other = cut_outs.copy()
@@ -72,13 +75,25 @@ def test_a_row_is_reused_for_the_same_cut_out_alone_whatever_file_it_comes_from(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("backbone", "cut"),
-    [("VGG16", "block5_pool"), ("ResNet50", "conv5_block3_out"), ("MobileNet", "conv_pw_13_relu")],
+    ("backbone", "cut", "pooling"),
+    [
+        ("VGG16", "block5_pool", "none"),
+        ("VGG16", None, "average"),
+        ("ResNet50", "conv5_block3_out", "none"),
+        ("MobileNet", "conv_pw_13_relu", "none"),
+        ("EfficientNetLite0", None, "none"),
+        ("EfficientNetLite0", None, "average"),
+    ],
 )
 def test_features_do_not_depend_on_the_place_and_the_neighbours_in_a_padded_batch(
-    backbone: str, cut: str, tmp_path: Path, tree: dict[str, Any], rng: np.random.Generator
+    backbone: str,
+    cut: str | None,
+    pooling: str,
+    tmp_path: Path,
+    tree: dict[str, Any],
+    rng: np.random.Generator,
 ) -> None:
-    tree["extract"] |= {"backbone": backbone, "cut": cut}
+    tree["extract"] |= {"backbone": backbone, "cut": cut, "pooling": pooling}
     extractor = backbones.build(check(tree).extract, 48, 48).feature_extractor
     task = task_of(extractor, tmp_path, batch_size=8)
     images = rng.integers(0, 256, (8, 48, 48, 3), dtype=np.uint8)
@@ -91,9 +106,11 @@ def test_features_do_not_depend_on_the_place_and_the_neighbours_in_a_padded_batc
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("pooling", ["none", "average"])
 def test_a_copy_in_another_process_gives_the_same_features(
-    tmp_path: Path, tree: dict[str, Any], rng: np.random.Generator
+    pooling: str, tmp_path: Path, tree: dict[str, Any], rng: np.random.Generator
 ) -> None:
+    tree["extract"]["pooling"] = pooling
     extractor = backbones.build(check(tree).extract, 32, 32).feature_extractor
     images = rng.integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
     names = arrays.write(tmp_path / "images", images)

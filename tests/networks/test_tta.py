@@ -11,14 +11,19 @@ from seedlings.tasks import TASKS
 from seedlings.training import calibration
 from seedlings.training.batches import Batches
 
-SIZE = (16, 16)
+SIZE = (32, 32)
+
+
+MODELS = {
+    "from scratch": ["model=seedlings", "finetune.convnet.filters=[8]"],
+    "pooled": ["extract.pooling=average"],
+}
 
 
 @pytest.fixture(scope="module")
-def model() -> "keras.Model":
-    settings = params.check(
-        presets.compose(["sample", "model=seedlings", "finetune.convnet.filters=[8]"])
-    )
+def model(request: pytest.FixtureRequest) -> "keras.Model":
+    name = getattr(request, "param", "from scratch")
+    settings = params.check(presets.compose(["sample", *MODELS[name]]))
     keras.utils.set_random_seed(3)
     return classifier(settings, SIZE, 4, TASKS["multiclass"])
 
@@ -41,6 +46,7 @@ def images(rng: np.random.Generator) -> NDArray[np.uint8]:
     return rng.integers(0, 256, (5, *SIZE, 3), dtype=np.uint8)
 
 
+@pytest.mark.parametrize("model", MODELS, indirect=True)
 @pytest.mark.parametrize("count", [1, 2, 4, 8])
 def test_the_outputs_are_the_means_over_the_copies(
     count: int, model: "keras.Model", images: NDArray[np.uint8]

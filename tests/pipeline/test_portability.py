@@ -34,11 +34,14 @@ BACKBONES = {
         "extract__weights": "random",
         "extract__width": 0.125,
         "extract__cut": "block5_pool",
+        "finetune__convnet__filters": [8],
     },
     "EfficientNetLite0": {
         "extract__weights": "imagenet",
         "extract__width": 1.0,
         "extract__cut": None,
+        "extract__pooling": "average",
+        "finetune__convnet__filters": [],
     },
 }
 
@@ -57,14 +60,13 @@ def test_an_emulated_haswell_extracts_and_trains_the_same_bytes(
         data__sample__side=48,
         split__validation_per_class=1,
         segment__pixels=[48, 48],
-        extract__backbone=backbone,
-        **BACKBONES[backbone],
         baseline__epochs=1,
         finetune__epochs=2,
-        finetune__convnet__filters=[8],
         finetune__convnet__pool=1,
         finetune__convnet__padding="same",
         finetune__convnet__batch_normalization="after_convolution",
+        extract__backbone=backbone,
+        **BACKBONES[backbone],
     )
     stages = ("extract", "baseline", "finetune")
     project.run(sys.executable, "-c", STAGES, "download", "split", "segment", *stages)

@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.preprocessing import StandardScaler
 
 from benchmarks import arrays
 from seedlings.networks.runtime import keras
@@ -114,6 +115,23 @@ def test_images_without_differences_are_scaled_to_zero() -> None:
     mean, scale = batches.pixel_scaling(np.full((5, 4, 4, 1), 77, np.uint8))
     assert mean == [77.0]
     assert scale == 1.0
+
+
+def test_features_are_standardised_by_the_training_rows_alone(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    features = rng.normal(3.0, 2.0, (2500, 4)).astype(np.float32)
+    features[:, 2] = 0.1  # no row differs
+    arrays.write(tmp_path / "a", features)
+    split = np.where(rng.random(2500) < 0.7, "train", "test")
+    table = pd.DataFrame({"label": "x", "split": split})
+    scale, offset = batches.feature_scaling(tmp_path / "a", table)
+    theirs = StandardScaler().fit(features[split == "train"].astype(np.float64))
+    varying = [0, 1, 3]
+    np.testing.assert_allclose(
+        (features * scale + offset)[:, varying], theirs.transform(features)[:, varying], atol=1e-6
+    )
+    assert (scale[2], offset[2]) == (0.0, 0.0)
 
 
 def test_training_and_test_rows_come_from_the_split(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
-from seedlings.networks import architectures
+from seedlings.networks import architectures, layers
 from seedlings.networks.runtime import keras
 from seedlings.params import check
 from seedlings.tasks import TASKS
@@ -206,6 +206,59 @@ def test_a_second_phase_without_improvement_is_undone(
     losses = record.curves["val_loss"]
     assert min(losses[5:]) > min(losses[:5])
     assert fit.score(head, misleading)["loss"] == pytest.approx(min(losses), rel=1e-4)
+
+
+def pooled(units: int = 3) -> "keras.Model":
+    """A whole model of points: a feature extractor of two layers and a linear head."""
+    points = keras.Input((2,))
+    x = keras.layers.Dense(6, activation="relu", name="first")(points)
+    x = layers.BatchNormalization(name="normalization")(x)
+    x = keras.layers.Dense(4, activation="relu", name="second")(x)
+    below = keras.Model(points, x, name="below")
+    image, features, inputs = keras.Input((2,)), keras.Input((4,)), keras.Input((2,))
+    extractor = keras.Model(image, below(image), name="feature_extractor")
+    extractor.trainable = False
+    output = keras.layers.Dense(units, activation="softmax", name="output")(features)
+    head = keras.Model(features, output, name="head")
+    return keras.Model(inputs, head(extractor(inputs)))
+
+
+@pytest.mark.parametrize(("cut", "moving"), [("first", ["second"]), (None, ["first", "second"])])
+def test_the_unfrozen_layers_of_pooled_features_learn_with_the_head(
+    cut: str | None, moving: list[str], finetune: Callable[..., Finetune], rng: np.random.Generator
+) -> None:
+    points, labels = clouds(rng)
+    data, model = Batches(points, labels, size=30), pooled()
+    below = model.get_layer("feature_extractor").get_layer("below")
+    before = {layer.name: layer.get_weights() for layer in below.layers if layer.weights}
+    params = finetune(unfreeze__epochs=3, unfreeze__learning_rate=0.01)
+    record = Record("finetune")
+    fit.train_unfrozen(model, data, data, record=record, task=TASK, params=params, cut=cut)
+    after = {name: below.get_layer(name).get_weights() for name in before}
+    assert moving == [
+        name
+        for name in before
+        if not np.array_equal(np.ravel(before[name][0]), np.ravel(after[name][0]))
+    ]
+    assert record.curves["val_loss"][-1] < record.curves["val_loss"][0]
+    assert model.get_layer("feature_extractor").trainable_weights != []
+
+
+def test_unfrozen_layers_without_improvement_are_as_before_and_frozen(
+    finetune: Callable[..., Finetune], rng: np.random.Generator
+) -> None:
+    points, labels = clouds(rng)
+    data, model = Batches(points, labels, size=30), pooled()
+    misleading = Batches(points, (labels + 1) % 3, size=30)
+    compiled(model, keras.optimizers.Adam(0.1))
+    model.fit(points, (labels + 1) % 3, epochs=20, verbose=0)
+    before = model.get_weights()
+    params = finetune(unfreeze__epochs=3, unfreeze__learning_rate=0.1)
+    options = {"record": Record("finetune"), "task": TASK, "params": params}
+    fit.train_unfrozen(model, data, misleading, cut=None, **options)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        assert np.array_equal(old, new)
+    assert model.get_layer("feature_extractor").trainable_weights == []
 
 
 def test_a_training_that_diverges_names_the_learning_rate(rng: np.random.Generator) -> None:
