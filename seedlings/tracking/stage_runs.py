@@ -63,7 +63,8 @@ def finish(tracker: Tracker, run: str, parent: str, stage: str, root: Path) -> N
     for figure in record.pictures:
         for one in (run, parent):
             tracker.log_artifact(one, str(root / figure), f"pictures/{stage}")
-    tracker.log_curves(parent, record.curves, f"{stage}/")
+    # Under a prefix of their own: evaluate has a metric `baseline/accuracy`.
+    tracker.log_curves(parent, record.curves, f"epochs/{stage}/")
     if stage == pipeline.FINAL_STAGE:
         tracker.log_metrics(parent, record.metrics)
     tracker.set_tags(run, {RECORD: record_digest(file)})

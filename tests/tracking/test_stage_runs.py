@@ -19,14 +19,16 @@ from seedlings.tracking.tags import CHANGED, FIRST_RUN, LOCK, PARENT, RESTORED, 
 
 pytestmark = pytest.mark.slow
 
-STAGES = ("split", "finetune", "evaluate")
+STAGES = ("split", "baseline", "finetune", "evaluate")
 
 
 def write(stage: str, root: Path) -> Record:
     """Write the record and the figure of a stage."""
     record = Record(stage, params={"seed": 42})
-    record.add_metrics({"finetuned/accuracy": 0.5, "images": 4.0})
+    record.add_metrics({"finetuned/accuracy": 0.5, "baseline/accuracy": 0.25, "images": 4.0})
     record.add_picture(paths.report(stage) / "a.png")
+    if stage == "baseline":
+        record.curves = {"accuracy": [0.7, 0.8]}
     if stage == "finetune":
         record.curves = {"loss": [3.0, 2.0, 1.0], "val_loss": [4.0, 3.0, 2.5]}
     folder = root / paths.report(stage)
@@ -114,10 +116,14 @@ def test_a_stage_has_the_same_run_whether_it_is_logged_while_it_runs_or_from_its
     figures = mlflow.MlflowClient().list_artifacts(synced.info.run_id, "pictures/finetune")
     assert [figure.path for figure in figures] == ["pictures/finetune/a.png"]
     assert live.info.end_time == 1_002
-    last = {"finetune/loss": 1.0, "finetune/val_loss": 2.5}
-    expected = {"finetuned/accuracy": 0.5, "images": 4.0, **last}
+    last = {
+        "epochs/finetune/loss": 1.0,
+        "epochs/finetune/val_loss": 2.5,
+        "epochs/baseline/accuracy": 0.8,
+    }
+    expected = {"finetuned/accuracy": 0.5, "baseline/accuracy": 0.25, "images": 4.0, **last}
     assert live.data.metrics == synced.data.metrics == expected
-    curve = mlflow.MlflowClient().get_metric_history(synced.info.run_id, "finetune/loss")
+    curve = mlflow.MlflowClient().get_metric_history(synced.info.run_id, "epochs/finetune/loss")
     assert sorted((point.step, point.value) for point in curve) == [(1, 3.0), (2, 2.0), (3, 1.0)]
     assert live.info.run_name == synced.info.run_name == "sample"
 
@@ -135,6 +141,7 @@ def test_sync_adds_to_the_runs_of_stages_what_the_run_logger_did_not_log(
     runs = {run.data.tags[STAGE]: run for run in Tracker().runs({PARENT: live.info.run_id})}
     assert {stage: RESTORED in run.data.tags for stage, run in runs.items()} == {
         "split": False,
+        "baseline": True,
         "finetune": True,
         "evaluate": True,
     }
