@@ -10,7 +10,6 @@ from seedlings.config import paths, yaml_files
 
 FIRST_STAGE = "download"
 FINAL_STAGE = "evaluate"
-PACKAGE_STAGE = "package"
 CODE = ("stages/", "seedlings/", "requirements.lock")
 
 

@@ -13,6 +13,7 @@ from seedlings.data.sources import SOURCES
 from seedlings.tracking.client import Tracker
 from seedlings.tracking.tags import CHANGED, RECORD, STAGE
 
+_TRAINED = ("baseline", "finetune")  # stages with curves
 _LONGEST = 80  # characters of a name
 _LONGEST_TAG = 5000  # characters; MLflow refuses more than 8,000
 
@@ -53,8 +54,8 @@ def start(
 def finish(tracker: Tracker, run: str, parent: str, stage: str, root: Path) -> None:
     """Log the record of a stage, its metrics and its figures, which are below `root`.
 
-    The run of the revision has the figures and curves of all stages, and the metrics of the stage
-    evaluate.
+    The run of the revision has the figures of all stages and, from the stage evaluate, its metrics
+    and the curves of the trained models.
     """
     file = root / paths.record(stage)
     record = records.read(file)
@@ -63,10 +64,11 @@ def finish(tracker: Tracker, run: str, parent: str, stage: str, root: Path) -> N
     for figure in record.pictures:
         for one in (run, parent):
             tracker.log_artifact(one, str(root / figure), f"pictures/{stage}")
-    # Under a prefix of their own: evaluate has a metric `baseline/accuracy`.
-    tracker.log_curves(parent, record.curves, f"epochs/{stage}/")
     if stage == pipeline.FINAL_STAGE:
-        tracker.log_metrics(parent, record.metrics)
+        tracker.log_metrics(parent, record.metrics)  # MLflow compares runs by the first metric
+        for trained in _TRAINED:  # evaluate has a metric `baseline/accuracy`
+            curves = records.read(root / paths.record(trained)).curves
+            tracker.log_curves(parent, curves, f"epochs/{trained}/")
     tracker.set_tags(run, {RECORD: record_digest(file)})
 
 
