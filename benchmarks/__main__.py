@@ -15,6 +15,7 @@ NAMES = (
     "cluster",
     "search",
     "quality",
+    "backbones",
     "scale",
 )
 

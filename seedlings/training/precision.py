@@ -16,7 +16,8 @@ from seedlings.networks.runtime import keras, tf
 _POLICY = "mixed_bfloat16"
 _FACTS = Path("/proc/cpuinfo")
 _INSTRUCTIONS = {"avx512_bf16", "amx_bf16"}
-_OUTPUT = "output"  # whose probabilities need the precision of float32
+# The probabilities, and the differences of features from their means, need more precision.
+_IN_FLOAT32 = ("output", "standardization")
 
 
 def choose(wanted: str) -> str:
@@ -40,12 +41,12 @@ def choose(wanted: str) -> str:
 def lowered(model: "keras.Model") -> "keras.Model":
     """Return a copy of a model, with the same weights, that computes with bfloat16.
 
-    Inputs and outputs are float32, and so is the layer `output`.
+    Inputs and outputs are float32, and so are the layers `output` and `standardization`.
     """
 
     def copy(layer: "keras.layers.Layer") -> "keras.layers.Layer":
         kind = BatchNormalization if type(layer) is layers.BatchNormalization else type(layer)
-        policy = "float32" if layer.name == _OUTPUT else _POLICY
+        policy = "float32" if layer.name in _IN_FLOAT32 else _POLICY
         return kind.from_config({**layer.get_config(), "dtype": policy})
 
     twin = keras.models.clone_model(model, clone_function=copy, recursive=True)

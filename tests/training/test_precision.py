@@ -70,6 +70,15 @@ def test_all_layers_but_the_output_compute_with_bfloat16() -> None:
     assert {weights.dtype for weights in twin.weights} == {"float32"}
 
 
+def test_features_are_standardised_in_float32() -> None:
+    features = keras.Input((2,))
+    x = keras.layers.Rescaling([1.0, 2.0], [0.5, -0.5], name="standardization")(features)
+    x = keras.layers.Dense(3, name="hidden")(x)
+    twin = precision.lowered(keras.Model(features, keras.layers.Dense(2, name="output")(x)))
+    found = {layer.name: layer.compute_dtype for layer in twin.layers[1:]}
+    assert found == {"standardization": "float32", "hidden": "bfloat16", "output": "float32"}
+
+
 def test_auto_is_bfloat16_where_the_processor_has_it_and_bfloat16_is_refused_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
