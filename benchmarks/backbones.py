@@ -8,6 +8,7 @@ that of the processor, of all cores, for features in batches of 32, whatever `po
 
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +121,7 @@ def cross_validated(
             convnet=own.convnet,
             params=own.head,
             regularization=own.regularization,
-            scaling=scaling(features[seen]),
+            scaling=scaling(features[seen], backbone.widths),
         )
         train = Batches(features[seen], truth[seen], size=own.batch_size, seed=settings.seed)
         validation = Batches(features[unseen], truth[unseen], size=own.batch_size)
@@ -129,9 +130,11 @@ def cross_validated(
     return outputs / outputs.sum(axis=1, keepdims=True)
 
 
-def scaling(features: NDArray[np.float32]) -> tuple[list[float], list[float]]:
+def scaling(
+    features: NDArray[np.float32], widths: Sequence[int]
+) -> tuple[list[float], list[float]] | None:
     """Return scale and offset of the features, as the stage finetune computes them."""
     with tempfile.TemporaryDirectory() as folder:
         arrays.write(Path(folder) / "features", features)
         every = pd.DataFrame({"label": "", "split": ["train"] * len(features)})
-        return batches.feature_scaling(Path(folder) / "features", every)
+        return batches.feature_scaling(Path(folder) / "features", every, widths)

@@ -29,7 +29,7 @@ def main(
         params=finetune.head,
         regularization=finetune.regularization,
         unfreeze_epochs=finetune.unfreeze.epochs,
-        scaling=batches.feature_scaling(paths.FEATURES, table) if backbone.is_pooled else None,
+        scaling=batches.feature_scaling(paths.FEATURES, table, backbone.widths),
     )
     augmentation = Augmentation(finetune.augment, backbone.window, seed)
     on_images = bool(augmentation.active) or not features.stored(paths.FEATURES)

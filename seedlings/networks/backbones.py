@@ -40,6 +40,12 @@ class Backbone:
         return len(self.feature_extractor.output_shape) == 2
 
     @property
+    def widths(self) -> list[int]:
+        """The numbers of features of each layer, if they are pooled."""
+        means, every = keras.layers.GlobalAveragePooling2D, self.feature_extractor.layers
+        return [layer.output.shape[-1] for layer in every if isinstance(layer, means)]
+
+    @property
     def window(self) -> tuple[int, int] | None:
         """Height and width of the centre crop in the feature extractor, or None."""
         for layer in self.feature_extractor.layers:

@@ -1,7 +1,7 @@
 """Batches of stored arrays, for training and prediction."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain, count
@@ -20,7 +20,7 @@ Batch = tuple[NDArray, Targets]
 
 _IMAGES = 64  # whose squares are in memory at the same time
 _ROWS = 1024  # of features that are in memory at the same time
-_CONSTANT = 1e-6  # a feature varies if its deviation is a larger share of its mean
+_LOWEST_DEVIATION = 0.1  # of a feature, as a share of that of its layer
 
 
 class Batches:
@@ -125,19 +125,29 @@ def pixel_scaling(images: NDArray[np.uint8]) -> tuple[list[float], float]:
     return [int(total) / values for total in sums], scale
 
 
-def feature_scaling(array: Path, table: pd.DataFrame) -> tuple[list[float], list[float]]:
+def feature_scaling(
+    array: Path, table: pd.DataFrame, widths: Sequence[int]
+) -> tuple[list[float], list[float]] | None:
     """Return scale and offset of each feature: those of training get mean 0 and variance 1.
 
-    The stored `array` (N x C, float32) has one row for each row of the split table. A feature that
-    is constant has the scale 0. The sums are of rows in order, in float64, so that they are the
+    The stored `array` (N x C, float32) has one row for each row of the split table, with the
+    features of several layers, of these `widths`, side by side; without widths, as for maps, None
+    is returned. A feature that hardly varies in
+    training could be large in another image, so its deviation counts as a tenth of the root mean
+    square of its layer at least. The sums are of rows in order, in float64, so that they are the
     same on every processor.
     """
+    if not widths:
+        return None
     with store.unpacked(array, split_table.rows(table, "train")) as features:
         mean = _sum(features, lambda rows: rows) / len(features)
         variance = _sum(features, lambda rows: (rows - mean) ** 2) / len(features)
     deviation = np.sqrt(variance)
-    varies = deviation > _CONSTANT * np.abs(mean)
-    scale = np.divide(1.0, deviation, where=varies, out=np.zeros_like(deviation))
+    for layer in np.split(deviation, np.cumsum(widths)[:-1]):  # views
+        layer[:] = np.maximum(
+            layer, _LOWEST_DEVIATION * math.sqrt(math.fsum(layer**2) / len(layer))
+        )
+    scale = np.divide(1.0, deviation, where=deviation > 0.0, out=np.zeros_like(deviation))
     return scale.tolist(), (-mean * scale).tolist()
 
 

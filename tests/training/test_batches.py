@@ -121,17 +121,28 @@ def test_features_are_standardised_by_the_training_rows_alone(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
     features = rng.normal(3.0, 2.0, (2500, 4)).astype(np.float32)
-    features[:, 2] = 0.1  # no row differs
     arrays.write(tmp_path / "a", features)
     split = np.where(rng.random(2500) < 0.7, "train", "test")
     table = pd.DataFrame({"label": "x", "split": split})
-    scale, offset = batches.feature_scaling(tmp_path / "a", table)
+    scale, offset = batches.feature_scaling(tmp_path / "a", table, [1, 3]) or ([], [])
     theirs = StandardScaler().fit(features[split == "train"].astype(np.float64))
-    varying = [0, 1, 3]
-    np.testing.assert_allclose(
-        (features * scale + offset)[:, varying], theirs.transform(features)[:, varying], atol=1e-6
-    )
-    assert (scale[2], offset[2]) == (0.0, 0.0)
+    np.testing.assert_allclose(features * scale + offset, theirs.transform(features), atol=1e-6)
+
+
+def test_a_feature_that_hardly_varies_is_not_enlarged_without_limit(tmp_path: Path) -> None:
+    """It could be large in another image: its deviation counts as a tenth of its layer's."""
+    ones = np.where(np.arange(8) % 2, 1.0, -1.0)
+    columns = [10.0 * ones, 0.001 * ones, 0.002 * ones, 0.002 * ones, 0.0 * ones]
+    arrays.write(tmp_path / "a", np.stack(columns, axis=1).astype(np.float32))
+    table = pd.DataFrame({"label": "x", "split": ["train"] * 8})
+    scale, offset = batches.feature_scaling(tmp_path / "a", table, [2, 2, 1]) or ([], [])
+    lowest = 0.1 * np.sqrt((10.0**2 + 0.001**2) / 2)
+    assert scale == pytest.approx([0.1, 1 / lowest, 500.0, 500.0, 0.0])
+    assert offset == pytest.approx([0.0] * 5)
+
+
+def test_maps_are_not_standardised(tmp_path: Path) -> None:
+    assert batches.feature_scaling(tmp_path / "none", pd.DataFrame(), []) is None
 
 
 def test_training_and_test_rows_come_from_the_split(tmp_path: Path) -> None:
