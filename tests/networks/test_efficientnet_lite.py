@@ -1,3 +1,4 @@
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_sample_image
 
+from seedlings import presets
 from seedlings.networks import applications, backbones, efficientnet_lite, models, state_dicts
 from seedlings.networks.params import Extract
 from seedlings.networks.runtime import keras
@@ -145,6 +147,20 @@ def test_tensors_of_another_network_are_refused(
     monkeypatch.setattr(state_dicts, "read", lambda path: other)
     with pytest.raises(ValueError, match=message):
         efficientnet_lite.load_weights(efficientnet_lite.build((32, 32, 3)), FILE)
+
+
+def test_the_preset_folder_builds_its_network_without_a_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_network(*arguments: object, **options: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(socket, "create_connection", no_network)
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    extract = check(presets.compose(["folder"])).extract
+    backbone = backbones.build(extract, 64, 64)
+    assert backbone.widths == [96, 144, 240, 672, 1152, 1280]
+    assert backbone.feature_extractor.output_shape == (None, 3584)
 
 
 def test_a_small_image_is_refused() -> None:
