@@ -132,10 +132,9 @@ def feature_scaling(
 
     The stored `array` (N x C, float32) has one row for each row of the split table, with the
     features of several layers, of these `widths`, side by side; without widths, as for maps, None
-    is returned. A feature that hardly varies in
-    training could be large in another image, so its deviation counts as a tenth of the root mean
-    square of its layer at least. The sums are of rows in order, in float64, so that they are the
-    same on every processor.
+    is returned. A feature that hardly varies in training could be large in another image, so its
+    deviation counts as a tenth of the root mean square of its layer at least. The sums are of rows
+    in order, in float64, so that they are the same on every processor.
     """
     if not widths:
         return None
