@@ -20,6 +20,7 @@ from typing import Any
 
 from seedlings import params, processor
 from seedlings.cluster import engine
+from seedlings.config import params as config
 from seedlings.config import paths, pipeline, records, stage
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
@@ -34,12 +35,14 @@ def main() -> None:
     """Run the stage in the first argument; print expected errors without a traceback."""
     name = sys.argv[1]
     try:
-        values = params.load()
+        tree = config.read()
+        values = params.check(tree)
         if values.portable:
             processor.pin()
             processor.check()
-        observer = _observer(values.model_dump(mode="json"))
-        stage.run(name, observer, values=values, pipeline=pipeline.read(), engine=engine.choose())
+        stage.run(
+            name, _observer(tree), values=values, pipeline=pipeline.read(), engine=engine.choose()
+        )
         if name == pipeline.FINAL_STAGE:
             record = records.read(paths.record(name))
             print(f"{name}: {summaries.result(record.metrics, values.evaluate.split)}")

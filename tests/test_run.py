@@ -64,6 +64,17 @@ def told() -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
+def test_the_logger_is_told_the_parameters_as_they_are_written(define: Callable) -> None:
+    """Sync finds the run of a revision by its parameters, in which 90 is not 90.0."""
+    tree = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    tree["finetune"]["augment"]["rotation"] = 90
+    Path("params.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
+    define(train)
+    run.main()
+    assert told()[0]["tree"] == tree
+    assert str(told()[0]["tree"]["finetune"]["augment"]["rotation"]) == "90"
+
+
 def test_the_logger_is_told_of_the_start_each_epoch_and_the_end(define: Callable) -> None:
     define(train)
     run.main()
