@@ -48,14 +48,14 @@ def match(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, str]:
 def summary(before: pd.DataFrame, after: pd.DataFrame) -> str:
     """Return how the images of two split tables differ: "20 added, 5 removed, 3 relabelled"."""
     names = match(before, after)
-    old, new = before.set_index("path"), after.set_index("path")
-    same = [(old.loc[first], new.loc[path]) for path, first in names.items()]
+    first = before.set_index("path").loc[[*names.values()]]
+    second = after.set_index("path").loc[[*names]]
     counts = {
-        "added": len(new) - len(names),
-        "removed": len(old) - len(names),
-        "renamed": sum(first != path for path, first in names.items()),
-        "edited": sum(first["digest"] != second["digest"] for first, second in same),
-        "relabelled": sum(first["label"] != second["label"] for first, second in same),
+        "added": len(after) - len(names),
+        "removed": len(before) - len(names),
+        "renamed": (first.index != second.index).sum(),
+        "edited": (first["digest"].to_numpy() != second["digest"].to_numpy()).sum(),
+        "relabelled": (first["label"].to_numpy() != second["label"].to_numpy()).sum(),
     }
     return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "the same"
 
