@@ -2,7 +2,8 @@
 
 One class a task: its targets, outputs, loss, answers and confidence; the metrics of the stage
 evaluate with their titles and bounds; its evaluator, and the test that compares two models. Labels
-in the split table are text: a class, tags separated by spaces, or a number.
+in the split table are text: a class, tags separated by spaces, or a number; the image of an empty
+label is not used.
 """
 
 import math
@@ -101,13 +102,22 @@ class Task(ABC):
 
     def groups(self, labels: pd.Series) -> Iterator[tuple[str, NDArray[np.int64]]]:
         """Yield the name and the row numbers of each stratum, sorted by name."""
-        strata = self.strata(labels)
+        used = np.flatnonzero((labels != "").to_numpy())
+        strata = self.strata(labels.iloc[used])
         for name in np.unique(strata):
-            yield str(name), np.flatnonzero(strata == name)
+            yield str(name), used[strata == name]
 
     def units(self, labels: pd.Series) -> int:
         """Return the number of units of the last layer."""
         return len(self.outputs(labels))
+
+    def names(self, label: str) -> list[str]:
+        """Return the names of the classes or tags in a label; none for a number."""
+        return [label] if self.has_classes else self.tags(label)
+
+    def canonical(self, label: str) -> str:
+        """Return one text for all spellings of a label."""
+        return label
 
     def problem(self, label: str) -> str | None:
         """Return why a text is not a label of this task, or None."""
@@ -176,11 +186,11 @@ class Multiclass(Task):
 
     def outputs(self, labels: pd.Series) -> list[str]:
         """Return the classes, sorted."""
-        return sorted(labels.unique())
+        return sorted(set(labels) - {""})
 
     def targets(self, labels: pd.Series) -> NDArray[np.int64]:
-        """Return the index of the class of each label."""
-        return pd.Categorical(labels, categories=self.outputs(labels)).codes.astype(np.int64)
+        """Return the index of the class of each label; -1 for an empty one."""
+        return pd.Index(self.outputs(labels)).get_indexer(labels).astype(np.int64)
 
     def strata(self, labels: pd.Series) -> NDArray[np.str_]:
         """Return the classes as strata."""
@@ -256,6 +266,10 @@ class Multilabel(Task):
         """Return the tags, which are separated by spaces."""
         return label.split()
 
+    def canonical(self, label: str) -> str:
+        """Return the tags, sorted, each once."""
+        return " ".join(sorted(set(label.split())))
+
     def targets(self, labels: pd.Series) -> NDArray[np.float32]:
         """Return 1 for each tag of an image, else 0."""
         place = {tag: number for number, tag in enumerate(self.outputs(labels))}
@@ -305,8 +319,12 @@ class Regression(Task):
         return [("a high value", 0, 1.0), ("a low value", 0, -1.0)]
 
     def targets(self, labels: pd.Series) -> NDArray[np.float32]:
-        """Return the numbers."""
-        return labels.astype(np.float32).to_numpy()[:, None]
+        """Return the numbers; NaN for an empty label."""
+        return labels.replace("", "nan").astype(np.float32).to_numpy()[:, None]
+
+    def canonical(self, label: str) -> str:
+        """Return the shortest text of the number."""
+        return repr(float(label))
 
     def strata(self, labels: pd.Series) -> NDArray[np.str_]:
         """Return ten bins with about equal numbers of images; fewer if many values are equal."""

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pandas as pd
+
 from seedlings.config import paths
 from seedlings.config.records import Record
 from seedlings.evaluation import doubtful_labels, evaluators, figures, metrics, model_outputs
@@ -20,18 +22,21 @@ def main(
     runtime.prepare(seed, threads)
     kind = TASKS[task]
     table = split_table.read(paths.SPLIT)
+    original = split_table.with_original_labels(table)  # also of images that were dropped
     baseline, finetuned = models.load(paths.BASELINE), models.load(paths.PACKAGED)
-    results = {
+    all_results = {
         "baseline": model_outputs.predict(
-            baseline, paths.IMAGES, table, kind, split=evaluate.split
+            baseline, paths.IMAGES, original, kind, split=evaluate.split
         ),
         "finetuned": model_outputs.predict_finetuned(
-            finetuned, paths.FEATURES, paths.IMAGES, table, kind, split=evaluate.split
+            finetuned, paths.FEATURES, paths.IMAGES, original, kind, split=evaluate.split
         ),
     }
+    results = evaluators.of_used(table, evaluate, all_results)
     write_array(paths.OUTPUTS, results["finetuned"])
     evaluator = evaluators.of(kind, table, evaluate, seed)
     record.add_metrics(evaluators.score(kind, table, evaluate, seed, results))
+    record.add_metrics(evaluators.score_original(kind, table, evaluate, seed, all_results))
 
     report = paths.report("evaluate")
     write_json(report / "metrics.json", metrics.nest(record.metrics))
@@ -54,6 +59,7 @@ def main(
             finetuned, paths.FEATURES, paths.IMAGES, table, kind, split="train"
         ) as embeddings:
             check = doubtful_labels.find(table, embeddings, unseen, kind, seed=seed)
+        check = check.without(pd.read_csv(paths.CONFIRMED, dtype=str, keep_default_na=False))
         write_csv(report / "doubtful_labels.csv", check.doubtful)
         record.details["doubtful_labels"] = check.summary()
         picture = record.add_picture(report / "doubtful_labels.png")

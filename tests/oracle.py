@@ -3,8 +3,8 @@
 A state machine of Hypothesis changes a small project at random: parameters, images, code, commits,
 outputs, kills, reuse. After each change, DVC itself reproduces the stages download to extract, with
 its run cache and its cache of outputs; only the command of a stage runs in this process. Then the
-files of data/split.csv, data/images, data/features and models/backbone are compared with those of
-a rebuild in another project that has neither a cache nor a dvc.lock.
+files of data/split.csv, data/confirmed.csv, data/images, data/features and models/backbone are
+compared with those of a rebuild in another project that has neither a cache nor a dvc.lock.
 
     python tests/oracle.py [--sequences N] [--steps N] [--seed N] [--threads N] [--unportable]
         [--fault files] [--shrink]
@@ -40,7 +40,14 @@ from seedlings.config import params
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # the stages are no package that is installed
 PHOTOS = "photos"
-COMPARED = ("data/split.csv", "data/images", "data/features", "models/backbone")
+CORRECTIONS = "data/corrections.csv"
+COMPARED = (
+    "data/split.csv",
+    "data/confirmed.csv",
+    "data/images",
+    "data/features",
+    "models/backbone",
+)
 CLASSES = ("a", "b")
 COSTLY = ("segment", "extract")
 LEAST = 5  # images of a class: one for training, validation and test, and room for groups
@@ -182,6 +189,8 @@ class Project:
         for number in range(2 * (LEAST + 2)):
             self.photos[f"{CLASSES[number % 2]}/{number:02d}.png"] = 3 * (number % 12)
         self.write_photos()
+        self.decisions: dict[int, tuple[str, str]] = {}  # by picture: the old and the new label
+        self.write_decisions()
 
     def set(self, key: str, value: Any) -> None:
         """Change a parameter in params.yaml."""
@@ -201,6 +210,16 @@ class Project:
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(self.loaded[picture])
+
+    def write_decisions(self) -> None:
+        """Make data/corrections.csv as `decisions` says."""
+        lines = ["digest,path,old,new,by,when,note"]
+        for picture, (old, new) in sorted(self.decisions.items()):
+            digest = hashlib.blake2b(self.loaded[picture], digest_size=16).hexdigest()
+            lines.append(f"{digest},{picture},{old},{new},,,")
+        path = self.root / CORRECTIONS
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def edit(self, number: int, *, changed: bool) -> None:
         """Change a constant in its file and in the loaded module, or change both back."""
@@ -225,6 +244,7 @@ class Project:
         return {
             "params": json.loads(json.dumps(self.params)),
             "photos": dict(self.photos),
+            "decisions": dict(self.decisions),
             "edited": set(self.edited),
             "lock": lock.read_bytes() if lock.exists() else None,
         }
@@ -234,6 +254,8 @@ class Project:
         self.params, self.photos = json.loads(json.dumps(commit["params"])), dict(commit["photos"])
         self.set("seed", self.params["seed"])
         self.write_photos()
+        self.decisions = dict(commit["decisions"])
+        self.write_decisions()
         for number in range(len(EDITS)):
             self.edit(number, changed=number in commit["edited"])
         (self.root / "dvc.lock").unlink(missing_ok=True)
@@ -273,12 +295,15 @@ class Project:
         if last != "extract":
             stages += ["baseline", "finetune", "package", "evaluate"]
         state = [self.params, sorted(self.photos.items()), sorted(self.edited), last]
+        state.append(sorted(self.decisions.items()))
         key = json.dumps(state, sort_keys=True)
         if key in self.rebuilt:
             return self.rebuilt[key]
         for name in ("data", "models", "reports", PHOTOS, ".dvc/cache", ".dvc/tmp"):
             shutil.rmtree(self.other / name, ignore_errors=True)
-        shutil.copyfile(self.root / "params.yaml", self.other / "params.yaml")
+        (self.other / "data").mkdir()
+        for name in ("params.yaml", CORRECTIONS):
+            shutil.copyfile(self.root / name, self.other / name)
         shutil.copytree(self.root / PHOTOS, self.other / PHOTOS)
         error = None
         with contextlib.chdir(self.other), quiet(), patch.dict(os.environ, SEEDLINGS_REUSE="off"):
@@ -437,6 +462,13 @@ def machine(project: Project, counts: dict[str, int]) -> type:
             name = sorted(project.photos)[place % len(project.photos)]
             IMAGES[what](project.photos, name, picture % len(project.loaded))
             project.write_photos()
+            self.compare(kill)
+
+        @rule(place=places, new=st.sampled_from([*CLASSES, "drop"]), kill=kills)
+        def decide_a_label(self, place: int, new: str, kill: int) -> None:
+            name = sorted(project.photos)[place % len(project.photos)]
+            project.decisions[project.photos[name]] = (name[0], new)
+            project.write_decisions()
             self.compare(kill)
 
         @rule(number=st.integers(0, len(EDITS) - 1), kill=kills)

@@ -163,7 +163,8 @@ def test_a_source_a_backbone_a_transformation_and_a_task_are_one_entry_each(
 ) -> None:
     project = tmp_path / "project"
     project.mkdir()
-    for name in ("seedlings", "stages", "dvc.yaml", "requirements.lock"):
+    (project / "data").mkdir()
+    for name in ("seedlings", "stages", "dvc.yaml", "requirements.lock", "data/corrections.csv"):
         (project / name).symlink_to(ROOT / name)
     monkeypatch.chdir(project)
     Repo.init(no_scm=True)

@@ -29,6 +29,10 @@ def summary() -> None:
     for line in _data(found):
         click.echo(line)
     _show(record.metrics, split)
+    if corrected := summaries.corrected(record.metrics, split):
+        click.echo(f"\n{corrected}")
+    if before := summaries.original_labels(record.metrics):
+        _show(before, split, " with the original labels")
     if rest := summaries.without_crossing(record.metrics):
         _show(rest, split, f" without duplicates in {summaries.other_splits(split)}")
     if note := summaries.note(split):
@@ -129,6 +133,8 @@ def _changes(first: str, found: "Changes") -> Iterable[str]:
         f"\nEvaluated: {found.counts[0]} in {first}, {found.counts[1]} in {found.name}, "
         f"{found.common} in both"
     )
+    if found.relabelled:
+        yield f"  without {found.relabelled} in both whose labels differ"
     for title, values in found.scores.items():
         yield f"  {title} on those in both: {' → '.join(values)}"
     groups = "" if found.groups == found.common else f" in {found.groups} groups"

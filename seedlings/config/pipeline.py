@@ -52,10 +52,14 @@ class Pipeline:
     def recorded(self, stage: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return what DVC records of a stage when it ends, and could change while the stage runs.
 
-        These are its parameters, the SHA-256 of each file of its code and, for the first stage,
-        size and time of each file at data.path, by key or path.
+        These are its parameters, the SHA-256 of each file of its code and of each input that people
+        edit and, for the first stage, size and time of each file at data.path, by key or path.
         """
-        code = {str(file): sha256(file.read_bytes()).hexdigest() for file in self.code(stage)}
+        by_people = (
+            [paths.CORRECTIONS] if str(paths.CORRECTIONS) in self.stages[stage]["deps"] else []
+        )
+        files = [*self.code(stage), *filter(Path.is_file, by_people)]
+        code = {str(file): sha256(file.read_bytes()).hexdigest() for file in files}
         data = stamps(Path(params["data.path"])) if stage == FIRST_STAGE else {}
         return {**self.declared(stage, params), **code, **data}
 

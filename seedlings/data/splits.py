@@ -187,6 +187,7 @@ def _taken(
 
 def absent(table: pd.DataFrame, task: Task) -> list[str]:
     """Return the classes, tags or ranges of values without an image in a split, as text."""
+    table = table[split_table.used(table)]
     strata = task.strata(table["label"])
     places: dict[str, set[str]] = {}
     for label, stratum, split in zip(table["label"], strata, table["split"], strict=True):
@@ -210,6 +211,7 @@ def warn(found: Sequence[str]) -> None:
 
 def counts(table: pd.DataFrame, task: Task) -> dict[str, dict[str, int]]:
     """Return the number of images in each split, by class (rarest tag, or range of values)."""
+    table = table[split_table.used(table)]
     crossed = pd.crosstab(task.strata(table["label"]), table["split"].to_numpy())
     return crossed.reindex(columns=list(SPLITS), fill_value=0).to_dict("index")
 
@@ -220,7 +222,7 @@ def totals(table: pd.DataFrame, task: Task) -> dict[str, int]:
     `identical` is that of the files with the content of an earlier one; arrays have one row for
     both.
     """
-    sizes = {split: int((table["split"] == split).sum()) for split in SPLITS}
+    sizes = {split: len(split_table.rows(table, split)) for split in SPLITS}
     return {
         "images": len(table),
         "classes": len(task.outputs(table["label"])),

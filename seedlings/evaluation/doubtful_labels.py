@@ -12,7 +12,7 @@ the labels, about half of the entries or more are mistakes of the model: it is n
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,10 @@ from seedlings.training.batches import Batches
 
 Probabilities = NDArray[np.floating]
 
-COLUMNS = ["path", "split", "label", "probability", "suggestion", "suggestion_probability"]
+COLUMNS = [
+    *("path", "split", "label", "probability", "suggestion", "suggestion_probability"),
+    "digest",  # by which data/corrections.csv names the image
+]
 _FOLDS = 5
 _STEPS = 600
 _BATCH = 64
@@ -43,16 +46,25 @@ class Check:
     doubtful: pd.DataFrame
     checked: int
     agreeing: int  # labels of the most probable class
+    decided: int = 0  # doubtful labels that are not listed, as a person has decided them
 
     @property
     def is_reliable(self) -> bool:
         """Whether the list is short enough to be of wrong labels, and not of mistakes."""
-        return len(self.doubtful) <= _LONGEST * self.checked
+        return len(self.doubtful) + self.decided <= _LONGEST * self.checked
+
+    def without(self, decided: pd.DataFrame) -> "Check":
+        """Return the check without the labels (by `digest` and `label`) that people decided."""
+        known = pd.MultiIndex.from_frame(decided[["digest", "label"]])
+        found = pd.MultiIndex.from_frame(self.doubtful[["digest", "label"]]).isin(known)
+        left = self.doubtful[~found].reset_index(drop=True)
+        return replace(self, doubtful=left, decided=int(found.sum()))
 
     def summary(self) -> dict[str, int | bool]:
         """Return the counts, for the record of the stage."""
         return {
             "listed": len(self.doubtful),
+            "decided": self.decided,
             "checked": self.checked,
             "agreeing": self.agreeing,
             "reliable": self.is_reliable,
@@ -158,6 +170,7 @@ def rank(
             "probability": own[doubtful].round(6),
             "suggestion": np.array(names)[suggestion[doubtful]],
             "suggestion_probability": best[doubtful].round(6),
+            "digest": rows["digest"].to_numpy()[doubtful],
         },
         columns=COLUMNS,
     )

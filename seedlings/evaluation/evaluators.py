@@ -164,3 +164,38 @@ def score(
     kept = {name: outputs[~crossing] for name, outputs in results.items()}
     others = of(task, rest, params, seed).score(kept)
     return metrics | {f"without_crossing/{name}": value for name, value in others.items()}
+
+
+def of_used(table: pd.DataFrame, params: Evaluate, results: Results) -> Results:
+    """Return the results for the images of the split `params.split` that are used.
+
+    `results` are those for all images of the split, also for those that were dropped.
+    """
+    used = split_table.used(table)[(table["split"] == params.split).to_numpy()]
+    return {name: outputs[used] for name, outputs in results.items()}
+
+
+def score_original(
+    task: Task, table: pd.DataFrame, params: Evaluate, seed: int, results: Results
+) -> dict[str, float]:
+    """Return the metrics with the original labels, if labels of the split were corrected.
+
+    `corrected_labels` and `dropped_images` are the numbers of such images in the split
+    `params.split`, and `original_labels/name/metric` are the metrics on all images of the split,
+    with their labels before the corrections. They are absent if the corrections added or removed a
+    class, as the models then have other classes. `results` are those for all images of the split.
+    """
+    original = split_table.with_original_labels(table)
+    rows = table[table["split"] == params.split]
+    dropped = ~split_table.used(rows)
+    changed = rows["label"].to_numpy() != original.loc[rows.index, "label"].to_numpy()
+    if not changed.any():
+        return {}
+    counts = {
+        "corrected_labels": float((changed & ~dropped).sum()),
+        "dropped_images": float(dropped.sum()),
+    }
+    if task.outputs(original["label"]) != task.outputs(table["label"]):
+        return counts
+    metrics = of(task, original, params, seed).score(results)
+    return counts | {f"original_labels/{name}": value for name, value in metrics.items()}

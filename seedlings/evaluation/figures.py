@@ -80,13 +80,15 @@ def doubtful_labels(
     found = len(check.doubtful)
     if not found:
         title = "No doubtful labels"
+        if check.decided:
+            title += f", except {check.decided} that data/corrections.csv decides"
     elif check.is_reliable:
         title = f"The {len(tiles)} most doubtful labels of {found}, with the model's probabilities"
     else:
         title = (
-            f"Not reliable: {found} of {check.checked} labels are listed, because the model gives "
-            f"only {check.agreeing / check.checked:.0%} of the images their label. The first "
-            f"{len(tiles)}, with the model's probabilities:"
+            f"Not reliable: {found + check.decided} of {check.checked} labels are doubtful, "
+            f"because the model gives only {check.agreeing / check.checked:.0%} of the images "
+            f"their label. The first {len(tiles)}, with the model's probabilities:"
         )
     _grid(title, tiles, path, tile=_LARGE)
 

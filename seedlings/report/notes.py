@@ -79,6 +79,8 @@ def left_out(found: Records) -> list[Note]:
         ("download", "skipped", "Files that were not copied"),
         ("split", "skipped", "Files that are not usable as images"),
         ("split", "unlabelled", "Files without a label"),
+        ("split", "dropped", "Images that data/corrections.csv drops"),
+        ("split", "corrections_not_applied", "Lines of data/corrections.csv that are not applied"),
         ("segment", "empty", "Images without foreground after the segmentation"),
     ):
         lines = found[stage].details.get(detail, [])
@@ -87,6 +89,8 @@ def left_out(found: Records) -> list[Note]:
         if lines:
             first = tuple(map(str, lines[:_SHOWN]))
             notes.append(Note(f"{text}: {len(lines)}", first, rest if more > 0 else ""))
+    if corrected := _corrected(found["split"].metrics):
+        notes.append(Note(corrected))
     if same := found["split"].metrics.get("identical"):
         notes.append(
             Note(
@@ -94,6 +98,13 @@ def left_out(found: Records) -> list[Note]:
             )
         )
     return notes
+
+
+def _corrected(counts: Mapping[str, float]) -> str:
+    """Return how many labels people have corrected and confirmed; empty if none."""
+    numbers = {name: counts.get(name, 0.0) for name in ("corrected", "confirmed")}
+    found = [f"{count:.0f} {name}" for name, count in numbers.items() if count]
+    return f"Labels in data/corrections.csv: {', '.join(found)}" if found else ""
 
 
 def warnings(found: Records) -> list[str]:
@@ -175,10 +186,11 @@ def _wide_interval(found: Records) -> Iterator[str]:
 def _unreliable_labels(found: Records) -> Iterator[str]:
     check = found["evaluate"].details.get("doubtful_labels", {})
     if check and not check["reliable"]:
+        listed = check["listed"] + check.get("decided", 0)
         share = check["agreeing"] / check["checked"]
         yield (
-            f"The list of doubtful labels is not reliable: it has {check['listed']} of "
-            f"{check['checked']} labels, because the model gives only {share:.0%} of the images "
-            "their label. Most of these labels are correct, and the model is wrong. Improve the "
-            "model first; the first entries are still the most probable errors."
+            f"The list of doubtful labels is not reliable: {listed} of {check['checked']} labels "
+            f"are doubtful, because the model gives only {share:.0%} of the images their label. "
+            "Most of these labels are correct, and the model is wrong. Improve the model first; "
+            "the first entries are still the most probable errors."
         )

@@ -44,6 +44,8 @@ def write(path: Path, params: Report, preset: str) -> None:
         "other_splits": summaries.other_splits(split),
         "note": summaries.note(split),
         **_without_crossing(metrics, split),
+        "corrected": summaries.corrected(metrics, split),
+        **_original_labels(metrics, split),
         "counts": found["split"].details["counts"],
         "without_images": found["split"].details.get("absent", []),
         "weights": found["finetune"].metrics,
@@ -72,6 +74,18 @@ def _without_crossing(metrics: Mapping[str, float], split: str) -> dict[str, Any
         "comparison_without_crossing": summaries.comparison(rest),
         "count_without_crossing": summaries.count(rest, split),
         "absent_without_crossing": summaries.absent(rest),
+    }
+
+
+def _original_labels(metrics: Mapping[str, float], split: str) -> dict[str, Any]:
+    """Return the template values with the labels before corrections; no lines if there are none."""
+    before = summaries.original_labels(metrics)
+    if not before:
+        return {"lines_original": []}
+    return {
+        "lines_original": summaries.lines(before),
+        "comparison_original": summaries.comparison(before),
+        "count_original": summaries.count(before, split),
     }
 
 

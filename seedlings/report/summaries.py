@@ -93,7 +93,9 @@ def result(metrics: Mapping[str, float], split: str) -> str:
         for model in models(metrics)
         if model != "finetuned"
     ]
-    return f"{score(metrics, split)}; {', '.join(others)}"
+    before = original_labels(metrics)
+    old = f"; with the original labels {score(before, split)}" if before else ""
+    return f"{score(metrics, split)}; {', '.join(others)}{old}"
 
 
 def count(metrics: Mapping[str, float], split: str) -> str:
@@ -147,7 +149,36 @@ def without_crossing(metrics: Mapping[str, float]) -> dict[str, float]:
 
     The result is empty if no group of duplicates crosses the splits.
     """
-    prefix = "without_crossing/"
+    return _below("without_crossing/", metrics)
+
+
+def original_labels(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics with the labels before their corrections.
+
+    The result is empty if no evaluated label was corrected, or if the classes are others.
+    """
+    return _below("original_labels/", metrics)
+
+
+def corrected(metrics: Mapping[str, float], split: str) -> str:
+    """Return how many evaluated labels people have corrected, as a sentence; empty if none."""
+    labels, images = (metrics.get(key, 0.0) for key in ("corrected_labels", "dropped_images"))
+    if not labels and not images:
+        return ""
+    verb = "was" if labels == 1 else "were"
+    text = (
+        f"{labels:.0f} {_plural('label', labels)} of {split} images {verb} corrected and "
+        f"{images:.0f} {split} {_plural('image', images)} dropped by data/corrections.csv."
+    )
+    if original_labels(metrics):
+        return text
+    return (
+        f"{text} There are no metrics with the original labels, because the corrections added or "
+        "removed a class."
+    )
+
+
+def _below(prefix: str, metrics: Mapping[str, float]) -> dict[str, float]:
     return {k.removeprefix(prefix): v for k, v in metrics.items() if k.startswith(prefix)}
 
 

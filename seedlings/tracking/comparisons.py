@@ -71,7 +71,8 @@ class Changes:
     name: str
     images: str  # how the images of the two sides differ
     counts: list[str]  # number and split of the evaluated images of each side
-    common: int  # number of images that both evaluate
+    common: int  # number of images that both evaluate, with the same label
+    relabelled: int  # number of images that both evaluate, with different labels
     scores: dict[str, list[str]]  # on these: the main metric of each model, on each side
     same_images: bool  # whether both have the same data, evaluated images and labels
     better: list[Change]
@@ -129,10 +130,10 @@ def _rows(diff: dict[str, Table]) -> Table:
 def changes(first: Side, other: Side) -> Changes:
     """Return the images that the other fine-tuned model predicts better or worse.
 
-    They are the images that both sides evaluate, even under another path; the result has the paths
-    of the first. They are sorted by the change of their score, largest first. The test is that of
-    the task, on groups: images of one group on either side count as one observation. Raises
-    SeedlingsError if the tasks are different.
+    They are the images that both sides evaluate with the same label, even under another path; the
+    result has the paths of the first. They are sorted by the change of their score, largest first.
+    The test is that of the task, on groups: images of one group on either side count as one
+    observation. Raises SeedlingsError if the tasks are different.
     """
     task = first.params["task"]
     if task != other.params["task"]:
@@ -144,6 +145,9 @@ def changes(first: Side, other: Side) -> Changes:
     after = other.predictions[other.predictions.index.isin(names)].rename(index=names)
     before = first.predictions[first.predictions.index.isin(after.index)]
     after = after.loc[before.index]
+    are_common = len(first.predictions) == len(other.predictions) == len(before)
+    same = before["label"] == after["label"]
+    before, after = before[same], after[same]
     groups = _groups(first, other, names).loc[before.index].to_numpy()
     scores = before["score"].to_numpy(), after["score"].to_numpy()
     test = paired_tests.compare(*scores, groups, test=TASKS[task].paired_test)
@@ -151,16 +155,14 @@ def changes(first: Side, other: Side) -> Changes:
     order = np.argsort(-np.abs(gain), kind="stable")
     found = [(gain[row], _change(before.iloc[row], after.iloc[row])) for row in order if gain[row]]
     mean_gain = float(gain.mean()) if len(gain) else 0.0
-    are_common = len(first.predictions) == len(other.predictions) == len(before)
     return Changes(
         name=other.name,
         images=split_changes.summary(first.table, other.table),
         counts=[f"{len(one.predictions)} {one.split} images" for one in (first, other)],
         common=len(before),
+        relabelled=int((~same).sum()),
         scores=_scores(task, before, after),
-        same_images=are_common
-        and bool((before["label"] == after["label"]).all())
-        and first.images == other.images,
+        same_images=are_common and bool(same.all()) and first.images == other.images,
         better=[change for by, change in found if by > 0],
         worse=[change for by, change in found if by < 0],
         groups=len(np.unique(groups)),

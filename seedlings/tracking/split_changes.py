@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from seedlings.io import split_table
+
 # The causes.
 LABEL = "its label changed"
 GROUP = "its group changed"
@@ -50,12 +52,16 @@ def summary(before: pd.DataFrame, after: pd.DataFrame) -> str:
     names = match(before, after)
     first = before.set_index("path").loc[[*names.values()]]
     second = after.set_index("path").loc[[*names]]
+    labels = [part["label"].to_numpy() for part in (first, second)]
+    used = [split_table.used(part) for part in (first, second)]
     counts = {
         "added": len(after) - len(names),
         "removed": len(before) - len(names),
         "renamed": (first.index != second.index).sum(),
         "edited": (first["digest"].to_numpy() != second["digest"].to_numpy()).sum(),
-        "relabelled": (first["label"].to_numpy() != second["label"].to_numpy()).sum(),
+        "relabelled": (used[0] & used[1] & (labels[0] != labels[1])).sum(),
+        "dropped": (used[0] & ~used[1]).sum(),
+        "used again": (~used[0] & used[1]).sum(),
     }
     return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "the same"
 
@@ -100,6 +106,7 @@ class _Image:
 
 def _images(table: pd.DataFrame, has_classes: bool) -> dict[str, _Image]:
     """Return the images of a split table by their paths."""
+    table = split_table.with_original_labels(table)  # the split is drawn with these
     table = table if has_classes else table.assign(label="")
     groups = defaultdict(list)
     for row in table.itertuples():

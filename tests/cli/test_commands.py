@@ -60,6 +60,19 @@ def test_the_summary_has_the_split_and_the_metrics_without_crossing_duplicates(
     assert warned == (split == "validation")
 
 
+def test_the_summary_has_both_scores_where_labels_were_corrected() -> None:
+    before = {f"original_labels/{name}": value / 2 for name, value in METRICS.items()}
+    counts = {"corrected_labels": 3.0, "dropped_images": 0.0}
+    lines = summary(metrics=METRICS | before | counts)
+    assert [line for line in lines if line.startswith(("On ", "3 "))] == [
+        "On 192 test images:",
+        "3 labels of test images were corrected and 0 test images dropped by data/corrections.csv.",
+        "On 96 test images with the original labels:",
+    ]
+    rows = [line.split()[1:] for line in lines if line.startswith("  accuracy")]
+    assert rows == [["0.0833", "0.1406", "0.4323"], ["0.0416", "0.0703", "0.2162"]]
+
+
 def test_the_summary_has_the_data_the_files_left_out_and_the_warnings() -> None:
     counts = {"images": 9.0, "classes": 2.0, "train": 6.0, "validation": 1.0, "test": 2.0}
     details = {"skipped": ["a.png: no image"]}

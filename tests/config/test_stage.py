@@ -145,6 +145,7 @@ def change_parameters() -> None:
         ("segment", "seedlings/io/store.py", "# Other code.", "seedlings/io/store.py"),
         ("segment", "requirements.lock", "keras==4", "requirements.lock"),
         ("download", "data/incoming/new.png", "png", "data/incoming/new.png"),
+        ("split", "data/corrections.csv", "digest", "data/corrections.csv"),
     ],
 )
 def test_what_dvc_records_at_the_end_of_a_stage_may_not_change_while_it_runs(

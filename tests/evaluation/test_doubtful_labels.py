@@ -36,6 +36,7 @@ def test_wrong_labels_of_training_images_are_found(rng: np.random.Generator) -> 
     labels[wrong] = (truth[wrong] + 1) % 3
     probabilities = fitted(embeddings, labels, np.arange(COUNT))
     rows = pd.DataFrame({"path": [f"{n}.png" for n in range(COUNT)], "split": "train"})
+    rows["digest"] = rows["path"]
     rows["label"] = np.array(NAMES)[labels]
     found = doubtful_labels.rank(rows, probabilities, labels, NAMES)
     assert set(found["path"].head(12)) == {f"{n}.png" for n in wrong}
@@ -65,7 +66,7 @@ def test_the_only_image_of_a_class_is_not_judged(rng: np.random.Generator) -> No
     assert alone.sum() == 1
     assert np.isnan(probabilities[alone]).all()
     np.testing.assert_allclose(probabilities[~alone].sum(axis=1), 1.0)
-    rows = pd.DataFrame({"path": few, "split": "train", "label": classes[few]})
+    rows = pd.DataFrame({"path": few, "split": "train", "label": classes[few], "digest": few})
     found = doubtful_labels.rank(rows, probabilities, classes[few], [*NAMES, "rye"])
     assert 2 not in found["label"].tolist()
     few = np.array([0, 1, 2])  # no class has two images
@@ -79,6 +80,7 @@ def test_a_label_is_doubtful_if_another_class_is_as_probable_as_for_its_own_imag
     rows = pd.DataFrame(
         {"path": list("abcdef"), "split": "test", "label": [NAMES[n] for n in labels]}
     )
+    rows["digest"] = list("123456")
     outputs = np.column_stack([first, second]).astype(np.float32)
     found = doubtful_labels.rank(rows, outputs, labels, NAMES[:2])
     assert found.to_dict("records") == [
@@ -89,6 +91,7 @@ def test_a_label_is_doubtful_if_another_class_is_as_probable_as_for_its_own_imag
             "probability": 0.25,
             "suggestion": "grass",
             "suggestion_probability": 0.75,
+            "digest": "3",
         }
     ]
 
@@ -102,6 +105,7 @@ def test_images_of_all_splits_are_ranked_together(rng: np.random.Generator) -> N
     labels[[3, 160, 200]] = 1 - labels[[3, 160, 200]]  # one of each split
     table = pd.DataFrame({"path": [str(n) for n in range(COUNT)], "group": np.arange(COUNT)})
     table["label"] = np.array(NAMES)[labels]
+    table["digest"] = table["path"]
     table["split"] = ["train"] * 150 + ["validation"] * 30 + ["test"] * 60
     confident = np.where(classes == 1, 0.99, 0.01)[:, None]
     confident[[160, 200]] = 0.001
@@ -123,6 +127,7 @@ def test_labels_without_another_image_of_their_class_are_not_counted(
     embeddings, classes = drawn(rng)
     few = np.flatnonzero((classes < 2) | (np.arange(COUNT) == 2))[:40]
     table = pd.DataFrame({"path": few.astype(str), "group": few, "split": "train"})
+    table["digest"] = table["path"]
     table["label"] = np.array(NAMES)[classes[few]]
     check = doubtful_labels.find(table, embeddings[few], {}, TASKS["multiclass"], seed=7)
     assert check.checked == 39
@@ -136,7 +141,19 @@ def test_a_list_with_more_than_a_fifth_of_the_labels_is_not_reliable(
     assert check.is_reliable == is_reliable
     assert check.summary() == {
         "listed": listed,
+        "decided": 0,
         "checked": 100,
         "agreeing": 47,
         "reliable": is_reliable,
     }
+
+
+def test_a_label_that_a_person_has_decided_is_not_listed() -> None:
+    doubtful = pd.DataFrame({"digest": list("1223"), "label": list("abaa")})
+    decided = pd.DataFrame({"digest": ["2", "3", "9"], "label": ["b", "c", "a"]})
+    check = doubtful_labels.Check(doubtful, 16, 9).without(decided)
+    assert check.doubtful.to_dict("list") == {"digest": list("123"), "label": list("aaa")}
+    assert check.summary()["decided"] == 1
+    assert not check.is_reliable  # 4 of 16, as before: what was decided was a mistake of the model
+    nothing = doubtful_labels.Check(doubtful, 16, 9).without(decided[:0])
+    assert len(nothing.doubtful) == 4

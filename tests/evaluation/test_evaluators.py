@@ -240,6 +240,57 @@ def test_every_metric_is_given_with_and_without_crossing_duplicates(
     assert set(evaluators.score(TASKS["multiclass"], alone, evaluate, 1, outputs)) == names
 
 
+@pytest.mark.parametrize(
+    ("task", "labels", "original", "outputs", "metric", "scores"),
+    [
+        (  # 6 was b, and 7 is dropped: before, one of the four answers, a b a b, was wrong
+            *("multiclass", [*list("aabbaba"), ""], list("aabbabbb")),
+            *([RIGHT, WRONG, RIGHT, WRONG], "accuracy", (1.0, 0.75)),
+        ),
+        (
+            *("multilabel", ["a", "b"] * 3 + ["a b", ""], ["a", "b"] * 4),
+            *([RIGHT, WRONG, [0.9, 0.9], WRONG], "f2", (1.0, (3 + 5 / 6) / 4)),
+        ),
+        (
+            *("regression", [*"01010", "0.5", "2", ""], [*"01010", "1", "2", "4"]),
+            *([[0.0], [0.5], [2.0], [1.0]], "mae", (0.0, 0.875)),
+        ),
+    ],
+)
+def test_both_scores_are_given_where_labels_were_corrected(
+    task: str,
+    labels: list[str],
+    original: list[str],
+    outputs: list[list[float]],
+    metric: str,
+    scores: tuple[float, float],
+    params: Params,
+) -> None:
+    kind, table = TASKS[task], TABLE.assign(label=labels, original=original, group=range(8))
+    everything = dict.fromkeys(("baseline", "finetuned"), np.array(outputs, np.float32))
+    used = evaluators.of_used(table, params.evaluate, everything)
+    found = evaluators.score(kind, table, params.evaluate, 1, used)
+    assert (found["images"], found[f"finetuned/{metric}"]) == (3, pytest.approx(scores[0]))
+    before = evaluators.score_original(kind, table, params.evaluate, 1, everything)
+    assert before["original_labels/images"] == 4
+    assert before[f"original_labels/finetuned/{metric}"] == pytest.approx(scores[1])
+    assert (before["corrected_labels"], before["dropped_images"]) == (1, 1)
+    names = {name for name in before if name.startswith("original_labels/")}
+    assert {f"original_labels/{name}" for name in found} == names
+    assert set(before) - names == {"corrected_labels", "dropped_images"}
+    same = table.assign(label=original)
+    assert evaluators.score_original(kind, same, params.evaluate, 1, everything) == {}
+    other_split = params.evaluate.model_copy(update={"split": "train"})
+    assert evaluators.score_original(kind, table, other_split, 1, everything) == {}
+
+
+def test_with_other_classes_only_the_numbers_of_corrections_are_given(params: Params) -> None:
+    table = TABLE.assign(original=list("aabbaabc"))
+    everything = of_rows(RIGHT, RIGHT, WRONG, WRONG)
+    found = evaluators.score_original(TASKS["multiclass"], table, params.evaluate, 1, everything)
+    assert found == {"corrected_labels": 1, "dropped_images": 0}
+
+
 def test_duplicates_are_one_observation(params: Params) -> None:
     """Four images in two groups: the interval is wider, and no test can tell the models apart."""
     outputs = of_rows(RIGHT, RIGHT, WRONG, WRONG)

@@ -32,7 +32,7 @@ def test_the_worst_mistakes_are_shown_with_their_captions(
     drawn = grids.recorded(monkeypatch)
     arrays.write(tmp_path / "a", np.arange(9, dtype=np.uint8).repeat(12).reshape(9, 2, 2, 3))
     wrong = [(3, "b as a"), (2, "a as b"), (0, "b as a")]
-    table = pd.DataFrame({"split": ["train"] + ["test"] * 4 + ["validation"] * 4})
+    table = pd.DataFrame({"label": "x", "split": ["train"] + ["test"] * 4 + ["validation"] * 4})
     tree["evaluate"] |= {"split": split, "mistakes": 2}
     evaluate = check(tree).evaluate
     figures.mistakes(tmp_path / "a", table, wrong, params=evaluate, path=tmp_path / "m.png")
@@ -75,14 +75,19 @@ def test_doubtful_labels_are_shown_with_file_label_and_suggestion(
     table = pd.DataFrame({"path": [f"oat/{name}.png" for name in "wxyz"]})
     doubtful = pd.DataFrame(
         [
-            ("oat/z.png", "test", "oat", 0.014, "grass", 0.98),
-            ("oat/w.png", "train", "grass", 0.02, "oat", 0.9),
-            ("oat/y.png", "train", "grass", 0.02, "oat", 0.8),
+            ("oat/z.png", "test", "oat", 0.014, "grass", 0.98, "1"),
+            ("oat/w.png", "train", "grass", 0.02, "oat", 0.9, "2"),
+            ("oat/y.png", "train", "grass", 0.02, "oat", 0.8, "3"),
         ],
         columns=doubtful_labels.COLUMNS,
     )
-    for labels, checked, agreeing in ((doubtful, 99, 90), (doubtful, 9, 4), (doubtful[:0], 9, 9)):
-        found = Check(labels, checked, agreeing)
+    for labels, checked, agreeing, decided in (
+        (doubtful, 99, 90, 0),
+        (doubtful, 9, 4, 2),
+        (doubtful[:0], 9, 9, 0),
+        (doubtful[:0], 9, 9, 1),
+    ):
+        found = Check(labels, checked, agreeing, decided)
         figures.doubtful_labels(tmp_path / "a", table, found, params=two, path=tmp_path / "d.png")
     _, row = drawn[0]
     assert [tile.caption for tile in row.tiles] == [
@@ -92,7 +97,8 @@ def test_doubtful_labels_are_shown_with_file_label_and_suggestion(
     assert [int(tile.image[0, 0, 0]) for tile in row.tiles] == [3, 0]
     assert [rows[0].title for rows in drawn] == [
         "The 2 most doubtful labels of 3, with the model's probabilities",
-        "Not reliable: 3 of 9 labels are listed, because the model gives only 44% of the images "
+        "Not reliable: 5 of 9 labels are doubtful, because the model gives only 44% of the images "
         "their label. The first 2, with the model's probabilities:",
         "No doubtful labels",
+        "No doubtful labels, except 1 that data/corrections.csv decides",
     ]

@@ -280,7 +280,7 @@ def test_bad_archives_and_parameters_stop_with_a_clear_error_and_leave_nothing(
         assert message in output
         assert "Traceback" not in output
         left = [path.name for path in (empty_project.root / "data").iterdir()]
-        assert sorted(left) == [".gitignore", "incoming"]
+        assert sorted(left) == [".gitignore", "corrections.csv", "incoming"]
 
 
 def test_a_layer_that_is_not_there_stops_extract(changed: Project) -> None:

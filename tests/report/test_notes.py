@@ -46,7 +46,7 @@ def records(**changes: dict[str, Any]) -> dict[str, Record]:
 
 
 def unreliable(reliable: bool) -> dict[str, Any]:
-    counts = {"listed": 186, "checked": 340, "agreeing": 160, "reliable": reliable}
+    counts = {"listed": 180, "decided": 6, "checked": 340, "agreeing": 160, "reliable": reliable}
     return {"evaluate": {"details": {"doubtful_labels": counts}}}
 
 
@@ -104,8 +104,8 @@ def evaluated(metrics: dict[str, float], **changes: float) -> dict[str, Any]:
         ),
         (
             unreliable(reliable=False),
-            "The list of doubtful labels is not reliable: it has 186 of 340 labels, because the "
-            "model gives only 47% of the images their label.",
+            "The list of doubtful labels is not reliable: 186 of 340 labels are doubtful, because "
+            "the model gives only 47% of the images their label.",
         ),
         (unreliable(reliable=True), ""),
     ],

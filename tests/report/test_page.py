@@ -17,6 +17,8 @@ METRICS = {
     "images": 8.0,
 }
 CROSSING = {f"without_crossing/{name}": value for name, value in METRICS.items()}
+CORRECTED = {f"original_labels/{name}": value for name, value in METRICS.items()}
+CORRECTED |= {"corrected_labels": 2.0, "dropped_images": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -41,7 +43,7 @@ def test_the_page_names_the_split_that_is_evaluated(
     results = {
         "split": Record("split", details=details),
         "finetune": Record("finetune", metrics={"weights": 2.0, "trainable_weights": 1.0}),
-        "evaluate": Record("evaluate", params=params, metrics=METRICS | CROSSING),
+        "evaluate": Record("evaluate", params=params, metrics=METRICS | CROSSING | CORRECTED),
     }
     for stage in page.STAGES:
         results.get(stage, Record(stage)).write(paths.record(stage))
@@ -51,8 +53,15 @@ def test_the_page_names_the_split_that_is_evaluated(
     page.write(Path("index.html"), Report(title="A <b>page</b>"), "sample")
     text = Path("index.html").read_text(encoding="utf-8")
     comparison = "Wilcoxon signed-rank test of the two models: p = 0.5."
-    assert re.findall(r"<(?:p|h3)>(On .*|Without .*|8 .*)</(?:p|h3)>", text) == [
-        f"On 8 {split} images that no model was trained on. {comparison}{note}",
+    corrected = (
+        f"2 labels of {split} images were corrected and 1 {split} image dropped by "
+        "data/corrections.csv."
+    )
+    assert re.findall(r"<(?:p|h3)>(On .*|With .*|2 .*|Without .*|8 .*)</(?:p|h3)>", text) == [
+        f"On 8 {split} images that no model was trained on. {comparison}{note} {corrected}",
+        "With the original labels",
+        f"{corrected} The metrics above are with the corrected labels. On 8 {split} images with "
+        f"the original labels: {comparison}",
         f"Without duplicates of {others} images",
         f"8 {split} images have no (near) duplicate in {others}. {comparison}",
     ]

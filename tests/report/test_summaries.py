@@ -42,6 +42,26 @@ def test_the_result_is_one_sentence() -> None:
     )
 
 
+def test_both_scores_are_told_where_labels_were_corrected() -> None:
+    before = {f"original_labels/{name}": value / 2 for name, value in METRICS.items()}
+    found = METRICS | before | {"corrected_labels": 2.0, "dropped_images": 1.0}
+    assert summaries.corrected(found, "test") == (
+        "2 labels of test images were corrected and 1 test image dropped by data/corrections.csv."
+    )
+    assert summaries.result(found, "test") == (
+        "accuracy 0.7500 (0.5000 to 0.9000) on 10 test images; majority 0.1000, baseline 0.2500; "
+        "with the original labels accuracy 0.3750 (0.2500 to 0.4500) on 5 test images"
+    )
+    others = METRICS | {"corrected_labels": 1.0, "dropped_images": 0.0}
+    assert summaries.corrected(others, "validation") == (
+        "1 label of validation images was corrected and 0 validation images dropped by "
+        "data/corrections.csv. There are no metrics with the original labels, because the "
+        "corrections added or removed a class."
+    )
+    assert summaries.corrected(METRICS, "test") == ""
+    assert summaries.original_labels(METRICS) == {}
+
+
 def test_groups_are_told_if_there_are_fewer_than_images() -> None:
     assert summaries.count(METRICS, "test") == "10 test images"
     assert summaries.count(METRICS | {"groups": 10.0}, "test") == "10 test images"

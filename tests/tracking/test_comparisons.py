@@ -127,6 +127,23 @@ def test_the_page_and_the_command_name_the_evaluated_split_of_each_side(
     assert "one has 4 validation images, two has 3 test images;\n3 are in both" in text
 
 
+def test_images_whose_label_was_corrected_are_left_out() -> None:
+    before, after = make("one", list("bbbb")), make("two", list("bbaa"))
+    corrected = after.predictions.assign(label=list("babb"))
+    corrected["score"] = (corrected["label"] == corrected["finetuned"]).astype(float)
+    original = after.table["label"]
+    table = after.table.assign(label=[*"bab", ""], original=original)
+    other = replace(after, predictions=corrected.iloc[:3], table=table)
+    found = comparisons.changes(before, other)
+    assert (found.common, found.relabelled, found.same_images) == (2, 1, False)
+    assert found.scores["finetuned accuracy"] == ["0.5000", "0.0000"]  # of 1 and 2
+    assert [change.path for change in found.worse] == ["2.png"]
+    assert found.images == "1 relabelled, 1 dropped"
+    assert comparisons.changes(other, before).images == "1 relabelled, 1 used again"
+    assert found.split_changes == []
+    assert "  without 1 in both whose labels differ" in results._changes("one", found)
+
+
 def test_a_renamed_test_image_is_the_same_image() -> None:
     before, after = make("one", list("bbbb")), make("two", list("aabb"))
     paths = ["new.png", *before.predictions.index[1:]]
