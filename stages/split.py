@@ -2,7 +2,15 @@
 
 from seedlings.config import paths, reuse
 from seedlings.config.records import Record
-from seedlings.data import annotations, corrections, duplicates, figures, image_folder, splits
+from seedlings.data import (
+    annotations,
+    corrections,
+    duplicates,
+    figures,
+    groups,
+    image_folder,
+    splits,
+)
 from seedlings.data.params import Data, Split
 from seedlings.io import split_table
 from seedlings.io.files import write_csv
@@ -19,7 +27,9 @@ def main(record: Record, *, data: Data, split: Split, seed: int, task: str) -> N
     bad += damaged
     image_folder.accept(found, table, bad, data.on_bad_image, has_classes=kind.has_classes)
     table["unit"] = annotations.units(table, data.annotations.block)
+    table["known_group"] = groups.find(table, data, split.rule)
     table["group"] = duplicates.group(table, split.duplicate_distance)
+    table["unit"] = groups.units(table)
     table["split"] = splits.choose(table, kind, split, seed)
     applied = corrections.apply(table, decisions, kind, paths.CORRECTIONS)
     table = applied.table
@@ -32,6 +42,7 @@ def main(record: Record, *, data: Data, split: Split, seed: int, task: str) -> N
     record.add_metrics(splits.totals(table, kind))
     record.add_metrics({"skipped": len(bad), "unlabelled": len(unlabelled)} | applied.counts)
     record.details |= {"skipped": bad, "unlabelled": unlabelled}
+    record.details["ungrouped"] = groups.alone(table)
     record.details |= {"dropped": applied.dropped, "corrections_not_applied": applied.refused}
     corrections.warn(applied)
     crossing = splits.crossing_groups(table)

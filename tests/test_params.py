@@ -23,9 +23,11 @@ ANNOTATIONS = {
     "match": "name",
     "ending": "",
     "separator": "",
+    "group": None,
     "block": None,
 }
 WITHOUT_HEADER = ANNOTATIONS | {"header": False}
+GROUPED = {"data.annotations": ANNOTATIONS | {"group": 2}, "data.group": "folder"}
 CONSTANT = {"name": "constant", "warmup_epochs": 2, "final_share": 0.1}
 BALANCED = {"finetune.class_weights": "balanced"}
 RESIDUAL = {
@@ -87,6 +89,13 @@ NUMBERS = {"task": "regression", "split.rule": "share", "data.annotations": ANNO
         ({"data.annotations": WITHOUT_HEADER}, r"annotations: .*by its number.*found 'angle'"),
         ({"data.annotations.file": "/mnt/a.csv"}, r"file inside the data, .*, found '/mnt/a\.csv'"),
         ({"data.annotations.file": "../a.csv"}, r"file inside the data, .*, found '\.\./a\.csv'"),
+        ({"data.annotations.group": 2}, r"file with the column of group 2, found none"),
+        (
+            {"data.group": "(a"},
+            r"data\.group: expected `folder` or a regular expression of Python \(",
+        ),
+        ({"data.group": ""}, r"data\.group: expected `folder` or a regular .* null, found ''"),
+        (GROUPED, r"data: expected group null, as annotations\.group is set, found 'folder'"),
         ({"data.annotations.block": 50}, r"annotations: .*file to order the rows of block 50"),
         (SHARES, r"split: .*a sum below 1, found 1"),
         # rules between sections

@@ -36,8 +36,8 @@ def read(raw: Path, annotations: Annotations, task: Task) -> tuple[pd.DataFrame,
     """Return the images in the annotations, sorted by path, and why other rows cannot be used.
 
     Columns: path (relative to `raw`, with slashes, as the folder has it), label (text in Unicode's
-    form NFC), split (""), and row (the place in the file, among the rows that can be used). The
-    tags of an image are separated by one space.
+    form NFC), split (""), row (the place in the file, among the rows that can be used) and, with
+    `annotations.group`, known_group. The tags of an image are separated by one space.
 
     Raises SeedlingsError if the file is missing, is not CSV, or does not have the columns, if no
     row, or no row of a class, can be used, and if the names of two classes differ in case, blanks
@@ -45,7 +45,7 @@ def read(raw: Path, annotations: Annotations, task: Task) -> tuple[pd.DataFrame,
     """
     images = Files(raw)
     table = _table(images, annotations)
-    usable, reasons, seen, lines = [], [], set[str](), dict[str, str]()
+    usable, groups, reasons, seen, lines = [], [], [], set[str](), dict[str, str]()
     for row in table.rows:
         path, label, problem = _use(row, table, images, annotations, task)
         if problem is None and path in seen:
@@ -58,6 +58,7 @@ def read(raw: Path, annotations: Annotations, task: Task) -> tuple[pd.DataFrame,
             reasons.append(f"{table.file}, line {row.line}: {problem}{_HINT if is_header else ''}")
         else:
             usable.append((path, label, ""))
+            groups.append("" if table.group is None else names.normal(row.cells[table.group]))
     if reasons and not usable:
         raise _nothing_usable(table, annotations, reasons)
     names.check_distinct(lines, str(table.file), "write one name in all rows of a class")
@@ -65,6 +66,8 @@ def read(raw: Path, annotations: Annotations, task: Task) -> tuple[pd.DataFrame,
         _check_lost(table.file, set(lines) - {"", *(label for _, label, _ in usable)}, reasons)
     found = pd.DataFrame(usable, columns=["path", "label", "split"], dtype=str)
     found["row"] = np.arange(len(found))
+    if table.group is not None:
+        found["known_group"] = groups
     return found.sort_values("path", ignore_index=True), reasons
 
 
@@ -98,13 +101,14 @@ def unnamed(raw: Path, table: pd.DataFrame, annotations: Annotations) -> list[st
 
 
 class _Table(NamedTuple):
-    """The rows of a file below its header, and the numbers of the columns of paths and labels."""
+    """The rows of a file below its header, and the numbers of the columns that are used."""
 
     file: Path
     header: Sequence[str]  # the first row, also if it is not the names of the columns
     rows: Sequence[Row]
     path: int
     label: int
+    group: int | None
     width: int  # the number of cells of a row
 
 
@@ -146,16 +150,17 @@ def _with_columns(file: Path, rows: Sequence[Row], annotations: Annotations) -> 
         raise SeedlingsError(f"{file}: expected a row for each image, found none")
     header = rows[0].cells
     path, label = (_column(file, header, annotations, key) for key in ("path", "label"))
-    least = max(path, label) + 1
+    group = None if annotations.group is None else _column(file, header, annotations, "group")
+    least = max(path, label, group or 0) + 1
     if annotations.header:
         width = max([number for number, name in enumerate(header, start=1) if name], default=0)
-        return _Table(file, header, rows[1:], path, label, max(width, least))
+        return _Table(file, header, rows[1:], path, label, group, max(width, least))
     [(width, _)] = Counter(len(row.cells) for row in rows).most_common(1)
-    return _Table(file, header, rows, path, label, max(width, least))
+    return _Table(file, header, rows, path, label, group, max(width, least))
 
 
 def _column(file: Path, header: Sequence[str], annotations: Annotations, key: str) -> int:
-    """Return the number of the column of paths or labels."""
+    """Return the number of the column of paths, labels or groups."""
     wanted: int | str = getattr(annotations, key)
     if isinstance(wanted, int):
         found = [wanted] if 0 <= wanted < len(header) else []
@@ -215,8 +220,10 @@ def _use(
         found = len(row.cells)
         return "", "", f"expected {table.width} cells, one for each column, found {found}"
     name, label = row.cells[table.path], _label(row.cells[table.label], annotations)
-    if flaw := flaw_of(label):
-        return name, label, f"the label {label!r} {flaw}"
+    group = "" if table.group is None else row.cells[table.group]
+    for what, text in (("label", label), ("group", group)):
+        if flaw := flaw_of(text):
+            return name, label, f"the {what} {text!r} {flaw}"
     path, problem = _find(name, images, annotations)
     return path, label, task.problem(label) or problem
 

@@ -13,6 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from seedlings import images
+from seedlings.data.groups import KNOWN
 from seedlings.io import parts
 from seedlings.io.files import write_csv
 from seedlings.io.progress import bar
@@ -82,18 +83,28 @@ def group(table: pd.DataFrame, distance: int | None) -> NDArray[np.int64]:
     """Return a group number for each row of a table with hashes; duplicates are in one group.
 
     Duplicates have equal pixels, or perceptual hashes that differ in at most `distance` of 64 bits;
-    with None, only equal pixels. The rows of a unit (see annotations.units), too, are in one group.
-    Grouping is transitive. Groups are numbered from 0 in the order of their first row.
+    with None, only equal pixels. The rows of a unit (see annotations.units), and of a known group
+    (see groups.find), too, are in one group. Grouping is transitive. Groups are numbered from 0 in
+    the order of their first row.
     """
     exact, perceptual = table["exact"].to_numpy(), table["perceptual"].to_numpy()
     units = table.get("unit", table["exact"])
     _, rows, numbers = np.unique(units, return_index=True, return_inverse=True)
     first = rows[numbers]  # the first row of each row's group
+    if len(pairs := _of_known_groups(table)):
+        first = _join(first, pairs)
     for start in range(0, len(table), _BLOCK):
         pairs = _pairs(exact, perceptual, start, distance)
         if len(pairs):
             first = _join(first, pairs)
     return np.unique(first, return_inverse=True)[1]
+
+
+def _of_known_groups(table: pd.DataFrame) -> NDArray[np.int64]:
+    """Return the pairs of rows (n x 2) that follow one another in a known group."""
+    known = table.groupby(KNOWN).indices if KNOWN in table else {}
+    found = [np.column_stack([rows[:-1], rows[1:]]) for name, rows in known.items() if name]
+    return np.concatenate([np.empty((0, 2), np.int64), *found])
 
 
 def _join(first: NDArray[np.int64], pairs: NDArray[np.int64]) -> NDArray[np.int64]:

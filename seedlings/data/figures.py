@@ -30,7 +30,10 @@ def examples(raw: Path, table: pd.DataFrame, task: "Task", path: Path) -> None:
 
 
 def duplicates(raw: Path, table: pd.DataFrame, path: Path) -> None:
-    """Draw groups of (near) duplicates, the largest first; only a title if there are none."""
+    """Draw groups of (near) duplicates, the largest first; only a title if there are none.
+
+    Known groups and blocks are groups, too.
+    """
     sizes = table["group"].value_counts(sort=False)
     groups = sizes[sizes > 1].sort_values(ascending=False, kind="stable")
     noun = "group" if len(groups) == 1 else "groups"

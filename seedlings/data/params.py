@@ -1,5 +1,6 @@
 """Parameters of the sections `data` and `split`."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -27,6 +28,16 @@ def _is_known(encoding: str) -> str:
 Encoding = Annotated[str, AfterValidator(_is_known)]
 
 
+def _is_pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"`folder` or a regular expression of Python ({error})") from error
+    if not text:
+        raise ValueError("`folder` or a regular expression of Python, or null")
+    return text
+
+
 class Sample(Section):
     images_per_class: Count
     side: Annotated[int, Field(ge=32, le=1024)]
@@ -48,6 +59,7 @@ class Annotations(Section):
     match: Literal["path", "name"]
     ending: str
     separator: str
+    group: int | str | None
     block: Annotated[int, Field(ge=2)] | None
 
     def table(self, raw: Path) -> Path:
@@ -58,9 +70,13 @@ class Annotations(Section):
     def _keys_fit_each_other(self) -> Self:
         if self.file and (self.file.startswith("/") or ".." in Path(self.file).parts):
             raise ValueError(f"file inside the data, which DVC tracks, found {self.file!r}")
-        named = [column for column in (self.path, self.label) if isinstance(column, str)]
+        named = [
+            column for column in (self.path, self.label, self.group) if isinstance(column, str)
+        ]
         if named and not self.header:
             raise ValueError(f"a column by its number without a header, found {named[0]!r}")
+        if self.group is not None and self.file is None:
+            raise ValueError(f"file with the column of group {self.group!r}, found none")
         if self.block is not None and self.file is None:
             raise ValueError(f"file to order the rows of block {self.block}, found none")
         return self
@@ -74,9 +90,16 @@ class Data(Section):
     folder: str | None
     encoding: Encoding | None
     annotations: Annotations
+    group: Annotated[str, AfterValidator(_is_pattern)] | None
     on_bad_image: Literal["refuse", "skip"]
     sample: Sample
     limits: Limits
+
+    @model_validator(mode="after")
+    def _groups_have_one_source(self) -> Self:
+        if self.group is not None and self.annotations.group is not None:
+            raise ValueError(f"group null, as annotations.group is set, found {self.group!r}")
+        return self
 
     @model_validator(mode="after")
     def _source_reads_what_is_set(self) -> Self:

@@ -249,10 +249,11 @@ def _check_given(table: pd.DataFrame, task: Task, given: list[str], on_crossing:
     crossing = crossing_groups(table)
     if crossing and on_crossing == "refuse":
         raise SeedlingsError(
-            f"split.rule is `folders`: {len(crossing)} groups of (near) duplicates cross the "
-            "splits:\n  " + "\n  ".join(crossing) + "\nremove one of each, lower "
-            "split.duplicate_distance, use another rule, or set split.crossing_duplicates to "
-            "`accept`: all metrics are then computed with and without these test images"
+            f"split.rule is `folders`: {len(crossing)} groups of (near) duplicates, or of "
+            "data.group, cross the splits:\n  " + "\n  ".join(crossing) + "\nremove one of each, "
+            "lower split.duplicate_distance, set data.group to null, use another rule, or set "
+            "split.crossing_duplicates to `accept`: all metrics are then computed with and "
+            "without these test images"
         )
 
 
@@ -290,9 +291,9 @@ def _check_filled(
     ]
     if missing:
         raise SeedlingsError(
-            "the groups of near duplicates (and of rows in blocks) are too large to fill every "
-            "split:\n  "
+            "the groups of near duplicates (and of data.group, data.annotations.group and rows in "
+            "blocks) are too large, or too few, to fill every split:\n  "
             + "\n  ".join(missing)
             + "\nraise split.validation_per_class (or validation_share) and split.test_share, "
-            "lower split.duplicate_distance, or lower data.annotations.block"
+            "lower split.duplicate_distance or data.annotations.block, or use smaller groups"
         )

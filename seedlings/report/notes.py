@@ -79,6 +79,7 @@ def left_out(found: Records) -> list[Note]:
         ("download", "skipped", "Files that were not copied"),
         ("split", "skipped", "Files that are not usable as images"),
         ("split", "unlabelled", "Files without a label"),
+        ("split", "ungrouped", "Images in no known group, each a group of its own"),
         ("split", "dropped", "Images that data/corrections.csv drops"),
         ("split", "corrections_not_applied", "Lines of data/corrections.csv that are not applied"),
         ("segment", "empty", "Images without foreground after the segmentation"),

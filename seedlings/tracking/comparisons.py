@@ -24,7 +24,11 @@ from seedlings.tracking.revisions import Revision, UnknownRevisionError
 from seedlings.tracking.split_changes import SplitChange
 from seedlings.tracking.tags import COMMIT, LOCK, PARENT, RESTORE
 
-_OF_SPLIT = ("seed", "split.", "task", "data.annotations.block")  # keys that change the split
+# The keys that change the split.
+_OF_SPLIT = (
+    *("seed", "split.", "task"),
+    *("data.group", "data.annotations.group", "data.annotations.block"),
+)
 Table = dict[str, dict[str, Any]]  # by key: the values `old` and `new`
 _PREDICTIONS = paths.report("evaluate") / "predictions.csv"
 

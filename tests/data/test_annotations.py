@@ -25,6 +25,7 @@ def csv_file(**changes: Any) -> Annotations:
         "match": "name",
         "ending": "",
         "separator": "",
+        "group": None,
         "block": None,
     }
     return Annotations(**{**values, **changes})
@@ -52,6 +53,22 @@ def test_a_driving_log_is_read_by_the_last_part_of_its_paths(raw: Path) -> None:
     assert table["path"].tolist() == ["IMG/c1.jpg", "IMG/c2.jpg"]
     assert table["label"].tolist() == ["0.5", "-0.25"]
     assert annotations.unnamed(raw, table, csv_file()) == ["IMG/c3.jpg", "IMG/rest.jpg"]
+
+
+@pytest.mark.parametrize("group", ["plant", 2])
+def test_a_column_has_the_groups_of_the_images(group: int | str, raw: Path) -> None:
+    (raw / "log.csv").write_text("image,label,plant\nc2.jpg,a, p 1 \nc1.jpg,b,\nc3.jpg,b,p2\n")
+    named = csv_file(**NAMED, group=group)
+    table, bad = annotations.read(raw, named, TASKS["multiclass"])
+    assert bad == []
+    assert table["known_group"].tolist() == ["", "p 1", "p2"]
+    (raw / "log.csv").write_text('image,label,plant\nc1.jpg,b,"p\nq"\nc2.jpg,b,p\nc3.jpg,b\n')
+    table, bad = annotations.read(raw, named, TASKS["multiclass"])
+    assert table["path"].tolist() == ["IMG/c2.jpg"]
+    assert "line 2: the group 'p\\nq' holds a control character" in bad[0]
+    assert "expected 3 cells, one for each column, found 2" in bad[1]
+    with pytest.raises(SeedlingsError, match=r"data\.annotations\.group: expected a column of"):
+        annotations.read(raw, csv_file(**NAMED, group="plnat"), TASKS["multiclass"])
 
 
 EXCEL = 'image;label\r\nc1.jpg;Möhre\r\nc2.jpg;"Rübe; rot"\r\n'
