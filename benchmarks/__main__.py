@@ -16,6 +16,8 @@ NAMES = (
     "search",
     "quality",
     "backbones",
+    "labels",
+    "groups",
     "scale",
 )
 

@@ -136,5 +136,5 @@ def scaling(
     """Return scale and offset of the features, as the stage finetune computes them."""
     with tempfile.TemporaryDirectory() as folder:
         arrays.write(Path(folder) / "features", features)
-        every = pd.DataFrame({"label": "", "split": ["train"] * len(features)})
+        every = pd.DataFrame({"label": "x", "split": ["train"] * len(features)})
         return batches.feature_scaling(Path(folder) / "features", every, widths)

@@ -1,11 +1,12 @@
 """Figures of the data: example images of each class, and groups of duplicates."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from seedlings import images
+from seedlings.data.groups import KNOWN
 from seedlings.plots import image_grid
 from seedlings.plots.image_grid import Row, Tile
 
@@ -37,15 +38,22 @@ def duplicates(raw: Path, table: pd.DataFrame, path: Path) -> None:
     sizes = table["group"].value_counts(sort=False)
     groups = sizes[sizes > 1].sort_values(ascending=False, kind="stable")
     noun = "group" if len(groups) == 1 else "groups"
-    rows = [Row(f"{len(groups)} {noun} of (near) duplicates among {len(table)} images")]
+    has_known = KNOWN in table and (table[KNOWN] != "").any()
+    what = "images that belong together" if has_known else "(near) duplicates"
+    rows = [Row(f"{len(groups)} {noun} of {what} among {len(table)} images")]
     for group in groups.index[:_GROUPS]:
         members = table[table["group"] == group]
         tiles = [
-            Tile(_thumbnail(raw / image), f"{Path(image).name}\n{split}")
-            for image, split in members[["path", "split"]].head(_GROUP_MEMBERS).to_numpy()
+            Tile(_thumbnail(raw / row.path), f"{Path(row.path).name}\n{row.split}{_dropped(row)}")
+            for row in members.head(_GROUP_MEMBERS).itertuples()
         ]
-        rows.append(Row(f"{' / '.join(sorted(set(members['label'])))}: {len(members)}", tiles))
+        labels = sorted(set(members["label"]) - {""})
+        rows.append(Row(f"{' / '.join(labels)}: {len(members)}", tiles))
     image_grid.write(image_grid.draw(rows), path)
+
+
+def _dropped(row: Any) -> str:
+    return "" if row.label else ", dropped"
 
 
 def _thumbnail(path: Path) -> image_grid.Image:

@@ -72,7 +72,8 @@ def alone(table: pd.DataFrame) -> list[str]:
         return []
     found = table.loc[is_alone, "path"].tolist()
     count = table.loc[~is_alone, KNOWN].nunique()
-    print(f"split: {len(table) - len(found)} images are in {count} known groups")
+    plural = "" if count == 1 else "s"
+    print(f"split: {len(table) - len(found)} images are in {count} known group{plural}")
     if found:
         more = f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         print(

@@ -29,6 +29,19 @@ def test_duplicates_shows_the_groups_alone(
     assert [tile.caption for tile in group.tiles] == ["000.png\ntrain", "002.png\ntrain"]
 
 
+def test_the_figure_of_groups_names_dropped_images_and_says_that_groups_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image_folder: Callable[..., Path]
+) -> None:
+    drawn = grids.recorded(monkeypatch)
+    folder = image_folder({"a": 2})
+    table = pd.DataFrame({"path": ["a/000.png", "a/001.png"], "label": ["a", ""], "split": "test"})
+    figures.duplicates(folder, table.assign(group=0, known_group="p"), tmp_path / "d.png")
+    title, group = drawn[0]
+    assert title.title == "1 group of images that belong together among 2 images"
+    assert group.title == "a: 2"
+    assert [tile.caption for tile in group.tiles] == ["000.png\ntest", "001.png\ntest, dropped"]
+
+
 def test_examples_shows_the_first_images_of_every_class(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image_folder: Callable[..., Path]
 ) -> None:

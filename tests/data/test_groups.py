@@ -68,7 +68,7 @@ def test_images_in_no_group_are_named(capsys: pytest.CaptureFixture[str]) -> Non
     table = pd.DataFrame({"path": PATHS, "known_group": ["p", "", "p", ""]})
     assert groups.alone(table) == ["a/p1/2.png", "b/p2-4.png"]
     printed = capsys.readouterr()
-    assert printed.out == "split: 2 images are in 1 known groups\n"
+    assert printed.out == "split: 2 images are in 1 known group\n"
     assert "2 images are in none, each is a group of its own:\n  a/p1/2.png\n" in printed.err
     assert groups.alone(table.assign(known_group="")) == []
     assert capsys.readouterr().out == ""
