@@ -59,7 +59,7 @@ def main(
             finetuned, paths.FEATURES, paths.IMAGES, table, kind, split="train"
         ) as embeddings:
             check = doubtful_labels.find(table, embeddings, unseen, kind, seed=seed)
-        check = check.without(pd.read_csv(paths.CONFIRMED, dtype=str, keep_default_na=False))
+        check = check.without(pd.read_csv(paths.DECIDED, dtype=str, keep_default_na=False))
         write_csv(report / "doubtful_labels.csv", check.doubtful)
         record.details["doubtful_labels"] = check.summary()
         picture = record.add_picture(report / "doubtful_labels.png")

@@ -34,7 +34,7 @@ def main(record: Record, *, data: Data, split: Split, seed: int, task: str) -> N
     applied = corrections.apply(table, decisions, kind, paths.CORRECTIONS)
     table = applied.table
     split_table.write(table, paths.SPLIT)
-    write_csv(paths.CONFIRMED, applied.decided)
+    write_csv(paths.DECIDED, applied.decided)
 
     duplicates.write_hashes(table, report)
     figures.examples(paths.RAW, table, kind, record.add_picture(report / "examples.png"))

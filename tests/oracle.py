@@ -3,7 +3,7 @@
 A state machine of Hypothesis changes a small project at random: parameters, images, code, commits,
 outputs, kills, reuse. After each change, DVC itself reproduces the stages download to extract, with
 its run cache and its cache of outputs; only the command of a stage runs in this process. Then the
-files of data/split.csv, data/confirmed.csv, data/images, data/features and models/backbone are
+files of data/split.csv, data/decided.csv, data/images, data/features and models/backbone are
 compared with those of a rebuild in another project that has neither a cache nor a dvc.lock.
 
     python tests/oracle.py [--sequences N] [--steps N] [--seed N] [--threads N] [--unportable]
@@ -43,7 +43,7 @@ PHOTOS = "photos"
 CORRECTIONS = "data/corrections.csv"
 COMPARED = (
     "data/split.csv",
-    "data/confirmed.csv",
+    "data/decided.csv",
     "data/images",
     "data/features",
     "models/backbone",

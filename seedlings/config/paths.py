@@ -5,7 +5,7 @@ from pathlib import Path
 RAW = Path("data/raw")
 CORRECTIONS = Path("data/corrections.csv")  # by people, in Git
 SPLIT = Path("data/split.csv")
-CONFIRMED = Path("data/confirmed.csv")  # the labels that people have decided
+DECIDED = Path("data/decided.csv")  # the labels that people have decided
 IMAGES = Path("data/images")
 FEATURES = Path("data/features")
 OUTPUTS = Path("data/outputs.npy")  # of the fine-tuned model, for the evaluated images
