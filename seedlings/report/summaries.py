@@ -94,7 +94,9 @@ def result(metrics: Mapping[str, float], split: str) -> str:
         if model != "finetuned"
     ]
     before = original_labels(metrics)
-    old = f"; with the original labels {score(before, split)}" if before else ""
+    counts = [f"{metrics.get(key, 0.0):.0f}" for key in ("corrected_labels", "dropped_images")]
+    how = f"with the original labels ({counts[0]} corrected, {counts[1]} dropped)"
+    old = f"; {how} {score(before, split)}" if before else ""
     return f"{score(metrics, split)}; {', '.join(others)}{old}"
 
 

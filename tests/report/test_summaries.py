@@ -50,7 +50,8 @@ def test_both_scores_are_told_where_labels_were_corrected() -> None:
     )
     assert summaries.result(found, "test") == (
         "accuracy 0.7500 (0.5000 to 0.9000) on 10 test images; majority 0.1000, baseline 0.2500; "
-        "with the original labels accuracy 0.3750 (0.2500 to 0.4500) on 5 test images"
+        "with the original labels (2 corrected, 1 dropped) accuracy 0.3750 (0.2500 to 0.4500) "
+        "on 5 test images"
     )
     others = METRICS | {"corrected_labels": 1.0, "dropped_images": 0.0}
     assert summaries.corrected(others, "validation") == (
