@@ -69,7 +69,7 @@ def read(path: Path, task: Task) -> dict[int, Decision]:
             f"expected a file {path}, found none; without decisions it has one line: "
             f"{','.join(COLUMNS)}"
         )
-    text = csv_files.read(path)
+    text = csv_files.read(path, setting=None)
     header, *rows = csv_files.rows(path, text, csv_files.delimiters(text)[0]) or [Row(1, [])]
     if sorted(header.cells) != sorted(COLUMNS):
         raise SeedlingsError(
