@@ -112,6 +112,11 @@ def fit(image: Image, tile: int = TILE) -> Image:
     return fitted
 
 
+def thumbnail(path: Path, tile: int = TILE) -> Image:
+    """Return the image in a file, fitted into a tile, so that a grid needs little memory."""
+    return fit(images.read(path, least=(2 * tile, 2 * tile)), tile)
+
+
 def _wrap(text: str, pixels: int) -> list[str]:
     """Return the lines of a text, each at most so wide."""
     found = []

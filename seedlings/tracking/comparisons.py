@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from seedlings import images
 from seedlings.config import paths
 from seedlings.errors import SeedlingsError
 from seedlings.evaluation import paired_tests
@@ -234,8 +233,7 @@ def _pictures(revision: Revision, names: Sequence[str]) -> dict[str, str]:
         root = Path(folder)
         revision.get([paths.RAW / name for name in names], root)
         return {
-            name: html.data_address(image_grid.fit(images.read(root / paths.RAW / name)))
-            for name in names
+            name: html.data_address(image_grid.thumbnail(root / paths.RAW / name)) for name in names
         }
 
 
