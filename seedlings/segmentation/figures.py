@@ -78,5 +78,5 @@ def _in_each_fit(image: NDArray[np.uint8], params: Segment) -> list[Tile]:
     tiles = [Tile(image_grid.fit(image), "image")]
     for fit in FITS:
         cutout = cutting.one(image, params.model_copy(update={"fit": fit}))
-        tiles.append(Tile(cutout, f"{fit}: segment.fit" if fit == params.fit else fit))
+        tiles.append(Tile(cutout, f"{fit} (used)" if fit == params.fit else fit))
     return tiles

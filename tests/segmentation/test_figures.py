@@ -52,7 +52,7 @@ def test_the_images_that_a_fit_changes_most_are_shown_in_each(
     assert figures.fits(tmp_path, table, segment, tmp_path / "fits.png")
     assert [row.title for row in drawn[0]] == ["b", "e", "c"]
     tiles = drawn[0][0].tiles
-    assert [tile.caption for tile in tiles] == ["image", "stretch", "crop: segment.fit", "pad"]
+    assert [tile.caption for tile in tiles] == ["image", "stretch", "crop (used)", "pad"]
     image = images.read(tmp_path / "b")
     assert np.array_equal(tiles[2].image, cutouts.one(image, segment))
     assert tiles[3].image[0].max() == 0
