@@ -38,11 +38,12 @@ def before_and_after(
     array = store.Array(cutouts)
     rows, labels = image_grid.shown([*task.groups(table["label"])])
     for name, places in labels:
+        chosen = places[np.linspace(0, len(places) - 1, _PER_CLASS).astype(int)]
+        pictures = image_grid.thumbnails(raw / image for image in table["path"].iloc[chosen])
         tiles = []
-        for place in places[np.linspace(0, len(places) - 1, _PER_CLASS).astype(int)]:
-            tiles.append(Tile(image_grid.thumbnail(raw / table["path"].iloc[place])))
-            cutout = array.row(place)
-            tiles.append(Tile(cutout, f"{shares[place]:.1%} foreground"))
+        for place, picture in zip(chosen, pictures, strict=True):
+            tiles.append(Tile(picture))
+            tiles.append(Tile(array.row(place), f"{shares[place]:.1%} foreground"))
         rows.append(Row(name, tiles))
     image_grid.write(image_grid.draw(rows), path)
 

@@ -232,9 +232,8 @@ def _pictures(revision: Revision, names: Sequence[str]) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         revision.get([paths.RAW / name for name in names], root)
-        return {
-            name: html.data_address(image_grid.thumbnail(root / paths.RAW / name)) for name in names
-        }
+        pictures = image_grid.thumbnails(root / paths.RAW / name for name in names)
+    return dict(zip(names, map(html.data_address, pictures), strict=True))
 
 
 def _revision(name: str) -> Revision:
