@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from seedlings import images
 from seedlings.plots import image_grid
 from seedlings.plots.image_grid import Row, Tile
 
@@ -25,7 +24,8 @@ def examples(raw: Path, table: pd.DataFrame, task: "Task", path: Path) -> None:
     rows, labels = image_grid.shown([*task.groups(table["label"])])
     for name, places in labels:
         chosen = table["path"].iloc[places[:_PER_CLASS]]
-        rows.append(Row(name, [Tile(_thumbnail(raw / image)) for image in chosen]))
+        pictures = image_grid.thumbnails(raw / image for image in chosen)
+        rows.append(Row(name, [*map(Tile, pictures)]))
     image_grid.write(image_grid.draw(rows), path)
 
 
@@ -37,14 +37,11 @@ def duplicates(raw: Path, table: pd.DataFrame, path: Path) -> None:
     rows = [Row(f"{len(groups)} {noun} of (near) duplicates among {len(table)} images")]
     for group in groups.index[:_GROUPS]:
         members = table[table["group"] == group]
+        shown = members.head(_GROUP_MEMBERS)
+        pictures = image_grid.thumbnails(raw / image for image in shown["path"])
         tiles = [
-            Tile(_thumbnail(raw / image), f"{Path(image).name}\n{split}")
-            for image, split in members[["path", "split"]].head(_GROUP_MEMBERS).to_numpy()
+            Tile(picture, f"{Path(image).name}\n{split}")
+            for picture, image, split in zip(pictures, shown["path"], shown["split"], strict=True)
         ]
         rows.append(Row(f"{' / '.join(sorted(set(members['label'])))}: {len(members)}", tiles))
     image_grid.write(image_grid.draw(rows), path)
-
-
-def _thumbnail(path: Path) -> image_grid.Image:
-    """Return an image resized to a tile, so that a grid of large images needs little memory."""
-    return image_grid.fit(images.read(path))
