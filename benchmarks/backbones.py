@@ -32,7 +32,7 @@ from seedlings.training.batches import Batches
 
 _FOLDS = 3
 _BATCH = 32
-_QUARTER = ("model=vgg16_synthetic", "extract.pooling=average")
+_QUARTER = ("model=vgg16_synthetic",)
 _LINEAR = (
     "finetune.head.batch_normalization=false",
     "finetune.head.dropout=0.0",

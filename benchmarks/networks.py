@@ -44,7 +44,7 @@ def head(backbone: Backbone, units: int, task: Task, own: Finetune) -> "keras.Mo
         convnet=own.convnet,
         params=own.head,
         regularization=own.regularization,
-        unfreeze_epochs=own.unfreeze.epochs,
+        unfreezes=own.unfreeze.active,
     )
 
 

@@ -129,8 +129,12 @@ def image_rates(
     extractor = backbones.build(settings.extract, *settings.segment.pixels).feature_extractor
     function, size = models.compiled(extractor), settings.extract.batch_size
 
+    task = cutouts.Cutting(folder, settings.segment)
+    files = list(zip(table["path"], encoded, strict=True))
+    shards = [files[n : n + task.shard_size] for n in range(0, counts.images, task.shard_size)]
+
     def segment() -> np.ndarray:
-        return np.stack([cutouts.one(images.decode(data), settings.segment) for data in encoded])
+        return np.concatenate([task.run(shard)[0] for shard in shards])
 
     def extract() -> np.ndarray:
         batches = [cut_outs[n : n + size] for n in range(0, counts.images, size)]

@@ -2,6 +2,7 @@
 
 import io
 import re
+import threading
 import warnings
 from contextlib import suppress
 from functools import cache
@@ -26,7 +27,15 @@ _READ = "AVIF BMP DDS DIB GIF ICO JPEG JPEG2000 PCX PNG PPM QOI SGI SUN TGA TIFF
 FORMATS = tuple(_READ.split())
 
 # OpenCV decodes these faster than Pillow. MPO is JPEG with a second picture.
-_BY_OPENCV = ("JPEG", "MPO", "PNG", "WEBP")
+_JPEG = ("JPEG", "MPO")
+_BY_OPENCV = (*_JPEG, "PNG", "WEBP")
+
+# The decoder of JPEG computes a reduced image from the lower frequencies alone.
+_REDUCED = {
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+}
 
 # The type of an AVIF file's EXIF block, which says no more than its own header (irot, imir).
 _AVIF_EXIF = re.compile(rb"(?<=infe.{8})Exif", re.DOTALL)
@@ -34,9 +43,12 @@ _PNG_STEPS = {2: 85, 4: 17}  # from grey values of 2 and 4 bits to those of 8, b
 _PREVIEW = 1  # a bit of NewSubfileType in TIFF
 
 _DAMAGED = "expected a whole image, found a truncated or damaged one"
-_FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}  # codes of cv2.flip, by EXIF orientation
+_ORIENTATIONS = range(1, 9)  # of EXIF
+_TRANSPOSED = range(5, 9)
+_FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}  # codes of cv2.flip
 
 Image = NDArray[np.uint8]
+Size = tuple[int, int]  # height and width
 
 
 class BadImageError(SeedlingsError):
@@ -54,12 +66,40 @@ def _endings() -> frozenset[str]:
     return frozenset(ending for ending, kind in known if kind in (*FORMATS, *_BY_OPENCV))
 
 
-def read(path: Path) -> Image:
+class _Silence:
+    """Ignores warnings while any thread decodes.
+
+    The filters of warnings are those of the process, and `warnings.catch_warnings` in two threads
+    may leave those of one of them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._filters = warnings.catch_warnings(action="ignore")
+                self._filters.__enter__()
+            self._inside += 1
+
+    def __exit__(self, *_error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._filters.__exit__(None, None, None)
+
+
+_silence = _Silence()
+
+
+def read(path: Path, *, least: Size | None = None) -> Image:
     """Return the image in a file; see `decode`."""
-    return decode(path.read_bytes(), name=str(path))
+    return decode(path.read_bytes(), name=str(path), least=least)
 
 
-def decode(data: bytes, *, name: str = "") -> Image:
+def decode(data: bytes, *, name: str = "", least: Size | None = None) -> Image:
     """Return an encoded image, in one of FORMATS, as H x W x 3, RGB uint8.
 
     Grey, palette, CMYK, YCbCr and LAB images are converted to RGB. The upper 8 of 16 bits are kept.
@@ -67,24 +107,42 @@ def decode(data: bytes, *, name: str = "") -> Image:
     orientation of EXIF, TIFF and AVIF is applied. An animation gives its first frame, and a file
     with several pages the first page.
 
+    With `least`, a height and a width, both sides are divided by the `reduction` of the image, and
+    rounded up: of JPEG by its decoder, of other formats by area after decoding.
+
     Raises BadImageError for data that is not an image in one of FORMATS, is damaged, has channels
     of 32 bits, or has more than MAX_PIXELS; its message begins with `name`, if there is one.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # errors are raised; warnings do not affect the pixels
-            return _decode(data)
+        with _silence:  # errors are raised; warnings do not affect the pixels
+            return _decode(data, least)
     except BadImageError as error:
         if not name:
             raise
         raise BadImageError(f"{name}: {error}") from error
 
 
-def _decode(data: bytes) -> Image:
+def reduction(height: int, width: int, least: Size | None) -> int:
+    """Return the largest of 8, 4, 2 and 1 by which both sides can be divided and keep `least`.
+
+    `least` is a height and a width. It is 1 if a side is smaller, or without `least`.
+    """
+    if least is None:
+        return 1
+    fitting = (n for n in _REDUCED if height >= n * least[0] and width >= n * least[1])
+    return next(fitting, 1)
+
+
+def _decode(data: bytes, least: Size | None) -> Image:
     with _opened(data) as image:
         try:
             _check(image)
-            return _by_opencv(data, image) if image.format in _BY_OPENCV else _by_pillow(image)
+            if image.format in _JPEG:
+                return _by_opencv(data, image, reduction(*_upright_size(image), least))
+            pixels = _by_opencv(data, image) if image.format in _BY_OPENCV else _by_pillow(image)
+            height, width = pixels.shape[:2]
+            divisor = reduction(height, width, least)
+            return resize(pixels, -(-height // divisor), -(-width // divisor))
         except (BadImageError, MemoryError):
             raise
         except Exception as error:  # each decoder has its own errors
@@ -159,16 +217,26 @@ def _check(image: PillowImage.Image) -> None:
         )
 
 
-def _by_opencv(data: bytes, header: PillowImage.Image) -> Image:
+def _upright_size(header: PillowImage.Image) -> Size:
+    """Return the height and width of a JPEG file in the orientation of its EXIF block."""
+    turned = _orientation(header.info.get("exif", b"")) in _TRANSPOSED
+    return header.size if turned else (header.height, header.width)
+
+
+def _by_opencv(data: bytes, header: PillowImage.Image, divisor: int = 1) -> Image:
+    """Return the pixels of an image; a `divisor` above 1, that of both sides, is for JPEG alone."""
     if header.format == "PNG":
         _check_chunks(data)
     transparent = header.has_transparency_data
     flags = cv2.IMREAD_UNCHANGED
     if not transparent:
-        flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION  # as IMREAD_UNCHANGED does
+        flags = _REDUCED.get(divisor, cv2.IMREAD_COLOR_RGB)
+        flags |= cv2.IMREAD_IGNORE_ORIENTATION  # as IMREAD_UNCHANGED does
     pixels, kinds, metadata = cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), flags)
     if pixels is None:
         raise BadImageError(_DAMAGED)
+    if divisor > 1:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)  # IMREAD_REDUCED has no form in RGB
     if transparent:
         pixels = _without_transparency(pixels, data, header)
     blocks = dict(zip(kinds, metadata, strict=True))
@@ -234,11 +302,16 @@ def _on_black(image: PillowImage.Image) -> Image:
 
 def _turned(pixels: Image, exif: bytes) -> Image:
     """Return pixels in the orientation of an EXIF block, if it is one and has one."""
-    orientation = None
-    block = PillowImage.Exif()
-    with suppress(Exception):  # a damaged block
-        block.load(exif)
-        orientation = block.get(ExifTags.Base.Orientation)
-    if orientation in (5, 6, 7, 8):
+    orientation = _orientation(exif)
+    if orientation in _TRANSPOSED:
         pixels = cv2.transpose(pixels)
     return cv2.flip(pixels, _FLIPS[orientation]) if orientation in _FLIPS else pixels
+
+
+def _orientation(exif: bytes) -> int:
+    """Return the orientation in an EXIF block, 1 to 8; 1 if there is none."""
+    block, found = PillowImage.Exif(), None
+    with suppress(Exception):  # a damaged block
+        block.load(exif)
+        found = block.get(ExifTags.Base.Orientation)
+    return found if isinstance(found, int) and found in _ORIENTATIONS else 1

@@ -1,5 +1,8 @@
 """Train the layers that are not frozen, on stored features, or on images if they are augmented."""
 
+from functools import partial
+from typing import Any
+
 from seedlings.config import paths, reuse
 from seedlings.config.records import Record
 from seedlings.io import split_table
@@ -28,45 +31,34 @@ def main(
         convnet=finetune.convnet,
         params=finetune.head,
         regularization=finetune.regularization,
-        unfreeze_epochs=finetune.unfreeze.epochs,
+        unfreezes=finetune.unfreeze.active,
         scaling=batches.feature_scaling(paths.FEATURES, table, backbone.widths),
     )
-    augmentation = Augmentation(finetune.augment, backbone.window, seed)
-    on_images = bool(augmentation.active) or not features.stored(paths.FEATURES)
-    array = paths.IMAGES if on_images else paths.FEATURES
     whole = architectures.assemble(backbone.feature_extractor, head)
-    model = whole if on_images else head
-    partial = PartialResults(paths.FINETUNED, reuse.key(record))
-    with batches.of_training(
-        array, table, kind, size=finetune.batch_size, seed=seed, augmentation=augmentation
+    augmentation = Augmentation(finetune.augment, backbone.window, seed)
+    trains_backbone = backbone.is_pooled and finetune.unfreeze.active  # after the head, from images
+    augments_head = bool(augmentation.active) and not trains_backbone
+    on_images = augments_head or not features.stored(paths.FEATURES)
+    of_training = partial(
+        batches.of_training, table=table, task=kind, size=finetune.batch_size, seed=seed
+    )
+    done = PartialResults(paths.FINETUNED, reuse.key(record))
+    options: dict[str, Any] = {"record": record, "task": kind, "params": finetune, "partial": done}
+    with of_training(
+        paths.IMAGES if on_images else paths.FEATURES,
+        augmentation=augmentation if on_images else None,
     ) as (train, validation):
+        model = whole if on_images else head
         if finetune.convnet.whitened:
             whitening.whiten(whole, train.inputs, seed)
-        fit.train_head(
-            model, train, validation, record=record, task=kind, params=finetune, partial=partial
-        )
+        fit.train_head(model, train, validation, **options)
         record.add_metrics(fit.score(model, validation), "validation/")
-    if backbone.is_pooled and finetune.unfreeze.epochs:
-        with batches.of_training(
-            paths.IMAGES,
-            table,
-            kind,
-            size=finetune.batch_size,
-            seed=seed,
-            augmentation=augmentation,
-        ) as (train, validation):
-            fit.train_unfrozen(
-                whole,
-                train,
-                validation,
-                record=record,
-                task=kind,
-                params=finetune,
-                cut=extract.cut,
-            )
+    if trains_backbone:
+        with of_training(paths.IMAGES, augmentation=augmentation) as (train, validation):
+            fit.train_unfrozen(whole, train, validation, cut=extract.cut, **options)
             record.add_metrics(fit.score(whole, validation), "validation/")
     models.save(whole, paths.FINETUNED)
-    partial.remove()
+    done.remove()
 
     write_csv(paths.report("finetune") / "history.csv", fit.history(record, kind))
     record.add_metrics(models.sizes(whole))

@@ -21,6 +21,9 @@ def main(record: Record, *, segment: Segment, task: str, engine: Engine) -> None
     figures.before_and_after(
         paths.RAW, table, TASKS[task], cutouts=paths.IMAGES, shares=shares, path=picture
     )
+    picture = report / "fits.png"
+    if figures.fits(paths.RAW, table, segment, picture):
+        record.add_picture(picture)
     write_csv(report / cutouts.SHARES, cutouts.shares_table(table, shares))
     record.add_metrics(cutouts.summarize(shares) | {"images": len(table), "empty": len(empty)})
     record.details["empty"] = empty

@@ -78,6 +78,7 @@ CHANGES: dict[str, list[Any]] = {
     "segment.method": ["none", "excess_green", "color_distance"],
     "segment.background": ["black", "mean", "dimmed"],
     "segment.pixels": [[32, 32], [32, 40], [40, 32]],
+    "segment.fit": ["stretch", "crop", "pad"],
     "segment.empty_below": [0.001, 0.9, 0],
     "extract.cut": ["block1_pool", "block2_pool"],
     "extract.width": [0.0625, 0.125],

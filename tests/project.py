@@ -105,6 +105,7 @@ class Project:
             "explain__images": 2,
             "explain__smoothgrad_samples": 2,
             "extract__cut": "block3_pool",
+            "extract__layers": ["block2_pool", "block3_pool"],
             "extract__width": 0.0625,
             "extract__weights": "random",
         }

@@ -130,6 +130,21 @@ def test_bytes_are_an_image_or_a_bad_image(
     assert picture.size <= 3 * images.MAX_PIXELS
 
 
+@many
+@given(st.sampled_from(ENCODED), EDITS, st.sampled_from([0, 0, 0, 1, 7, 40]))
+def test_bytes_are_an_image_at_every_reduction_or_at_none(
+    data: bytes, edits: list[tuple[int, int]], cut: int
+) -> None:
+    def is_image(least: images.Size | None) -> bool:
+        try:
+            images.decode(edited(data, edits, cut), least=least)
+        except BadImageError:
+            return False
+        return True
+
+    assert len({is_image(least) for least in (None, (3, 4), (1, 1))}) == 1
+
+
 PARTS = st.sampled_from(["a", "b.png", "..", ".", "", "/", "\\", "C:", "c\n", "é", "~", "x" * 300])
 NAMES = st.lists(PARTS, min_size=1, max_size=4).map("/".join) | st.text(max_size=8)
 FILES = st.lists(st.tuples(NAMES, st.binary(max_size=30)), max_size=4)

@@ -2,8 +2,10 @@
 
 import io
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import drawings
@@ -464,3 +466,100 @@ def test_resize_averages_what_it_shrinks() -> None:
     assert images.resize(image, 1, 1).tolist() == [[[100, 50, 10]]]
     assert images.resize(image, 2, 2) is image
     assert images.resize(image, 7, 3).shape == (7, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "least", "expected"),
+    [
+        (3000, 4000, (256, 256), 8),
+        (2048, 2048, (256, 256), 8),
+        (2047, 4000, (256, 256), 4),  # 2047 / 8 is below 256
+        (4000, 1000, (256, 256), 2),  # the shorter side decides
+        (511, 511, (256, 256), 1),
+        (150, 150, (300, 300), 1),
+        (3000, 4000, (300, 300), 8),
+        (3000, 4000, (448, 448), 4),
+        (800, 400, (100, 50), 8),
+        (400, 800, (100, 50), 4),
+        (99_999, 99_999, (8, 8), 8),
+        (3000, 4000, None, 1),
+    ],
+)
+def test_the_reduction_is_the_largest_that_keeps_both_sides(
+    height: int, width: int, least: images.Size | None, expected: int
+) -> None:
+    assert images.reduction(height, width, least) == expected
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("divisor", [2, 4, 8])
+def test_a_reduced_jpeg_is_near_the_mean_of_its_pixels(
+    divisor: int, mode: str, progressive: bool
+) -> None:
+    image = smooth(mode).resize((387, 250))
+    data = encoded(image, "JPEG", quality=95, progressive=progressive)
+    whole = images.decode(data)
+    rows, columns = 250 // divisor, 387 // divisor
+    reduced = images.decode(data, least=(rows, columns))
+    assert reduced.shape == (-(-250 // divisor), -(-387 // divisor), 3)
+    blocks = whole[: rows * divisor, : columns * divisor]
+    means = blocks.reshape(rows, divisor, columns, divisor, 3).mean(axis=(1, 3))
+    assert np.abs(reduced[:rows, :columns] - means).max() <= 5
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_reduced_jpeg_is_turned_without_a_change(orientation: int) -> None:
+    image = smooth("RGB").resize((387, 250))
+    plain = images.decode(encoded(image, "JPEG"), least=(60, 60))
+    assert plain.shape == (63, 97, 3)
+    data = encoded(image, "JPEG", exif=oriented(orientation))
+    assert np.array_equal(images.decode(data, least=(60, 60)), turned(plain, orientation))
+
+
+@pytest.mark.parametrize(("orientation", "shape"), [(1, (200, 400, 3)), (6, (200, 100, 3))])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_the_least_height_is_that_of_the_upright_image(
+    kind: str, orientation: int, shape: tuple[int, int, int]
+) -> None:
+    image = smooth("RGB").resize((400, 200))
+    data = encoded(image, kind, exif=oriented(orientation))
+    assert images.decode(data, least=(150, 50)).shape == shape
+
+
+@pytest.mark.parametrize("kind", ["BMP", "PNG", "TIFF"])
+def test_a_reduced_image_of_other_formats_has_the_means_of_blocks(
+    kind: str, noise: Callable[..., Image]
+) -> None:
+    pixels = noise(40, 80)
+    reduced = images.decode(encoded(PillowImage.fromarray(pixels), kind), least=(10, 10))
+    means = pixels.reshape(10, 4, 20, 4, 3).mean(axis=(1, 3))
+    assert np.abs(reduced - means).max() <= 0.51
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP"])
+def test_an_image_below_twice_the_least_size_keeps_its_pixels(kind: str) -> None:
+    data = encoded(smooth("RGB"), kind)
+    assert np.array_equal(images.decode(data, least=(17, 25)), images.decode(data))
+
+
+@pytest.mark.parametrize("divisor", [1, 2, 4, 8])
+@pytest.mark.parametrize("share", [0.3, 0.9, 0.99])
+def test_a_truncated_jpeg_is_refused_at_every_reduction(
+    divisor: int, share: float, noise: Callable[..., Image]
+) -> None:
+    data = encoded(PillowImage.fromarray(noise(160, 160)), "JPEG")
+    least = (160 // divisor, 160 // divisor)
+    with pytest.raises(BadImageError, match="truncated or damaged"):
+        images.decode(data[: int(len(data) * share)], least=least)
+
+
+def test_threads_that_decode_leave_the_filters_of_warnings() -> None:
+    warns = tiff(8, 1, bytes([1, 2]), last=struct.pack("<HHII", 0x013B, 2, 99, 9999))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        before = list(warnings.filters)
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(images.decode, [warns] * 400))
+        assert warnings.filters == before
+    assert all(pixels[0, :, 0].tolist() == [1, 2] for pixels in found)

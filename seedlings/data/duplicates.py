@@ -14,9 +14,11 @@ from scipy.sparse.csgraph import connected_components
 
 from seedlings import images
 from seedlings.data.groups import KNOWN
-from seedlings.io import parts
+from seedlings.io import parts, threads
 from seedlings.io.files import write_csv
 from seedlings.io.progress import bar
+
+_LEAST = (256, 256)  # pixels of the images that are compared
 
 _BLOCK = 128
 _COLUMNS = 65_536
@@ -32,26 +34,28 @@ def fingerprint(
     """Return the table with three columns of hashes, and why some images cannot be decoded.
 
     `digest` is the digest of the file's bytes, 32 hex digits (see parts.digest). `exact` is a
-    64-bit BLAKE2b hash of the decoded pixels. `perceptual` is the pHash: whether each of the 64
-    lowest frequencies of a 32 x 32 cosine transform is above their median (Zauner 2010). Images
-    that cannot be decoded are not in the table; each has a reason with its path. Files whose digest
-    is in `known` are not decoded: it has their hashes (see `read_hashes`).
+    64-bit BLAKE2b hash of the pixels, decoded with a least size of 256 x 256 (see images.decode).
+    `perceptual` is the pHash of the same pixels: whether each of the 64 lowest frequencies of a
+    32 x 32 cosine transform is above their median (Zauner 2010). Images that cannot be decoded are
+    not in the table; each has a reason with its path. Files whose digest is in `known` are not
+    decoded: it has their hashes (see `read_hashes`).
     """
     known = known or {}
-    prints: list[tuple[str, int, int] | None] = []
-    reasons = []
-    for path in bar(table["path"], "compare", unit="image"):
+
+    def fingerprint_of(path: str) -> tuple[str, int, int] | images.BadImageError:
         data = (root / path).read_bytes()
         digest = parts.digest(data)
         try:
-            exact, perceptual = known.get(digest) or _hashes(data, str(root / path))
+            return (digest, *(known.get(digest) or _hashes(data, str(root / path))))
         except images.BadImageError as error:
-            reasons.append(str(error))
-            prints.append(None)
-        else:
-            prints.append((digest, exact, perceptual))
-    good = table[[entry is not None for entry in prints]].reset_index(drop=True)
-    found = pd.DataFrame(filter(None, prints), columns=["digest", "exact", "perceptual"])
+            return error
+
+    computed = threads.in_order(fingerprint_of, table["path"])
+    prints = list(bar(computed, "compare", unit="image", total=len(table)))
+    reasons = [str(entry) for entry in prints if isinstance(entry, images.BadImageError)]
+    kept = [entry for entry in prints if not isinstance(entry, images.BadImageError)]
+    good = table[[isinstance(entry, tuple) for entry in prints]].reset_index(drop=True)
+    found = pd.DataFrame(kept, columns=["digest", "exact", "perceptual"])
     if known:
         reused = found["digest"].isin(known).sum()
         print(f"split: the hashes of {reused} of {len(found)} images are reused from the cache")
@@ -60,7 +64,7 @@ def fingerprint(
 
 
 def _hashes(data: bytes, name: str) -> Hashes:
-    image = images.decode(data, name=name)
+    image = images.decode(data, name=name, least=_LEAST)
     pixels = hashlib.blake2b(image.tobytes() + str(image.shape).encode(), digest_size=8)
     bits = imagehash.phash(PillowImage.fromarray(image)).hash
     return int.from_bytes(pixels.digest()), int.from_bytes(np.packbits(bits))

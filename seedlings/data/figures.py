@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from seedlings import images
 from seedlings.data.groups import KNOWN
 from seedlings.plots import image_grid
 from seedlings.plots.image_grid import Row, Tile
@@ -26,7 +25,8 @@ def examples(raw: Path, table: pd.DataFrame, task: "Task", path: Path) -> None:
     rows, labels = image_grid.shown([*task.groups(table["label"])])
     for name, places in labels:
         chosen = table["path"].iloc[places[:_PER_CLASS]]
-        rows.append(Row(name, [Tile(_thumbnail(raw / image)) for image in chosen]))
+        pictures = image_grid.thumbnails(raw / image for image in chosen)
+        rows.append(Row(name, [*map(Tile, pictures)]))
     image_grid.write(image_grid.draw(rows), path)
 
 
@@ -43,9 +43,11 @@ def duplicates(raw: Path, table: pd.DataFrame, path: Path) -> None:
     rows = [Row(f"{len(groups)} {noun} of {what} among {len(table)} images")]
     for group in groups.index[:_GROUPS]:
         members = table[table["group"] == group]
+        shown = members.head(_GROUP_MEMBERS)
+        pictures = image_grid.thumbnails(raw / image for image in shown["path"])
         tiles = [
-            Tile(_thumbnail(raw / row.path), f"{Path(row.path).name}\n{row.split}{_dropped(row)}")
-            for row in members.head(_GROUP_MEMBERS).itertuples()
+            Tile(picture, f"{Path(row.path).name}\n{row.split}{_dropped(row)}")
+            for picture, row in zip(pictures, shown.itertuples(), strict=True)
         ]
         labels = sorted(set(members["label"]) - {""})
         rows.append(Row(f"{' / '.join(labels)}: {len(members)}", tiles))
@@ -54,8 +56,3 @@ def duplicates(raw: Path, table: pd.DataFrame, path: Path) -> None:
 
 def _dropped(row: Any) -> str:
     return "" if row.label else ", dropped"
-
-
-def _thumbnail(path: Path) -> image_grid.Image:
-    """Return an image resized to a tile, so that a grid of large images needs little memory."""
-    return image_grid.fit(images.read(path))

@@ -43,13 +43,13 @@ def head(
     convnet: ConvNet,
     params: Head,
     regularization: Regularization,
-    unfreeze_epochs: int = 0,
+    unfreezes: bool = False,
     scaling: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> "keras.Model":
     """Return the model that is trained: the trainable layers if unfrozen, a ConvNet, and a head.
 
     It takes features (N x h x w x C float32) and returns N x units. The trainable layers are its
-    layer `trainable_layers`; without `unfreeze_epochs` it has none. Pooled features (N x C) are
+    layer `trainable_layers`; without `unfreezes` it has none. Pooled features (N x C) are
     not pooled again, but scaled to feature * scale + offset, the two parts of `scaling`.
 
     Raises SeedlingsError if the backbone has no trainable layers to unfreeze, or if the input of a
@@ -61,12 +61,12 @@ def head(
         if scaling:
             scale, offset = scaling
             x = keras.layers.Rescaling(list(scale), list(offset), name="standardization")(x)
-    elif unfreeze_epochs:
+    elif unfreezes:
         if backbone.trainable_layers is None:
             raise SeedlingsError(
                 "finetune.unfreeze.epochs: expected 0, as extract.cut is the backbone's last "
-                f"layer and no layer follows it, found {unfreeze_epochs}; "
-                "cut at an earlier layer (for VGG16 at block4_pool)"
+                "layer and no layer follows it, found more; cut at an earlier layer (for VGG16 at "
+                "block4_pool)"
             )
         x = backbone.trainable_layers(x)
     penalties = _penalties(regularization)

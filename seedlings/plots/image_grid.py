@@ -1,6 +1,6 @@
 """Image grids: rows of small images with captions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedlings import images
+from seedlings.io import threads
 from seedlings.io.files import replacing
 from seedlings.plots import texts
 
@@ -110,6 +111,15 @@ def fit(image: Image, tile: int = TILE) -> Image:
     small = cv2.resize(image, (width, height), interpolation=method)
     fitted[top : top + height, left : left + width] = small
     return fitted
+
+
+def thumbnails(paths: Iterable[Path]) -> list[Image]:
+    """Return the image in each file, fitted into a tile, so that a grid needs little memory."""
+    return list(threads.in_order(_thumbnail, paths))
+
+
+def _thumbnail(path: Path) -> Image:
+    return fit(images.read(path, least=(2 * TILE, 2 * TILE)))
 
 
 def _wrap(text: str, pixels: int) -> list[str]:

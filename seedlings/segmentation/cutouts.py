@@ -13,10 +13,10 @@ from seedlings import images
 from seedlings.config import paths
 from seedlings.config.reuse import Reuse
 from seedlings.errors import SeedlingsError
-from seedlings.io import parts, rows, store
+from seedlings.io import parts, rows, store, threads
 from seedlings.io.rows import Rows
 from seedlings.io.shards import Engine, Shard
-from seedlings.segmentation import masks
+from seedlings.segmentation import fits, masks
 from seedlings.segmentation.params import Segment
 
 SHARES = "foreground.csv"  # in the folder of the stage's report
@@ -43,22 +43,26 @@ class Cutting:
 
     def read(self, shard: Shard) -> list[tuple[str, bytes]]:
         """Return the path and the bytes of each image. Raises SeedlingsError for a changed file."""
-        found = []
-        for digest, path in shard.items:
-            data = (self.raw / path).read_bytes()
-            if parts.digest(data) != digest:
-                raise SeedlingsError(
-                    f"{self.raw / path}: expected the file that the stage split has read, "
-                    "found another one; run `dvc repro` again"
-                )
-            found.append((str(self.raw / path), data))
-        return found
+        return list(threads.in_order(self._read_file, shard.items))
+
+    def _read_file(self, item: tuple[str, str]) -> tuple[str, bytes]:
+        digest, path = item
+        data = (self.raw / path).read_bytes()
+        if parts.digest(data) != digest:
+            raise SeedlingsError(
+                f"{self.raw / path}: expected the file that the stage split has read, "
+                "found another one; run `dvc repro` again"
+            )
+        return str(self.raw / path), data
 
     def run(self, inputs: Sequence[tuple[str, bytes]]) -> list[NDArray]:
         """Return the cut-outs (n x H x W x 3, RGB uint8), and the share (0..1) of each."""
-        images_ = [images.decode(data, name=path) for path, data in inputs]
-        pictures, shares = zip(*(with_share(image, self.params) for image in images_), strict=True)
+        pictures, shares = zip(*threads.in_order(self._cut, inputs), strict=True)
         return [np.stack(pictures), np.array(shares)]
+
+    def _cut(self, file: tuple[str, bytes]) -> tuple[NDArray[np.uint8], float]:
+        path, data = file
+        return with_share(decode(data, self.params, name=path), self.params)
 
     def numerics(self) -> str:
         """Return the digest of numerics: of the cut-out of an image of noise."""
@@ -94,17 +98,35 @@ def _read_shares(path: Path) -> dict[str, float]:
     return dict(zip(table["digest"], table["foreground"], strict=True))
 
 
+def decode(data: bytes, params: Segment, *, name: str = "") -> NDArray[np.uint8]:
+    """Return an image file (RGB uint8), of which a cut-out needs at least twice its size.
+
+    A larger file is decoded at a reduced size, so every cut-out must be of an image from here; see
+    images.decode.
+    """
+    height, width = params.pixels
+    return images.decode(data, name=name, least=(2 * height, 2 * width))
+
+
 def one(image: NDArray[np.uint8], params: Segment) -> NDArray[np.uint8]:
     """Return the cut-out of an image (RGB uint8, any size), which is the input of the models."""
     return with_share(image, params)[0]
 
 
 def with_share(image: NDArray[np.uint8], params: Segment) -> tuple[NDArray[np.uint8], float]:
-    """Return the cut-out of an image, and its share (0..1) of foreground; see `one`."""
-    resized = images.resize(image, *params.pixels)
+    """Return the cut-out of an image, and its share (0..1) of foreground; see `one`.
+
+    The foreground, and the colour of the background, are those of the image without its padding.
+    """
+    height, width = params.pixels
+    resized = fits.resized(image, height, width, params.fit)
     cut_out = masks.METHODS[params.method].cut_out(resized)
     share = round(masks.foreground(masks.kept(cut_out)), _DECIMALS)  # as in the table
-    return masks.with_background(resized, cut_out, params.background), share
+    picture = masks.with_background(resized, cut_out, params.background)
+    if params.fit != "pad":
+        return picture, share
+    colour = masks.background_colour(resized, cut_out, params.background)
+    return fits.padded(picture, height, width, colour), share
 
 
 def summarize(shares: NDArray[np.float64]) -> dict[str, float]:

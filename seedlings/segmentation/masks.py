@@ -126,6 +126,17 @@ def with_background(image: Image, cut_out: Image, background: str) -> Image:
     return np.where(plant[:, :, None], cut_out, behind)
 
 
+def background_colour(image: Image, cut_out: Image, background: str) -> list[int]:
+    """Return the colour (RGB) that continues the background; black if there is no background.
+
+    It is that of `mean`, and a third of it for `dimmed`, the mean of the dimmed background.
+    """
+    if background == "black":
+        return [0, 0, 0]
+    colour = _mean(image, ~kept(cut_out))
+    return (colour // 3 if background == "dimmed" else colour).tolist()
+
+
 def _mean(image: Image, mask: Mask) -> Image:
     return np.round(cv2.mean(image, mask.view(np.uint8))[:3]).astype(np.uint8)
 

@@ -84,7 +84,8 @@ class Answers:
         shares, errors = np.zeros(padded), [""] * len(shard)
         items = [self._absolute(item) for item in shard.items]
         for start in range(0, len(items), BATCH):
-            for row, image in enumerate(decoded(items[start : start + BATCH]), start):
+            batch = decoded(items[start : start + BATCH], self.predictor())
+            for row, image in enumerate(batch, start):
                 if isinstance(image, str):
                     errors[row] = image
                 else:

@@ -33,13 +33,14 @@ def show(package: Path) -> None:
     from seedlings import images
 
     try:
-        image = images.decode(file.getvalue())
+        image = predictor.decode(file.getvalue())
+        shown = images.decode(file.getvalue(), least=(_TILE, _TILE))
     except images.BadImageError as error:
         st.error(_plain(f"{file.name}: {error}"))
         return
     row = predictor.answer([image]).iloc[0]
     _answer(row)
-    _pictures(image, predictor, explainer)
+    _pictures(shown, predictor.cut_out(image), explainer)
     _probabilities(row.get("probabilities", {}))
 
 
@@ -72,11 +73,10 @@ def _probabilities(probabilities: Mapping[str, float]) -> None:
         st.caption(f"and {len(ranked) - _SHOWN} that are less likely")
 
 
-def _pictures(image: "Image", predictor: "Predictor", explainer: "Explainer") -> None:
+def _pictures(image: "Image", cut_out: "Image", explainer: "Explainer") -> None:
     from seedlings.explain import saliency
     from seedlings.plots import image_grid
 
-    cut_out = predictor.cut_out(image)
     heat = saliency.overlay(cut_out, explainer.grad_cam(cut_out))
     shown = [
         ("Image", image_grid.fit(image, _TILE)),

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from seedlings import images
 from seedlings.errors import SeedlingsError
-from seedlings.images import BadImageError
+from seedlings.images import BadImageError, Image
+from seedlings.io import threads
 from seedlings.io.progress import bar
 from seedlings.serving.addresses import distinct, normalized, read
 from seedlings.serving.predictor import BATCH, Predictor
@@ -35,7 +35,7 @@ def of_files(predictor: Predictor, paths: Sequence[Path | str]) -> tuple[pd.Data
         for start in range(0, len(found), BATCH):
             batch = found[start : start + BATCH]
             good = {}
-            for path, image in zip(batch, decoded(batch), strict=True):
+            for path, image in zip(batch, decoded(batch, predictor), strict=True):
                 if isinstance(image, str):
                     bad.append(f"{printable(path)}: {image}")
                 else:
@@ -73,16 +73,19 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
 
 
-def decoded(addresses: Sequence[str]) -> Iterator[images.Image | str]:
-    """Yield the image in each file (RGB uint8), or the reason why there is none."""
-    for address, data in zip(addresses, read(addresses), strict=True):
+def decoded(addresses: Sequence[str], predictor: Predictor) -> Iterator[Image | str]:
+    """Yield the image in each file (see Predictor.decode), or the reason why there is none."""
+
+    def decode(file: tuple[str, bytes | OSError]) -> Image | str:
+        address, data = file
         if isinstance(data, OSError):
-            yield _reason(address, data)
-            continue
+            return _reason(address, data)
         try:
-            yield images.decode(data)
+            return predictor.decode(data)
         except BadImageError as error:
-            yield printable(error)
+            return printable(error)
+
+    yield from threads.in_order(decode, zip(addresses, read(addresses), strict=True))
 
 
 def _reason(address: str, error: OSError) -> str:

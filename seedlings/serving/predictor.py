@@ -1,4 +1,4 @@
-"""The predictor: the predictions of a packaged model for decoded images."""
+"""The predictor: the predictions of a packaged model for image files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,8 +34,12 @@ class Predictor:
         self._segment = Segment(**self.contents.segment)
         self._network = models.compiled(models.load(path))
 
+    def decode(self, data: bytes) -> Image:
+        """Return an image file (RGB uint8) as `answer` expects it; see cutouts.decode."""
+        return cutouts.decode(data, self._segment)
+
     def answer(self, images: Sequence[Image]) -> pd.DataFrame:
-        """Return a table with a row for each image (RGB uint8, any size).
+        """Return a table with a row for each image of `decode`.
 
         The column `prediction` has a class, tags separated by spaces, or a number. Classes also
         have `probability`; classes and tags have `probabilities`, by name. `out_of_distribution`
@@ -60,7 +64,7 @@ class Predictor:
         return cutouts.with_share(image, self._segment)
 
     def cut_out(self, image: Image) -> Image:
-        """Return the network's input (H x W x 3, RGB uint8) for an image (RGB uint8, any size)."""
+        """Return the network's input (H x W x 3, RGB uint8) for an image of `decode`."""
         return self.cut_out_with_share(image)[0]
 
     def run(self, batch: NDArray[np.uint8]) -> Outputs:

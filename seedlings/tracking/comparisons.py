@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from seedlings import images
 from seedlings.config import paths
 from seedlings.errors import SeedlingsError
 from seedlings.evaluation import paired_tests
@@ -239,10 +238,8 @@ def _pictures(revision: Revision, names: Sequence[str]) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         revision.get([paths.RAW / name for name in names], root)
-        return {
-            name: html.data_address(image_grid.fit(images.read(root / paths.RAW / name)))
-            for name in names
-        }
+        pictures = image_grid.thumbnails(root / paths.RAW / name for name in names)
+    return dict(zip(names, map(html.data_address, pictures), strict=True))
 
 
 def _revision(name: str) -> Revision:

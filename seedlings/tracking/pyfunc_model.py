@@ -12,8 +12,7 @@ from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel
 
-from seedlings import images
-from seedlings.images import BadImageError
+from seedlings.images import BadImageError, Image
 from seedlings.serving.predictor import Predictor
 
 _FORM = (
@@ -52,14 +51,14 @@ with warnings.catch_warnings(record=True):
             Raises BadRequestError that names every image that cannot be decoded, or the form that
             is expected.
             """
-            return self._predictor.answer(_decode(model_input))
+            return self._predictor.answer(_decode(model_input, self._predictor))
 
 
-def _decode(table: pd.DataFrame) -> list[images.Image]:
+def _decode(table: pd.DataFrame, predictor: Predictor) -> list[Image]:
     decoded, reasons = [], []
     for number, cell in enumerate(table["image"]):
         try:
-            decoded.append(images.decode(_file(cell)))
+            decoded.append(predictor.decode(_file(cell)))
         except BadImageError as error:
             reasons.append(f"image {number}: {error}")
         except ValueError as error:

@@ -11,7 +11,6 @@ from seedlings.io.progress import bar
 from seedlings.networks.runtime import keras
 
 _STOPPING = ("wait", "best", "best_epoch")  # the state of early stopping, besides the best weights
-_NAME = "epoch"
 
 
 class Report(keras.callbacks.Callback):
@@ -69,9 +68,10 @@ class Averages(keras.callbacks.Callback):
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Saves the state after each epoch except the last, and restores it.
+    """Saves the state after each epoch of a phase except the last, and restores it.
 
     It must be the last callback, because it saves the state of the others at the end of an epoch.
+    The name of a phase is the number of epochs of the record before it.
     """
 
     def __init__(
@@ -83,6 +83,8 @@ class Checkpoint(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self._partial, self._network, self._record = partial, model, record
+        self._before = record.epochs
+        self._name = f"epoch-after-{self._before}"
         kinds = {type(other): other for other in others}
         self._stopping = kinds.get(keras.callbacks.EarlyStopping)
         self._stopped: dict[str, Any] = {}
@@ -90,9 +92,9 @@ class Checkpoint(keras.callbacks.Callback):
 
     def restore(self) -> int:
         """Restore the state, if there is one, and return the number of completed epochs."""
-        if _NAME not in self._partial:
+        if self._name not in self._partial:
             return 0
-        arrays, facts = self._partial.load(_NAME)
+        arrays, facts = self._partial.load(self._name)
         count = len(self._variables)
         _assign(self._variables, arrays[:count])
         self._stopped = facts["stopping"] | {"best_weights": arrays[count:]}
@@ -118,9 +120,10 @@ class Checkpoint(keras.callbacks.Callback):
             arrays += self._stopping.best_weights
         curves = self._record.curves
         facts["curves"] = [
-            {name: curve[row] for name, curve in curves.items()} for row in range(epoch + 1)
+            {name: curve[self._before + row] for name, curve in curves.items()}
+            for row in range(epoch + 1)
         ]
-        self._partial.save(_NAME, arrays, facts)
+        self._partial.save(self._name, arrays, facts)
 
 
 def _assign(variables: Sequence[Any], values: Sequence[Any]) -> None:

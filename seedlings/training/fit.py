@@ -16,7 +16,7 @@ from seedlings.training import callbacks, progressive, trained_model
 from seedlings.training.batches import Batches
 from seedlings.training.calibration import calibrate
 from seedlings.training.muon import Muon
-from seedlings.training.params import Baseline, Finetune, Schedule
+from seedlings.training.params import Baseline, Finetune, Schedule, Unfreeze
 
 if TYPE_CHECKING:
     from seedlings.tasks import Targets, Task
@@ -50,8 +50,8 @@ def train_head(
 
     With `unfreeze.epochs`, a second phase also trains the layers after the cut, except their batch
     normalisation; those of pooled features train in `train_unfrozen`. With partial results, a
-    training that was killed resumes after its last completed epoch; the second phase starts from
-    its beginning. At the end, the outputs are calibrated on validation.
+    training that was killed resumes after its last completed epoch. At the end, the outputs are
+    calibrated on validation.
     """
     with trained_model.prepared(model, params) as trained:
         _train(trained, train, validation, record=record, task=task, params=params, partial=partial)
@@ -67,12 +67,14 @@ def train_unfrozen(
     task: "Task",
     params: Finetune,
     cut: str | None,
+    partial: PartialResults | None = None,
 ) -> None:
     """Train a whole model with pooled features, whose head is trained, in place, from images.
 
     The layers of the feature extractor after `cut` train with the head; with None, all of them, but
     for batch normalisation. With early stopping, they are as before if the validation loss is not
-    lower, and frozen. At the end, the outputs are calibrated on validation again.
+    lower, and frozen. With partial results, a training that was killed resumes after its last
+    completed epoch. At the end, the outputs are calibrated on validation again.
 
     Raises SeedlingsError if no layer follows the cut.
     """
@@ -80,11 +82,19 @@ def train_unfrozen(
     backbones.unfreeze(extractor, cut)
     best_weights = model.get_weights()
     with trained_model.prepared(model, params) as trained:
-        rate, epochs = params.unfreeze.learning_rate, params.unfreeze.epochs
+        rate, epochs = params.unfreeze.learning_rate, _epochs(params.unfreeze, len(train))
         optimizer = make_optimizer(params, rate=rate, epochs=epochs, steps=len(train))
         compile_model(trained, task, optimizer, params.label_smoothing)
         best_loss = score(trained, validation)["loss"]
-        fit(trained, train, validation, record=record, epochs=epochs, options=params)
+        fit(
+            trained,
+            train,
+            validation,
+            record=record,
+            epochs=epochs,
+            options=params,
+            partial=partial,
+        )
         is_worse = score(trained, validation)["loss"] > best_loss
     if params.early_stopping and is_worse:
         model.set_weights(best_weights)
@@ -125,7 +135,6 @@ def _train(
             _set_trainable(unfreezable, unfrozen)
         optimizer = make_optimizer(params, rate=rate, epochs=epochs, steps=len(train))
         compile_model(model, task, optimizer, params.label_smoothing)
-        resumable = partial if not unfrozen else None
         fit(
             model,
             train,
@@ -133,7 +142,7 @@ def _train(
             record=record,
             epochs=epochs,
             options=params,
-            partial=resumable,
+            partial=partial,
         )
         loss = score(model, validation)["loss"]
         if params.early_stopping and loss > best_loss:
@@ -144,11 +153,16 @@ def _train(
 
 def _phases(params: Finetune, batches: int, *, unfreezes: bool) -> list[tuple[int, float, bool]]:
     """Return epochs, learning rate, and whether the layers after the cut train, of each phase."""
-    epochs = max(1, round(params.steps / batches)) if params.steps else params.epochs
-    phases = [(epochs, params.optimizer.learning_rate, False)]
-    if unfreezes and params.unfreeze.epochs:
-        phases.append((params.unfreeze.epochs, params.unfreeze.learning_rate, True))
+    phases = [(_epochs(params, batches), params.optimizer.learning_rate, False)]
+    if unfreezes and params.unfreeze.active:
+        epochs = _epochs(params.unfreeze, batches)
+        phases.append((epochs, params.unfreeze.learning_rate, True))
     return phases
+
+
+def _epochs(params: Finetune | Unfreeze, batches: int) -> int:
+    """Return the number of epochs of `batches` batches: those of the parameters, or of `steps`."""
+    return max(1, round(params.steps / batches)) if params.steps else params.epochs
 
 
 def make_optimizer(

@@ -48,7 +48,13 @@ class Schedule(Section):
 
 class Unfreeze(Section):
     epochs: Annotated[int, Field(ge=0)]
+    steps: Count | None
     learning_rate: Rate
+
+    @property
+    def active(self) -> bool:
+        """Whether there is a second phase."""
+        return bool(self.epochs or self.steps)
 
 
 class Finetune(Section):

@@ -8,6 +8,7 @@ import pytest
 
 from seedlings import images
 from seedlings.data import duplicates, image_folder, sample
+from seedlings.io import threads
 
 
 def table_of(exact: list[int], perceptual: list[int]) -> pd.DataFrame:
@@ -62,6 +63,46 @@ def test_fingerprints_find_copies_and_near_copies(tmp_path: Path) -> None:
     assert duplicates.group(table, 6).tolist() == [0, 0, 1, 0]
 
 
+def test_large_images_are_compared_by_their_reduced_pixels(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    coarse = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    large = cv2.resize(coarse, (1100, 1050), interpolation=cv2.INTER_CUBIC)
+    cv2.imwrite(str(tmp_path / "a.jpg"), large)
+    copy = cv2.imread(str(tmp_path / "a.jpg"))
+    cv2.imwrite(str(tmp_path / "b.png"), copy)
+    data = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "c.jpg").write_bytes(data[:2] + b"\xff\xfe\x00\x06note" + data[2:])
+    table = pd.DataFrame({"path": ["a.jpg", "b.png", "c.jpg"], "label": "x"})
+    table, _ = duplicates.fingerprint(tmp_path, table)
+    for path, exact, perceptual in table[["path", "exact", "perceptual"]].to_numpy().tolist():
+        reduced = images.read(tmp_path / path, least=(256, 256))
+        assert reduced.shape == (263, 275, 3)
+        written = images.encode_png(reduced)
+        (tmp_path / "small.png").write_bytes(written)
+        small, _ = duplicates.fingerprint(tmp_path, pd.DataFrame({"path": ["small.png"]}))
+        assert small[["exact", "perceptual"]].to_numpy().tolist() == [[exact, perceptual]]
+    assert duplicates.group(table, None).tolist() == [0, 1, 0]  # a lossless copy is near
+    assert duplicates.group(table, 6).tolist() == [0, 0, 0]
+
+
+def test_the_hashes_do_not_depend_on_the_number_of_threads(
+    image_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = image_folder({"a": 40})
+    (folder / "a" / "017.png").write_bytes(b"broken")
+    (folder / "a" / "003.png").write_bytes(b"")
+    table = pd.DataFrame({"path": [f"a/{number:03d}.png" for number in range(40)], "label": "a"})
+    found = []
+    for count in (1, 5):
+        monkeypatch.setattr(threads, "cores", lambda count=count: count)
+        found.append(duplicates.fingerprint(folder, table))
+    (one, bad), (many, bad_of_many) = found
+    pd.testing.assert_frame_equal(one, many)
+    assert bad == bad_of_many
+    assert ["003.png" in bad[0], "017.png" in bad[1]] == [True, True]
+
+
 def test_what_cannot_be_decoded_is_left_out_and_named(
     tmp_path: Path, noise: Callable[..., np.ndarray]
 ) -> None:
@@ -110,7 +151,9 @@ def test_known_files_are_not_decoded_again(
     decoded = []
     decode = images.decode
     monkeypatch.setattr(
-        images, "decode", lambda data, name: decoded.append(name) or decode(data, name=name)
+        images,
+        "decode",
+        lambda data, name, least: decoded.append(name) or decode(data, name=name, least=least),
     )
     again, bad = duplicates.fingerprint(folder, table, known)
     assert decoded == [str(folder / "a" / "001.png")]

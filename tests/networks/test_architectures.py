@@ -84,7 +84,7 @@ def test_a_head_on_pooled_features_scales_them_and_pools_nothing(
         convnet=own.convnet,
         params=own.head,
         regularization=own.regularization,
-        unfreeze_epochs=1,
+        unfreezes=True,
         scaling=(scale, offset),
     )
     assert [layer.name for layer in head.layers] == ["features", "standardization", "output"]

@@ -34,6 +34,7 @@ BACKBONES = {
         "extract__weights": "random",
         "extract__width": 0.125,
         "extract__cut": "block5_pool",
+        "extract__pooling": "none",
         "finetune__convnet__filters": [8],
     },
     "EfficientNetLite0": {

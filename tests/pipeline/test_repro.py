@@ -296,6 +296,8 @@ def test_a_layer_that_is_not_there_stops_extract(changed: Project) -> None:
 def test_block_5_is_trained_on_features_of_block_4(changed: Project) -> None:
     changed.set(
         extract__cut="block4_pool",
+        extract__layers=None,
+        extract__pooling="none",
         finetune__epochs=1,
         finetune__unfreeze__epochs=1,
     )

@@ -10,11 +10,11 @@ from benchmarks import arrays
 from seedlings import images
 from seedlings.config.reuse import Reuse
 from seedlings.errors import SeedlingsError
-from seedlings.io import parts
+from seedlings.io import parts, threads
 from seedlings.io.shards import Here
 from seedlings.params import check
 from seedlings.segmentation import cutouts, masks
-from seedlings.segmentation.params import Segment
+from seedlings.segmentation.params import FITS, Segment
 
 
 @pytest.fixture
@@ -60,6 +60,69 @@ def test_every_image_is_decoded_resized_and_masked_in_its_place(
         small = images.resize(images.read(folder / path), 24, 30)
         assert np.array_equal(cut, masks.METHODS[method].cut_out(small))
         assert share == round(cut.any(axis=2).mean(), 6)
+
+
+@pytest.mark.parametrize("background", ["black", "mean", "dimmed"])
+def test_padding_changes_neither_the_mask_nor_the_share_of_foreground(
+    background: str, segment: Callable[..., Segment]
+) -> None:
+    image = np.full((20, 40, 3), (110, 85, 60), np.uint8)  # soil
+    image[5:15, 10:20] = (60, 140, 50)  # a plant on an eighth of it
+    padded, share = cutouts.with_share(
+        image, segment(fit="pad", pixels=[40, 40], background=background)
+    )
+    without, alone = cutouts.with_share(
+        image, segment(fit="stretch", pixels=[20, 40], background=background)
+    )
+    assert share == alone == 0.125
+    assert np.array_equal(padded[10:30], without)
+    colour = {"black": [0, 0, 0], "mean": [110, 85, 60], "dimmed": [36, 28, 20]}[background]
+    assert (padded[:10] == colour).all()
+    assert (padded[30:] == colour).all()
+
+
+@pytest.mark.parametrize("background", ["black", "mean", "dimmed"])
+def test_a_whole_image_is_padded_with_black(
+    background: str, segment: Callable[..., Segment]
+) -> None:
+    image = np.full((20, 40, 3), 200, np.uint8)
+    params = segment(fit="pad", pixels=[40, 40], background=background, method="none")
+    padded, share = cutouts.with_share(image, params)
+    assert share == 1.0
+    assert padded[:, 0, 0].tolist() == [0] * 10 + [200] * 20 + [0] * 10
+
+
+@pytest.mark.parametrize(
+    ("pixels", "shape"), [((50, 82), (100, 165)), ((50, 83), (200, 330)), ((12, 20), (25, 42))]
+)
+def test_a_large_image_is_decoded_at_twice_the_size_of_its_cut_out_or_more(
+    pixels: tuple[int, int],
+    shape: tuple[int, int],
+    segment: Callable[..., Segment],
+    noise: Callable[..., np.ndarray],
+) -> None:
+    data = images.encode_png(noise(200, 330))
+    assert cutouts.decode(data, segment(pixels=[*pixels])).shape == (*shape, 3)
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_the_array_does_not_depend_on_the_number_of_threads(
+    fit: str,
+    tmp_path: Path,
+    segment: Callable[..., Segment],
+    image_folder: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = image_folder({"a": 40})
+    written = []
+    for count in (1, 5):
+        monkeypatch.setattr(threads, "cores", lambda count=count: count)
+        target = tmp_path / f"array{count}"
+        make(folder, table_of(folder), segment(fit=fit, pixels=[24, 16]), target)
+        files = sorted(path for path in target.rglob("*") if path.is_file())
+        written.append({str(path.relative_to(target)): path.read_bytes() for path in files})
+    assert len(written[0]) > 1
+    assert written[0] == written[1]
 
 
 def test_a_damaged_image_is_named_and_leaves_nothing(

@@ -91,3 +91,22 @@ def test_the_background_is_black_or_its_mean_or_dimmed() -> None:
     assert dimmed[0, 0].tolist() == [10, 200, 20]
     assert dimmed[1, 2].tolist() == [40, 20, 30]
     assert np.array_equal(picture, before)
+
+
+def test_the_background_continues_in_black_or_its_mean_or_a_third_of_it() -> None:
+    picture = np.full((2, 3, 3), (90, 30, 60), np.uint8)
+    picture[0, 0] = (10, 200, 20)  # the plant
+    picture[1, 2] = (120, 60, 90)
+    cut_out = np.zeros_like(picture)
+    cut_out[0, 0] = picture[0, 0]
+    colours = {
+        name: masks.background_colour(picture, cut_out, name)
+        for name in ("black", "mean", "dimmed")
+    }
+    assert colours == {"black": [0, 0, 0], "mean": [96, 36, 66], "dimmed": [32, 12, 22]}
+
+
+@pytest.mark.parametrize("background", ["black", "mean", "dimmed"])
+def test_without_a_background_it_continues_in_black(background: str) -> None:
+    picture = np.full((2, 3, 3), 90, np.uint8)
+    assert masks.background_colour(picture, picture, background) == [0, 0, 0]

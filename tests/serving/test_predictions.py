@@ -17,6 +17,7 @@ class Brightness:
 
     def __init__(self) -> None:
         self.batches: list[int] = []
+        self.decode = images.decode
 
     def answer(self, pictures: list[np.ndarray]) -> pd.DataFrame:
         self.batches.append(len(pictures))

@@ -7,13 +7,21 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
+from PIL import ExifTags
+from PIL import Image as PillowImage
 
+from benchmarks import arrays
 from seedlings import processor
+from seedlings.config.reuse import Reuse
+from seedlings.io import parts
+from seedlings.io.shards import Here, Shard
 from seedlings.networks import architectures, models
 from seedlings.packaging import bundle
 from seedlings.packaging.bundle import Contents
 from seedlings.params import Params
 from seedlings.segmentation import cutouts
+from seedlings.segmentation.params import FITS, Fit
+from seedlings.serving import bulk, predictions
 from seedlings.serving.predictor import Predictor
 from seedlings.tasks import TASKS
 
@@ -25,13 +33,15 @@ NAMES = {"multiclass": ["a", "b", "c"], "binary": ["a", "b"]}
 def packaged(tmp_path: Path, params: Params) -> Packaged:
     """The predictor of the baseline's network for images of 20 x 24 pixels."""
 
-    def make(task: str, in_distribution: tuple[float, float] = (0.0, 1.0)) -> Predictor:
+    def make(
+        task: str, in_distribution: tuple[float, float] = (0.0, 1.0), fit: Fit = "stretch"
+    ) -> Predictor:
         units = 3 if task == "multiclass" else 1
         model = architectures.baseline((20, 24, 3), units, TASKS[task])
         contents = Contents(
             task=task,
             outputs=NAMES.get(task, ["value"]),
-            segment={**params.segment.model_dump(), "pixels": [20, 24]},
+            segment={**params.segment.model_dump(), "pixels": [20, 24], "fit": fit},
             tag_threshold=0.5,
             in_distribution=in_distribution,
             portable=True,
@@ -82,6 +92,36 @@ def test_an_out_of_distribution_image_has_the_reason(
     [reason] = reasons("regression", pictures[:1], (-200.0, -100.0))
     assert reason.startswith("value ")
     assert "is above -100, the high end of the in-distribution range" in reason
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("fit", FITS)
+def test_a_large_photograph_is_cut_out_for_prediction_as_for_training(
+    fit: Fit, orientation: int, packaged: Packaged, params: Params, tmp_path: Path
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    coarse = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    exif = PillowImage.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    PillowImage.fromarray(coarse).resize((731, 480)).save(photos / "a.jpg", exif=exif)
+    data = (photos / "a.jpg").read_bytes()
+    table = pd.DataFrame({"path": ["a.jpg"], "digest": [parts.digest(data)]})
+    segment = params.segment.model_copy(update={"pixels": [20, 24], "fit": fit})
+    target = tmp_path / "array"
+    shares = cutouts.make(photos, table, segment, target, engine=Here(), last=Reuse("key"))
+    trained = arrays.read(target, 0, 1)
+
+    predictor = packaged("multiclass", fit=fit)
+    image = predictor.decode(data)
+    assert image.shape == {1: (60, 92, 3), 6: (92, 60, 3)}[orientation]
+    assert np.array_equal(predictor.cut_out(image), trained[0])
+    bulky = bulk.Answers(tmp_path / "package").read(Shard("a", (str(photos / "a.jpg"),), ("a",)))
+    assert np.array_equal(bulky.cut_outs[:1], trained)
+    assert bulky.shares[0] == shares[0]
+    answer, _ = predictions.of_files(predictor, [photos])
+    expected = predictor.answer_cut_outs(trained, list(shares))
+    pd.testing.assert_frame_equal(answer.drop(columns="path"), expected)
 
 
 @pytest.mark.parametrize("portable", [True, False])

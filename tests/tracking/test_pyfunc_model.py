@@ -26,7 +26,8 @@ DATA_URI = f"data:image/png;base64,{BASE64}"
 def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The pyfunc model of a small network for two classes."""
     folder = tmp_path_factory.mktemp("served")
-    segment = {"method": "none", "background": "black", "pixels": [20, 24], "empty_below": 0.01}
+    segment = {"method": "none", "background": "black", "pixels": [20, 24], "fit": "stretch"}
+    segment["empty_below"] = 0.01
     contents = bundle.Contents("binary", ["a", "b"], segment, 0.5, (0.0, 1.0), portable=True)
     bundle.write(
         architectures.baseline((20, 24, 3), 1, TASKS["binary"]), contents, folder / "package"
@@ -59,6 +60,14 @@ def answers(model: Any, data: str | bytes, content_type: str = "application/json
 def test_an_image_is_answered_in_every_form_of_a_request(model: Any, form: Any, text: str) -> None:
     expected = model.predict(pd.DataFrame({"image": [FILE]}))
     assert answers(model, json.dumps(form(text))) == expected.to_dict("records")
+
+
+def test_a_large_image_is_decoded_at_the_reduction_of_the_stage_segment(model: Any) -> None:
+    pixels = np.random.default_rng(2).integers(0, 256, (170, 210, 3), dtype=np.uint8)
+    large = images.encode_png(pixels)
+    reduced = images.encode_png(images.decode(large, least=(40, 48)))  # twice segment.pixels
+    answers = model.predict(pd.DataFrame({"image": [large, reduced]}))
+    assert answers["probability"][0] == answers["probability"][1]
 
 
 def test_tables_of_bytes_and_of_csv_are_answered(model: Any) -> None:

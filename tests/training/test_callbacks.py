@@ -78,3 +78,49 @@ def test_a_training_that_was_killed_ends_with_the_same_weights(
     assert resumed.curves == curves.curves
     for back, weights in zip(found, expected, strict=True):
         assert np.array_equal(back, weights)
+
+
+def test_a_second_phase_that_was_killed_ends_with_the_same_weights(
+    tree: dict[str, Any],
+    tmp_path: Path,
+    rng: np.random.Generator,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tree["finetune"].update(epochs=2, calibrate=False)
+    tree["finetune"]["unfreeze"].update(steps=7, learning_rate=0.01)
+    params = check(tree).finetune
+    points = rng.normal(size=(32, 4)).astype(np.float32)
+    labels = rng.integers(0, 3, 32)
+
+    def train(
+        partial: PartialResults, stop: Callable[[int], None]
+    ) -> tuple[list[np.ndarray], Record]:
+        keras.utils.set_random_seed(0)
+        layers = keras.layers
+        pixels, image, features = keras.Input((4,)), keras.Input((4,)), keras.Input((5,))
+        below = keras.Model(pixels, layers.Dense(5)(pixels), name="below")
+        extractor = keras.Model(image, below(image), name="feature_extractor")
+        extractor.trainable = False
+        dropped = layers.Dropout(0.5)(features)
+        head = keras.Model(features, layers.Dense(3, "softmax", name="output")(dropped))
+        model = keras.Model(image, head(extractor(image)))
+        record = Record("finetune", on_epoch=lambda epoch, values: stop(epoch))
+        data = Batches(points, labels, size=16, seed=5)
+        options: dict[str, Any] = {"record": record, "task": TASKS["multiclass"], "params": params}
+        fit.train_head(model, data, data, partial=partial, **options)
+        fit.train_unfrozen(model, data, data, cut=None, partial=partial, **options)
+        return model.get_weights(), record
+
+    def kill(epoch: int) -> None:
+        if epoch == 5:
+            raise Killed
+
+    expected, curves = train(PartialResults(tmp_path / "a", "k"), lambda epoch: None)
+    assert len(curves.curves["loss"]) == 2 + 4  # 7 batches are about 4 epochs of 2
+    with pytest.raises(Killed):
+        train(PartialResults(tmp_path / "b", "k"), kill)
+    found, resumed = train(PartialResults(tmp_path / "b", "k"), lambda epoch: None)
+    assert "finetune: 1 epochs were done before" in capsys.readouterr().out
+    assert resumed.curves == curves.curves
+    for back, weights in zip(found, expected, strict=True):
+        assert np.array_equal(back, weights)
