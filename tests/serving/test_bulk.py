@@ -15,6 +15,7 @@ import servers
 from numpy.typing import NDArray
 from pyarrow import parquet as pq
 
+from benchmarks import networks
 from seedlings import images, processor
 from seedlings.cluster.engine import Cluster
 from seedlings.errors import SeedlingsError
@@ -43,8 +44,8 @@ def model(tmp_path: Path, params: Params) -> Callable[..., Path]:
         network = architectures.baseline((20, 24, 3), units, TASKS[task])
         segment = {**params.segment.model_dump(), "pixels": [20, 24], "method": "none"}
         outputs = NAMES.get(task, ["value"])
-        contents = bundle.Contents(task, outputs, segment, 0.5, (0.0, 1.0), portable)
-        bundle.write(network, contents, tmp_path / name)
+        contents = bundle.Contents(task, outputs, segment, 0.5, 1e9, 0.99, portable)
+        networks.package(network, contents, tmp_path / name)
         return tmp_path / name
 
     return make
