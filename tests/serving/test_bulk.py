@@ -44,7 +44,7 @@ def model(tmp_path: Path, params: Params) -> Callable[..., Path]:
         network = architectures.baseline((20, 24, 3), units, TASKS[task])
         segment = {**params.segment.model_dump(), "pixels": [20, 24], "method": "none"}
         outputs = NAMES.get(task, ["value"])
-        contents = bundle.Contents(task, outputs, segment, 0.5, 1e9, 0.99, portable)
+        contents = bundle.Contents(task, outputs, segment, 0.5, 253.0, 0.99, portable)
         networks.package(network, contents, tmp_path / name)
         return tmp_path / name
 
@@ -100,6 +100,7 @@ def test_the_answers_are_those_of_one_run_in_memory(
     table = pd.read_parquet(tmp_path / "answers.parquet")
     expected, bad = predictions.of_files(Predictor(package), [folder])
     assert list(table) == [*expected, "error"]
+    assert 10 < (expected["out_of_distribution"] != "").sum() < 40
     good = table[table["error"] == ""].reset_index(drop=True)
     assert good["path"].tolist() == expected["path"].tolist()
     for name in set(expected) - {"path", "probabilities"}:
