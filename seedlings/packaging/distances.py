@@ -18,6 +18,7 @@ from seedlings.io import split_table, store
 from seedlings.networks import architectures, layers, models, tta
 from seedlings.networks.features import of_model
 from seedlings.networks.runtime import keras
+from seedlings.packaging import bundle
 from seedlings.training import batches
 
 Rows = NDArray[np.float32]  # images x features
@@ -57,6 +58,21 @@ def of_split(
     network = keras.Model(row.input, _distance(reference)(row.output))
     rows = split_table.rows(table, split)
     return np.concatenate([*_computed(network, model, features, images, rows)])[:, 0]
+
+
+def share_beyond(
+    model: "keras.Model",
+    package: Path,
+    features: Path,
+    images: Path,
+    table: pd.DataFrame,
+    *,
+    split: str,
+) -> float:
+    """Return the share of one split that the model of a package names out-of-distribution."""
+    known = bundle.read_reference(package)
+    found = of_split(model, known, features, images, table, split=split)
+    return float((found > bundle.read(package).largest_distance).mean())
 
 
 def threshold(distances: NDArray[np.floating], share: float) -> tuple[float, float]:

@@ -12,7 +12,9 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks import arrays
 from seedlings.networks import architectures, models, tta
 from seedlings.networks.runtime import keras
-from seedlings.packaging import distances
+from seedlings.packaging import bundle, distances
+from seedlings.packaging.bundle import Contents
+from seedlings.params import Params
 from seedlings.tasks import TASKS
 
 SIZE = (32, 32)
@@ -41,6 +43,16 @@ def rows_of(model: "keras.Model", images: NDArray[np.uint8]) -> NDArray[np.float
     row = distances.row_of(model.get_layer("head"))
     whole = architectures.assemble(model.get_layer("feature_extractor"), row)
     return models.compiled(whole)(images)
+
+
+def of_mean_colours() -> "keras.Model":
+    """A model with 3 pooled features: the mean colours."""
+    image = keras.Input((1, 1, 3), dtype="uint8")
+    features = keras.layers.GlobalAveragePooling2D()(keras.ops.cast(image, "float32"))
+    extractor = keras.Model(image, features, name="feature_extractor")
+    row = keras.Input((3,))
+    head = keras.Model(row, keras.layers.Dense(1, name="output")(row), name="head")
+    return architectures.assemble(extractor, head)
 
 
 def nearest(reference: NDArray[np.float32], rows: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -126,13 +138,7 @@ def test_reference_and_distances_are_the_same_from_images_and_from_stored_featur
 def test_the_reference_is_drawn_by_the_seed_and_has_a_bounded_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = architectures.baseline((1, 1, 3), 1, TASKS["binary"])
-    image = keras.Input((1, 1, 3), dtype="uint8")
-    features = keras.layers.GlobalAveragePooling2D()(keras.ops.cast(image, "float32"))
-    extractor = keras.Model(image, features, name="feature_extractor")
-    row = keras.Input((3,))
-    head = keras.Model(row, keras.layers.Dense(1, name="output")(row), name="head")
-    model = architectures.assemble(extractor, head)
+    model = of_mean_colours()
     numbers = np.arange(3 * 600, dtype=np.float32).reshape(600, 3)
     arrays.write(tmp_path / "features", numbers)
     table = pd.DataFrame({"split": ["train"] * 599 + ["test"]})
@@ -149,6 +155,31 @@ def test_the_reference_is_drawn_by_the_seed_and_has_a_bounded_size(
     assert drawn(2) != first
     monkeypatch.setattr(distances, "_MOST_BYTES", 4 * 3 * 7)
     assert len(drawn(1)) == 7
+
+
+def test_the_images_beyond_the_distance_of_a_package_are_named(
+    params: Params, tmp_path: Path
+) -> None:
+    model = of_mean_colours()
+    contents = Contents(
+        *("binary", ["a", "b"], params.segment.model_dump(), 0.5),
+        largest_distance=2.0,
+        share_within=0.99,
+        portable=True,
+    )
+    # The mean is 100 and the standard deviation 10, so that the distances are 0, 1, 3 and 9.
+    bundle.write(
+        model,
+        contents,
+        np.repeat(np.array([[90.0], [110.0]], np.float32), 3, axis=1),
+        tmp_path / "p",
+    )
+    rows = np.repeat(np.array([[90.0], [100.0], [140.0], [0.0], [0.0]], np.float32), 3, axis=1)
+    arrays.write(tmp_path / "features", rows)
+    table = pd.DataFrame({"split": ["test"] * 4 + ["train"]})
+    place = tmp_path / "features"
+    share = distances.share_beyond(model, tmp_path / "p", place, place, table, split="test")
+    assert share == 0.5
 
 
 @pytest.mark.parametrize(
