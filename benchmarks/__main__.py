@@ -16,6 +16,7 @@ NAMES = (
     "search",
     "quality",
     "backbones",
+    "out_of_distribution",
     "scale",
 )
 
