@@ -119,6 +119,22 @@ def absent(metrics: Mapping[str, float]) -> str:
     )
 
 
+def false_alarms(evaluated: Mapping[str, float], packaged: Mapping[str, float]) -> str:
+    """Return the share of the evaluated images that are named out-of-distribution, as a sentence.
+
+    The metrics are those of the stages evaluate and package; empty for records without them.
+    """
+    found = evaluated.get("out_of_distribution/share")
+    expected = packaged.get("out_of_distribution/expected_share")
+    if found is None or expected is None:
+        return ""
+    return (
+        f"{found:.2%} of the images are farther from the training images than "
+        f"{packaged['out_of_distribution/distance']:.3g}, and are named out-of-distribution by "
+        f"mistake; {expected:.2%} are expected."
+    )
+
+
 def _plural(noun: str, number: float) -> str:
     return noun if number == 1 else f"{noun}s"
 

@@ -79,6 +79,18 @@ def test_labels_without_images_are_told() -> None:
     assert two.startswith("2 labels without a true image have no scores;")
 
 
+def test_false_alarms_are_beside_the_share_that_is_expected() -> None:
+    packaged = {
+        "out_of_distribution/distance": 0.69367,
+        "out_of_distribution/expected_share": 0.0069,
+    }
+    assert summaries.false_alarms({"out_of_distribution/share": 0.0108}, packaged) == (
+        "1.08% of the images are farther from the training images than 0.694, and are named "
+        "out-of-distribution by mistake; 0.69% are expected."
+    )
+    assert summaries.false_alarms({}, packaged) == ""
+
+
 def test_the_split_is_that_of_the_parameters_and_test_without_the_key() -> None:
     assert summaries.split({"evaluate.split": "validation"}) == "validation"
     assert summaries.split({"seed": 1}) == "test"
