@@ -54,9 +54,16 @@ def _no_server_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def tree() -> dict[str, Any]:
-    """params.yaml as plain values that a test may change, with random weights of any backbone."""
-    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    values["extract"] |= {"width": 1.0, "weights": "random"}
+    """params.yaml as plain values that a test may change, with random weights of any backbone.
+
+    Features are maps, and the head is that of conf/base.yaml.
+    """
+    values, base = (
+        yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))
+        for path in ("params.yaml", "conf/base.yaml")
+    )
+    values["extract"] |= {"pooling": "none", "width": 1.0, "weights": "random"}
+    values["finetune"] |= {key: base["finetune"][key] for key in ("head", "regularization")}
     return values
 
 

@@ -160,7 +160,7 @@ def test_a_file_that_is_empty_broken_or_missing_is_an_error(
 
 def test_a_restricted_section_has_the_declared_keys_alone(params: Params) -> None:
     mine = config.restrict(params.finetune, ["epochs", "head.dropout", "augment"])
-    assert (mine.epochs, mine.head.dropout) == (60, 0.0)
+    assert (mine.epochs, mine.head.dropout) == (60, 0.3)
     assert mine.augment == params.finetune.augment
     for read in (lambda: mine.batch_size, lambda: mine.head.pooling):
         with pytest.raises(AttributeError):

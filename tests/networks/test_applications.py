@@ -37,7 +37,7 @@ def test_every_network_of_keras_has_its_function_and_its_preprocessing() -> None
 
 def test_both_parts_of_the_default_backbone_have_the_synthetic_weights() -> None:
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    values["extract"]["cut"] = "block4_pool"
+    values["extract"].update(cut="block4_pool", pooling="none")
     backbone = backbones.build(check(values).extract, 150, 150)
     extractor, rest = backbone.feature_extractor, backbone.trainable_layers
     assert rest is not None

@@ -37,7 +37,7 @@ def opened(tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """The page for a package of a small network for a task."""
 
     def make(task: str, largest_distance: float = 1e9) -> Any:
-        tree["extract"].update(backbone="none", pooling="none")
+        tree["extract"]["backbone"] = "none"
         tree["finetune"]["convnet"]["filters"] = [4]
         tree["segment"].update(pixels=[24, 24], method="none")
         params = check(tree)
