@@ -1,8 +1,9 @@
-"""Validation accuracy and log loss of variants of the preset plants_scratch, on real images.
+"""Validation accuracy and log loss of variants of two presets, on real images.
 
-Each variant is trained by the pipeline for a third of the preset's steps, with one seed. Only
-validation images are read. A variant is compared with the preset on the same images: the difference
-of the log loss, and its standard error over the images.
+The presets are plants_scratch and plants_finetuned. Each variant is trained by the pipeline for a
+third of the preset's steps, with one seed. Only validation images are read. A variant is compared
+with its preset on the same images: the difference of the log loss, and its standard error over the
+images.
 """
 
 import json
@@ -17,7 +18,7 @@ from benchmarks.measure import PLANTS, seconds
 from benchmarks.project import Project
 from seedlings import params, presets
 
-_VARIANTS: dict[str, tuple[str, ...]] = {
+_SCRATCH: dict[str, tuple[str, ...]] = {
     "the preset": (),
     "float32": ("finetune.precision=float32",),
     "one replica": ("finetune.replicas=1",),
@@ -29,11 +30,27 @@ _VARIANTS: dict[str, tuple[str, ...]] = {
     "no label smoothing": ("finetune.label_smoothing=0.0",),
     "no test-time augmentation": ("package.tta=1",),
 }
+_FROZEN = ("model=efficientnet_lite0", "augment=none", "train=head", "package.tta=1")
+_FINETUNED: dict[str, tuple[str, ...]] = {
+    "the preset": (),
+    "frozen, several layers": _FROZEN,
+    "frozen, cut-outs": (*_FROZEN, "segment.method=excess_green"),
+    "cut-outs": ("segment.method=excess_green",),
+    "224 x 224 pixels": ("segment.pixels=[224,224]",),
+    "several layers": ("extract.layers=null",),
+    "four frozen blocks": ("extract.cut=block3_project_bn",),
+    "a third of the rate": ("finetune.unfreeze.learning_rate=0.0003",),
+    "no augmentation": ("augment=none",),
+    "no label smoothing": ("finetune.label_smoothing=0.0",),
+    "no test-time augmentation": ("package.tta=1",),
+}
+_PRESETS = {"plants_scratch": _SCRATCH, "plants_finetuned": _FINETUNED}
 # More validation images than in the preset, because they choose between variants.
 _REAL = ("data.url=null", f"data.path={PLANTS}", "split.validation_per_class=30")
 _SMALL = (
     *("data=sample", "data.sample.images_per_class=15", "data.sample.side=48"),
     *("split.validation_per_class=3", "segment.pixels=[32,32]", "finetune.progressive.sizes=[]"),
+    "finetune.epochs=1",
 )
 _SHARE = 1 / 3  # of the steps
 # Of the packaged model: the log loss of each validation image, and whether the class is correct.
@@ -62,13 +79,21 @@ def main(*, small: bool) -> None:
     if not small and not PLANTS.is_file():
         print(f"not measured: {PLANTS.name} is absent")
         return
-    common = _SMALL if small else _REAL
-    print(f"{'':<26} {'accuracy':>9} {'log loss':>9} {'difference':>16} {'minutes':>8}")
+    for preset, variants in _PRESETS.items():
+        names = list(variants)[: 2 if small else None]
+        _measure(preset, {name: variants[name] for name in names}, small=small)
+
+
+def _measure(preset: str, variants: dict[str, tuple[str, ...]], *, small: bool) -> None:
+    """Print a line for each variant of a preset; the first variant is the reference."""
+    print(f"{preset:<26} {'accuracy':>9} {'log loss':>9} {'difference':>16} {'minutes':>8}")
     reference: NDArray[np.float64] | None = None
+    steps = 8 if small else None
     with tempfile.TemporaryDirectory() as folder:
-        project = Project(Path(folder), preset((), common, steps=1))
-        for name, changes in list(_VARIANTS.items())[: 2 if small else None]:
-            project.set(preset(changes, common, steps=8 if small else None))
+        common = (preset, *(_SMALL if small else _REAL))
+        project = Project(Path(folder), shortened(common, steps))
+        for name, changes in variants.items():
+            project.set(shortened((*common, *changes), steps))
             project.run("dvc", "repro", "extract")
             minutes = seconds(lambda: project.run("dvc", "repro", "package")) / 60
             scores = json.loads(project.run("python", "-c", _SCORE).splitlines()[-1])
@@ -82,18 +107,22 @@ def main(*, small: bool) -> None:
             )
 
 
-def preset(changes: Sequence[str], common: Sequence[str], steps: int | None) -> tuple[str, ...]:
-    """Return the preset with some changes, for some steps or a third of the preset's.
+def shortened(given: Sequence[str], steps: int | None) -> tuple[str, ...]:
+    """Return the arguments of a preset for some steps, or a third of its own, if it has steps.
 
     The average of the weights is over as large a share of the steps.
     """
-    given = ("plants_scratch", *common, *changes)
     own = params.check(presets.compose(given)).finetune
-    share = _SHARE if steps is None else steps / (own.steps or 1)
+    key, whole = "finetune.steps", own.steps
+    if whole is None:
+        key, whole = "finetune.unfreeze.steps", own.unfreeze.steps
+    if whole is None:
+        return tuple(given)
+    share = _SHARE if steps is None else steps / whole
     average = own.optimizer.average_weights
     shorter = max(0.0, 1.0 - (1.0 - average) / share) if average else 0.0
-    steps = max(1, round((own.steps or 1) * share))
-    return (*given, f"finetune.steps={steps}", f"finetune.optimizer.average_weights={shorter}")
+    count = max(1, round(whole * share))
+    return (*given, f"{key}={count}", f"finetune.optimizer.average_weights={shorter}")
 
 
 def compared(loss: NDArray[np.float64], reference: NDArray[np.float64]) -> str:

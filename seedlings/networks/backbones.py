@@ -84,18 +84,21 @@ def build(params: Extract, height: int, width: int) -> Backbone:
     return Backbone(feature_extractor, _trainable_layers(backbone, cut, last, params))
 
 
-def unfreeze(feature_extractor: "keras.Model", cut: str | None) -> None:
+def unfreeze(
+    feature_extractor: "keras.Model", cut: str | None, *, batch_normalization: bool = False
+) -> None:
     """Let the layers of a pooled feature extractor after `cut` train, or all if it is None.
 
-    Batch normalisation stays frozen. Raises SeedlingsError if no layer follows the cut.
+    Without `batch_normalization`, these layers stay frozen, with the statistics of pretraining.
+    Raises SeedlingsError if no layer follows the cut.
     """
     layers_ = feature_extractor.get_layer("below").layers
     names = [layer.name for layer in layers_]
     first = 1 + (names.index(cut) if cut in names else len(names) if cut else 0)
     feature_extractor.trainable = True
     for number, layer in enumerate(layers_):
-        is_normalization = isinstance(layer, keras.layers.BatchNormalization)
-        layer.trainable = number >= first and not is_normalization
+        is_kept = isinstance(layer, keras.layers.BatchNormalization) and not batch_normalization
+        layer.trainable = number >= first and not is_kept
     if not feature_extractor.trainable_weights:
         raise SeedlingsError(
             "finetune.unfreeze.epochs: expected 0, as no layer of the features follows "

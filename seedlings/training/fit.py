@@ -71,18 +71,20 @@ def train_unfrozen(
 ) -> None:
     """Train a whole model with pooled features, whose head is trained, in place, from images.
 
-    The layers of the feature extractor after `cut` train with the head; with None, all of them, but
-    for batch normalisation. With early stopping, they are as before if the validation loss is not
-    lower, and frozen. With partial results, a training that was killed resumes after its last
-    completed epoch. At the end, the outputs are calibrated on validation again.
+    The layers of the feature extractor after `cut` train with the head; with None, all of them.
+    Batch normalisation trains if `unfreeze.batch_normalization` says so. With early stopping, they
+    are as before if the validation loss is not lower, and frozen. With partial results, a training
+    that was killed resumes after its last completed epoch. At the end, the outputs are calibrated
+    on validation again.
 
     Raises SeedlingsError if no layer follows the cut.
     """
     extractor = model.get_layer("feature_extractor")
-    backbones.unfreeze(extractor, cut)
+    own = params.unfreeze
+    backbones.unfreeze(extractor, cut, batch_normalization=own.batch_normalization)
     best_weights = model.get_weights()
     with trained_model.prepared(model, params) as trained:
-        rate, epochs = params.unfreeze.learning_rate, _epochs(params.unfreeze, len(train))
+        rate, epochs = own.learning_rate, _epochs(own, len(train))
         optimizer = make_optimizer(params, rate=rate, epochs=epochs, steps=len(train))
         compile_model(trained, task, optimizer, params.label_smoothing)
         best_loss = score(trained, validation)["loss"]

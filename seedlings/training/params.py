@@ -50,6 +50,7 @@ class Unfreeze(Section):
     epochs: Annotated[int, Field(ge=0)]
     steps: Count | None
     learning_rate: Rate
+    batch_normalization: bool
 
     @property
     def active(self) -> bool:

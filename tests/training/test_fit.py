@@ -223,15 +223,31 @@ def pooled(units: int = 3) -> "keras.Model":
     return keras.Model(inputs, head(extractor(inputs)))
 
 
-@pytest.mark.parametrize(("cut", "moving"), [("first", ["second"]), (None, ["first", "second"])])
+@pytest.mark.parametrize(
+    ("cut", "normalizes", "moving"),
+    [
+        ("first", False, ["second"]),
+        (None, False, ["first", "second"]),
+        ("first", True, ["normalization", "second"]),
+        (None, True, ["first", "normalization", "second"]),
+    ],
+)
 def test_the_unfrozen_layers_of_pooled_features_learn_with_the_head(
-    cut: str | None, moving: list[str], finetune: Callable[..., Finetune], rng: np.random.Generator
+    cut: str | None,
+    normalizes: bool,
+    moving: list[str],
+    finetune: Callable[..., Finetune],
+    rng: np.random.Generator,
 ) -> None:
     points, labels = clouds(rng)
     data, model = Batches(points, labels, size=30), pooled()
     below = model.get_layer("feature_extractor").get_layer("below")
     before = {layer.name: layer.get_weights() for layer in below.layers if layer.weights}
-    params = finetune(unfreeze__epochs=3, unfreeze__learning_rate=0.01)
+    params = finetune(
+        unfreeze__epochs=3,
+        unfreeze__learning_rate=0.01,
+        unfreeze__batch_normalization=normalizes,
+    )
     record = Record("finetune")
     fit.train_unfrozen(model, data, data, record=record, task=TASK, params=params, cut=cut)
     after = {name: below.get_layer(name).get_weights() for name in before}
@@ -240,6 +256,8 @@ def test_the_unfrozen_layers_of_pooled_features_learn_with_the_head(
         for name in before
         if not np.array_equal(np.ravel(before[name][0]), np.ravel(after[name][0]))
     ]
+    statistics = (weights["normalization"][2:] for weights in (before, after))
+    assert all(map(np.array_equal, *statistics)) != normalizes
     assert record.curves["val_loss"][-1] < record.curves["val_loss"][0]
     assert model.get_layer("feature_extractor").trainable_weights != []
 
