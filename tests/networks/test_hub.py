@@ -496,6 +496,6 @@ def test_a_packaged_model_with_a_preset_predicts_what_was_evaluated(
     files = table["path"].iloc[split_table.rows(table, "test")].head(3)
     images = [str(project.root / paths.RAW / file) for file in files]
     printed = project.run("seedlings", "predict", *images, "--json")
-    answers = json.loads(printed[printed.index("[") :])
+    answers = json.loads(printed[printed.index("[\n") :])
     found = [answer["probability"] for answer in answers]
     np.testing.assert_allclose(found, outputs[:3].max(axis=1), atol=1e-5)
