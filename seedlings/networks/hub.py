@@ -167,7 +167,7 @@ def _converter(preset: str) -> Any:
 
 def _absent(preset: str, error: Exception) -> SeedlingsError:
     cause = (
-        "the folder may have a preset of texts, or one that was saved without its image converter"
+        "the folder may be incomplete, have a preset of texts, or lack its image converter"
         if folder(preset)
         else "there may be no network, no such preset, no right to read it, or no images in it. On "
         "a machine without a network, use a folder: hub:PATH (docs/backbones.md)"
@@ -213,12 +213,13 @@ def _quietly() -> Iterator[None]:
 
 
 def _digest(root: Path, algorithm: str) -> str:
-    from seedlings.io import downloads
-
     files = {file.relative_to(root).as_posix(): file for file in root.rglob("*") if file.is_file()}
-    names = sorted(files, key=str.encode)
-    lines = [f"{downloads.digest(files[name], algorithm)}  {name}\n" for name in names]
-    return hashlib.new(algorithm, "".join(lines).encode()).hexdigest()
+    digest = hashlib.new(algorithm)
+    for name in sorted(files, key=str.encode):
+        with files[name].open("rb") as file:
+            own = hashlib.file_digest(file, algorithm).hexdigest()
+        digest.update(f"{own}  {name}\n".encode())
+    return digest.hexdigest()
 
 
 def _line(error: Exception) -> str:

@@ -406,8 +406,8 @@ def test_dinov2_takes_images_of_another_size(
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda f: (f / "image_converter.json").unlink(), r"without its image converter"),
-        (lambda f: (f / "config.json").write_text("{}"), r"preset of texts, or one"),
+        (lambda f: (f / "image_converter.json").unlink(), r"lack its image converter"),
+        (lambda f: (f / "config.json").write_text("{}"), r"preset of texts, or lack"),
         (lambda f: (f / "config.json").write_text("no JSON"), r"JSONDecodeError"),
         (lambda f: (f / "model.weights.h5").unlink(), r"model\.weights\.json.* doesn't exist"),
         (lambda f: (f / "model.weights.h5").write_text("no HDF5"), r"preset-ViT.*signature"),
