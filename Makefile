@@ -12,10 +12,10 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 DEVELOP := .venv/server .venv/demo .venv/cluster .venv/search .venv/test
 
 .DEFAULT_GOAL := help
-.PHONY: help repro summary ui verify serve demo setup test fast nightly fuzz oracle check format bench lock clean
+.PHONY: help repro summary ui verify serve demo setup test test-hub fast nightly fuzz oracle check format bench lock clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 repro: .venv/runtime  ## run the stages that changed, then show the result
 	@echo "set-up: $$(($$(date +%s) - $(START))) s"
@@ -42,6 +42,12 @@ setup: $(DEVELOP)  ## install everything that tests and checks need
 
 test: $(DEVELOP)  ## all tests that need nothing but Python packages
 	python -m pytest -n 2 --dist worksteal -m "not nightly"
+
+test-hub: .venv/test  ## the tests of networks of KerasHub, in an environment of their own
+	uv venv --quiet --allow-existing --python .venv/bin/python .venv/with-hub
+	uv pip install --quiet --python .venv/with-hub/bin/python --require-hashes \
+		--requirement requirements-hub.lock --requirement requirements-cluster.lock --requirement requirements-test.lock
+	PATH="$(CURDIR)/.venv/with-hub/bin:$$PATH" PYTHONPATH=$(CURDIR) python -m pytest tests/networks/test_hub.py
 
 fast: $(DEVELOP)  ## the tests that start no pipeline and train no network
 	python -m pytest -n 2 --dist worksteal -m "not nightly and not slow"
@@ -78,6 +84,9 @@ lock: .venv/setup  ## pin what pyproject.toml adds (UPGRADE=--upgrade for new ve
 		-c requirements-cluster.lock -o requirements-search.lock pyproject.toml --extra search
 	$(COMPILE) $(UPGRADE) -c requirements.lock -c requirements-server.lock -c requirements-demo.lock \
 		-c requirements-cluster.lock -c requirements-search.lock -o requirements-test.lock --group test
+	$(COMPILE) $(UPGRADE) -c requirements.lock -c requirements-server.lock -c requirements-demo.lock \
+		-c requirements-cluster.lock -c requirements-search.lock -c requirements-test.lock \
+		-o requirements-hub.lock pyproject.toml --extra hub
 	$(COMPILE) $(UPGRADE) -c requirements.lock -o requirements-setup.lock --group setup
 
 clean:  ## remove the environment
@@ -94,6 +103,6 @@ clean:  ## remove the environment
 	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv/server .venv/demo .venv/cluster .venv/search .venv/test: .venv/%: requirements-%.lock .venv/runtime
+.venv/server .venv/demo .venv/cluster .venv/search .venv/hub .venv/test: .venv/%: requirements-%.lock .venv/runtime
 	$(INSTALL) --require-hashes --requirement $<
 	@touch $@

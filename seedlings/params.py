@@ -9,6 +9,7 @@ from seedlings.config.params import Section, one_of
 from seedlings.data.params import Data, Split
 from seedlings.evaluation.params import Evaluate
 from seedlings.explain.params import Explain
+from seedlings.networks import applications
 from seedlings.networks.params import Extract
 from seedlings.packaging.params import Package
 from seedlings.report.params import Report
@@ -97,6 +98,18 @@ class Params(Section):
                 "finetune.precision `float32`, or `portable: false`, as results in bfloat16 depend "
                 "on the type of the processor"
             )
+        if applications.find(self.extract.backbone).preset:
+            if self.portable:
+                raise ValueError(
+                    f"`portable: false` with extract.backbone {self.extract.backbone}, as results "
+                    "of a network of KerasHub depend on the type of the processor, found true"
+                )
+            if self.finetune.precision != "float32":
+                raise ValueError(
+                    f"finetune.precision `float32` with extract.backbone {self.extract.backbone}, "
+                    "as layers of KerasHub are not converted to bfloat16, found "
+                    f"{self.finetune.precision}"
+                )
         if self.package.tta == 8 and height != width:
             raise ValueError(
                 "package.tta 1, 2 or 4, as segment.pixels is not square and 8 copies are also "

@@ -48,6 +48,7 @@ def test_imports_go_one_way(module: Path) -> None:
         ("distributed", "cluster/connection.py"),
         ("dask", "cluster/connection.py"),
         ("optuna", "search/study.py"),
+        ("keras_hub", "networks/hub.py"),
     ],
 )
 def test_a_library_is_imported_in_one_module_alone(library: str, home: str) -> None:

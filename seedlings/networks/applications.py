@@ -1,7 +1,8 @@
 """Applications: the networks that can be a backbone, with their preprocessing and their weights.
 
-One entry a network. The networks of keras.applications need none: Keras has all that an entry says.
-The parameters are checked against the entries, so Keras is imported only to build a network.
+One entry a network. The networks of keras.applications and the presets of KerasHub need none: the
+libraries have all that an entry says. The parameters are checked against the entries, so Keras is
+imported only to build a network.
 """
 
 import difflib
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seedlings.errors import SeedlingsError
+from seedlings.networks import hub
 
 if TYPE_CHECKING:
     from seedlings.networks.runtime import keras
@@ -61,11 +63,29 @@ class Application:
     has_widths: bool = False  # whether its layers can have a share of their filters
     cut: str | None = None  # the default of extract.cut; None: its last layer
     layers: tuple[str, ...] = ()  # the default of extract.layers; (): its last layer
+    preset: str | None = None  # of KerasHub, whose results depend on the type of the processor
 
 
 def find(name: str) -> Application:
-    """Return the entry of a network; without an own entry, it is one of keras.applications."""
+    """Return the entry of a network; without an own entry, it is one of keras.applications.
+
+    The name `hub:PRESET` is that of a preset of KerasHub.
+    """
+    if name.startswith(hub.PREFIX):
+        return _of_hub(name.removeprefix(hub.PREFIX))
     return APPLICATIONS.get(name) or _of_keras(name)
+
+
+def _of_hub(preset: str) -> Application:
+    """Return the entry of a preset of KerasHub, which `build` raises for if unknown."""
+
+    def build(shape: Shape, _width: float, weights: str | None) -> "keras.Model":
+        return hub.build(preset, shape, pretrained=weights is not None)
+
+    def preprocess(images: Any) -> Any:
+        return hub.preprocess(preset, images)
+
+    return Application(build, preprocess, {"preset": Weights()}, preset=preset)
 
 
 def _of_keras(name: str) -> Application:

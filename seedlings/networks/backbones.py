@@ -11,7 +11,7 @@ from typing import Any
 
 from seedlings.errors import SeedlingsError
 from seedlings.io import downloads
-from seedlings.networks import applications, layers, models
+from seedlings.networks import applications, hub, layers, models
 from seedlings.networks.applications import Application, Shape
 from seedlings.networks.params import Extract
 from seedlings.networks.runtime import keras
@@ -74,9 +74,14 @@ def build(params: Extract, height: int, width: int) -> Backbone:
         feature_extractor = keras.Model(images, pooled, name="feature_extractor")
         feature_extractor.trainable = False
         return Backbone(feature_extractor, None)
-    last = _find_layer(backbone, params.last, "last") if params.last else backbone.layers[-1]
+    if backbone.layers[-1].name == hub.PATCHES:
+        raise SeedlingsError(
+            f"extract.pooling: expected average, as {params.backbone} has a token for each patch "
+            f"and no layers to cut between, found {params.pooling}"
+        )
+    last = _find_map(backbone, params.last, "last") if params.last else backbone.layers[-1]
     name = params.cut or application.cut
-    cut = _find_layer(backbone, name, "cut") if name else last
+    cut = _find_map(backbone, name, "cut") if name else last
     pixels = application.preprocess(keras.ops.cast(_colours(cropped, params), "float32"))
     below = keras.Model(backbone.input, cut.output, name="below")
     feature_extractor = keras.Model(images, below(pixels), name="feature_extractor")
@@ -89,16 +94,20 @@ def unfreeze(
 ) -> None:
     """Let the layers of a pooled feature extractor after `cut` train, or all if it is None.
 
-    Without `batch_normalization`, these layers stay frozen, with the statistics of pretraining.
-    Raises SeedlingsError if no layer follows the cut.
+    Without `batch_normalization`, these layers stay frozen, with the statistics of pretraining; the
+    position embeddings of DINOv2 always do. Raises SeedlingsError if no layer follows the cut.
     """
-    layers_ = feature_extractor.get_layer("below").layers
+    below = feature_extractor.get_layer("below")
+    layers_ = below.layers
     names = [layer.name for layer in layers_]
     first = 1 + (names.index(cut) if cut in names else len(names) if cut else 0)
     feature_extractor.trainable = True
     for number, layer in enumerate(layers_):
-        is_kept = isinstance(layer, keras.layers.BatchNormalization) and not batch_normalization
-        layer.trainable = number >= first and not is_kept
+        layer.trainable = number >= first
+    for layer in below._flatten_layers(include_self=False):  # also those inside of layers
+        if isinstance(layer, keras.layers.BatchNormalization) and not batch_normalization:
+            layer.trainable = False
+        hub.freeze_embeddings(layer)
     if not feature_extractor.trainable_weights:
         raise SeedlingsError(
             "finetune.unfreeze.epochs: expected 0, as no layer of the features follows "
@@ -110,10 +119,10 @@ def unfreeze(
 def _pooled(backbone: "keras.Model", application: Application, params: Extract, pixels: Any) -> Any:
     """Return the means over the places of the layers in the parameters, side by side (N x C)."""
     if params.last:
-        chosen = [_find_layer(backbone, params.last, "last")]
+        chosen = [_find_map(backbone, params.last, "last")]
     else:
         names = params.layers or application.layers or [backbone.layers[-1].name]
-        chosen = [_find_layer(backbone, name, "layers") for name in names]
+        chosen = [_find_map(backbone, name, "layers") for name in names]
     if params.cut:
         _find_layer(backbone, params.cut, "cut")
     below = keras.Model(backbone.input, [layer.output for layer in chosen], name="below")
@@ -194,10 +203,14 @@ def of_model(model: "keras.Model") -> Backbone:
 
 def _with_weights(application: Application, params: Extract, shape: Shape) -> "keras.Model":
     """Return the network of an application with the weights of the parameters."""
+    if application.preset and params.checksum:
+        hub.verify(application.preset, params.checksum)
     named = application.weights.get(params.weights)
     downloaded = params.weights if named and not named.file else None
     try:
         backbone = application.build(shape, params.width, downloaded)
+    except SeedlingsError:
+        raise
     except ValueError as error:
         raise SeedlingsError(
             f"extract.backbone {params.backbone} cannot take images of {shape[0]} x {shape[1]} "
@@ -253,7 +266,8 @@ def _load(
 
 
 def _find_layer(backbone: "keras.Model", name: str, key: str) -> "keras.layers.Layer":
-    names = [layer.name for layer in backbone.layers[1:]]
+    layers_ = backbone.layers[1:]
+    names = [layer.name for layer in layers_ if not isinstance(layer, keras.Model)]
     if name not in names:
         close = difflib.get_close_matches(name, names, n=5, cutoff=0.5) or names[-8:]
         raise SeedlingsError(
@@ -261,6 +275,16 @@ def _find_layer(backbone: "keras.Model", name: str, key: str) -> "keras.layers.L
             f"similar or last layers are {', '.join(close)} (the last of all is {names[-1]})"
         )
     return backbone.get_layer(name)
+
+
+def _find_map(backbone: "keras.Model", name: str, key: str) -> "keras.layers.Layer":
+    layer = _find_layer(backbone, name, key)
+    if len(layer.output.shape) != 4:
+        raise SeedlingsError(
+            f"extract.{key}: expected a layer that returns maps (N x h x w x C), found {name}, "
+            f"whose output is {layer.output.shape}; null means the last layer"
+        )
+    return layer
 
 
 def _trainable_layers(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from seedlings.errors import SeedlingsError
 from seedlings.io.files import replacing
-from seedlings.networks import layers  # noqa: F401  # registers the layers for loading
+from seedlings.networks import hub, layers  # noqa: F401  # registers the layers for loading
 from seedlings.networks.runtime import keras, tf
 
 _JSON = "model.json"
@@ -33,7 +33,8 @@ def save(model: "keras.Model", path: Path) -> None:
 def load(path: Path) -> "keras.Model":
     """Return the model in the folder `path`. Raises SeedlingsError if there is none.
 
-    The function loads no pickle, and uses the safe mode of Keras.
+    The function loads no pickle, and uses the safe mode of Keras. It raises SeedlingsError for a
+    model with layers of KerasHub if that is not installed.
     """
     if not (path / _WEIGHTS).is_file():
         raise SeedlingsError(
@@ -41,6 +42,8 @@ def load(path: Path) -> "keras.Model":
             "run `dvc repro` to create it or `dvc pull` to download it"
         )
     text = (path / _JSON).read_text(encoding="utf-8")
+    if hub.is_in(text):
+        hub.library()
     model = keras.models.model_from_json(text)
     model.load_weights(path / _WEIGHTS)
     return model

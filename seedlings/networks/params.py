@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from seedlings.config.params import Checksum, Count, NotNegative, Section, Share
-from seedlings.networks import applications
+from seedlings.networks import applications, hub
 
 
 class Extract(Section):
@@ -57,8 +57,13 @@ class Extract(Section):
             )
         if named or self.weights == "random":
             return self
+        names = ", ".join(["random", *application.weights])
+        if application.preset:
+            raise ValueError(
+                f"weights {names}, as a preset has no others, found {self.weights!r} with "
+                f"{self.backbone}"
+            )
         if self.weights.isidentifier():
-            names = ", ".join(["random", *application.weights])
             raise ValueError(
                 f"weights {names}, or the path or URL of a .h5 file, as {self.backbone} has no "
                 f"others, found {self.weights!r}"
@@ -67,6 +72,24 @@ class Extract(Section):
             raise ValueError(
                 f"a checksum of the weights {self.weights!r}, a file that DVC does not track, "
                 "found none (set extract.checksum)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _only_the_folder_of_a_preset_has_a_checksum(self) -> Self:
+        preset = applications.find(self.backbone).preset
+        if preset is None:
+            return self
+        folder = hub.folder(preset)
+        if folder and self.checksum is None:
+            raise ValueError(
+                f"a checksum of the files in the folder {folder}, which DVC does not track, found "
+                "none (set extract.checksum; docs/backbones.md has the command)"
+            )
+        if not folder and self.checksum is not None:
+            raise ValueError(
+                f"checksum null, as {self.backbone} is no folder, found {self.checksum}; a folder "
+                "is hub:PATH with a slash, such as hub:./preset"
             )
         return self
 

@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from seedlings.config import paths
 from seedlings.errors import SeedlingsError
+from seedlings.networks import hub
 from seedlings.tasks import TASKS
 from seedlings.tracking import page
 from seedlings.tracking.tags import CHAMPION, EXPERIMENT, PARENT, SERVED_WITH
@@ -233,8 +234,15 @@ def _flavour(package: Path) -> dict[str, Any]:
         "code_paths": [str(code)],
         "artifacts": {"package": str(package)},
         "signature": ModelSignature(Schema([ColSpec(text, "image")]), Schema(outputs)),
-        "pip_requirements": [f"{name}=={version(name)}" for name in SERVED_WITH],
+        "pip_requirements": _requirements(package),
     }
+
+
+def _requirements(package: Path) -> list[str]:
+    """Return the pinned packages that a server of a package needs."""
+    pinned = [f"{name}=={version(name)}" for name in SERVED_WITH]
+    architecture = (package / "model.json").read_text(encoding="utf-8")
+    return [*pinned, f"{hub.PACKAGE}=={hub.VERSION}"] if hub.is_in(architecture) else pinned
 
 
 @contextmanager

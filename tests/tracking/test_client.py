@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import subprocess
@@ -7,6 +8,9 @@ from pathlib import Path
 import pytest
 from imports import ROOT
 
+from seedlings.config import paths
+from seedlings.networks import hub
+from seedlings.tracking import client
 from seedlings.tracking.client import Tracker
 from seedlings.tracking.tags import LOCK, PARENT, STAGE
 
@@ -53,3 +57,18 @@ def test_runs_are_found_by_tags_that_they_have_or_do_not_have(here: Path) -> Non
     assert found({PARENT: parent, STAGE: "split"}) == found({LOCK: None}) == [child]
     assert found({LOCK: "2"}) == []
     assert tracker.find("nothing") is None
+
+
+@pytest.mark.parametrize(
+    ("layer", "needed"), [("Dense", []), ("keras_hub>ViTBackbone", [f"keras-hub=={hub.VERSION}"])]
+)
+def test_a_served_model_requires_keras_hub_only_for_its_layers(
+    layer: str, needed: list[str], tmp_path: Path
+) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / paths.BUNDLE).write_text(json.dumps({"task": "multiclass"}))
+    (package / "model.json").write_text(json.dumps({"registered_name": layer}))
+    client.save_model(package, tmp_path / "model")
+    lines = (tmp_path / "model" / "requirements.txt").read_text().splitlines()
+    assert [line for line in lines if line.startswith("keras-hub")] == needed
