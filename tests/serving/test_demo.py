@@ -36,7 +36,7 @@ def opened(tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """The page for a package of a small network for a task."""
 
     def make(task: str, in_distribution: tuple[float, float] = (0.0, 1.0)) -> Any:
-        tree["extract"]["backbone"] = "none"
+        tree["extract"].update(backbone="none", pooling="none")
         tree["finetune"]["convnet"]["filters"] = [4]
         tree["segment"].update(pixels=[24, 24], method="none")
         params = check(tree)
@@ -62,6 +62,12 @@ def plain(markdown: str) -> str:
     """What Markdown shows of a text of which every mark is escaped."""
     assert not re.search(r"(?<!\\)[*_:`~\[]", markdown)
     return re.sub(r"\\(.)", r"\1", markdown)
+
+
+def test_only_what_markdown_has_an_escape_for_is_escaped() -> None:
+    from seedlings.serving import demo
+
+    assert demo.plain("Shepherd’s *_purse_* → 3%") == r"Shepherd’s \*\_purse\_\* → 3\%"
 
 
 @pytest.fixture
