@@ -25,7 +25,7 @@ _OPTIONS = {
 def check(port: int) -> None:
     """Raise SeedlingsError if there is no Streamlit, or if the port is in use."""
     if importlib.util.find_spec("streamlit") is None:
-        raise SeedlingsError("expected Streamlit, found none; `make demo` installs it")
+        raise SeedlingsError("expected Streamlit, found none; `make .venv/demo` installs it")
     check_port(port)
 
 

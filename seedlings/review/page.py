@@ -346,7 +346,7 @@ def _prediction(version: Version, results: "Results", item: Item) -> None:
     ranked = sorted(probabilities.items(), key=lambda entry: -entry[1])
     for name, value in ranked[:_LIKELIEST]:
         st.progress(min(value, 1.0), text=plain(f"{name}: {value:.1%}"))
-    if item.split == "train":
+    if results.is_trained_with(item):
         st.caption("The model was trained with this image and its label.")
     st.image(heat, caption="Grad-CAM of the prediction", width="stretch")
 

@@ -22,6 +22,7 @@ from seedlings.tasks import TASKS, Task
 
 _WORST = 100  # mistakes of a split
 _NEAREST = 6
+_TOGETHER = 64  # items whose neighbours are computed in one pass
 _LIST = paths.report("evaluate") / "doubtful_labels.csv"
 _AGAIN = "run `dvc repro`, and open this page again when it has ended"
 
@@ -43,22 +44,26 @@ class Results:
     def nearest(self, item: Item) -> list[tuple[int, float]]:
         """Return the rows of the nearest training images, and their cosine distances.
 
-        Those of all items are computed at the first call, in one pass over the features. There are
-        none without a backbone, as then no features are stored.
+        Those of some items are computed together, in one pass over the features. There are none
+        without a backbone, as then no features are stored.
         """
-        if not self._neighbours and len(self.features.keys):
-            rows = np.array([one.row for one in self.items], np.int64)
+        if item.digest not in self._neighbours and len(self.features.keys):
+            first = self.items.index(item) // _TOGETHER * _TOGETHER
+            some = self.items[first : first + _TOGETHER]
             found = neighbours.nearest(
                 self.features,
-                rows,
+                np.array([one.row for one in some], np.int64),
                 split_table.rows(self.table, "train"),
                 self.table["digest"].to_numpy(),
                 count=_NEAREST,
             )
-            self._neighbours = dict(
-                zip((one.digest for one in self.items), _pairs(found), strict=True)
-            )
+            for one, pairs in zip(some, _pairs(found), strict=True):
+                self._neighbours[one.digest] = pairs
         return self._neighbours.get(item.digest, [])
+
+    def is_trained_with(self, item: Item) -> bool:
+        """Return whether the model was trained with an image."""
+        return item.split == "train" and bool(self.table["label"].iloc[item.row])
 
     def cut_out(self, item: Item) -> NDArray[np.uint8]:
         """Return the input of the network for an image."""

@@ -98,7 +98,7 @@ def test_without_streamlit_a_page_says_what_to_install(
     command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(SeedlingsError, match="`make demo` installs it"):
+    with pytest.raises(SeedlingsError, match="`make .venv/demo` installs it"):
         CliRunner().invoke(cli.cli, [command], catch_exceptions=False)
 
 

@@ -47,10 +47,6 @@ def reviewing(project: Project, page: "Page") -> Iterator[None]:
     assert [url for url in asked if not url.startswith(own)] == []
 
 
-def waits_for(page: "Page", text: str) -> None:
-    page.get_by_text(text, exact=True).wait_for()
-
-
 def decide(project: Project, page: "Page", count: int) -> float:
     """Decide about the next images by keyboard; returns the seconds."""
     started = time.perf_counter()
@@ -88,7 +84,9 @@ def test_labels_are_decided_by_keyboard_merged_and_applied(
                 one = made[image["digest"]]
                 assert (one.path, one.old, one.new) == (image["path"], image["label"], new)
             page.reload()
-            waits_for(page, f"Last: {listed['path'][19]}: {one.old} → {one.new}")
+            page.get_by_text(f"Last: {one.path}: {one.old} → {one.new}", exact=True).wait_for()
+            page.get_by_text(re.compile("^21 of .*: ")).wait_for()  # the first undecided
+            page.get_by_role("button", name="Undo").wait_for()  # its code is loaded when needed
             page.keyboard.press("u")
             page.get_by_text(re.compile("^19 of .* decided")).wait_for()
             assert listed["digest"][19] not in {one.digest for one in decisions(project)}

@@ -1,13 +1,16 @@
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
 from seedlings.config import paths
 from seedlings.errors import SeedlingsError
-from seedlings.io import split_table
+from seedlings.io import parts, split_table, store
 from seedlings.review import inputs, queue, results
 
 pytestmark = pytest.mark.slow
@@ -32,6 +35,35 @@ def test_the_queue_has_all_kinds_of_doubts_in_their_order(written: Written) -> N
     assert found.skipped == ["torn.png: expected a whole image, found a truncated one"]
     assert found.names == ["cat", "dog", "owl"]
     assert found.nearest(found.items[0]) == []  # no features are stored without a backbone
+
+
+def test_neighbours_are_training_images_for_the_items_of_every_pass(
+    written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "_TOGETHER", 2)
+    made = written()
+    features = np.eye(12, 4, dtype=np.float32) + np.arange(12, dtype=np.float32)[:, None] / 10
+    keys = parts.digests([parts.digest(bytes([number])) for number in range(12)])
+    rows = dict(zip(keys.tolist(), features, strict=True))
+    store.write(
+        Path("features"),
+        keys,
+        lambda part: np.array([rows[key] for key in part.tolist()]).reshape(-1, 4),
+        row_shape=(4,),
+        dtype=np.float32,
+    )
+    found = results.read({made.digest(number) for number in range(12)})
+    found = replace(found, features=store.Array(Path("features")))
+    assert len(found.items) == 12
+    distances = cdist(features, features[:6], "cosine")
+    np.fill_diagonal(distances, np.inf)
+    for item in reversed(found.items):
+        near = found.nearest(item)
+        order = distances[item.row].argsort()[: len(near)]
+        assert len(near) == (5 if item.split == "train" else 6)
+        np.testing.assert_allclose(
+            [distance for _, distance in near], distances[item.row][order], atol=1e-6
+        )
 
 
 def test_a_task_without_classes_has_mistakes_and_no_doubtful_labels(written: Written) -> None:
