@@ -18,6 +18,7 @@ NAMES = (
     "backbones",
     "labels",
     "groups",
+    "out_of_distribution",
     "scale",
 )
 

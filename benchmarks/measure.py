@@ -15,6 +15,7 @@ from seedlings.data import sample
 
 ROOT = Path(__file__).parents[1]
 PLANTS = ROOT.parent / "shared" / "plants" / "plants-1440.zip"
+PETS = ROOT.parent / "shared" / "pets" / "pets-300.zip"  # cats and dogs
 
 Times = dict[str, NDArray[np.float64]]  # seconds of each action in each round
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import networks
 from benchmarks.measure import at_most
 from benchmarks.project import environment
 from seedlings import images, params
@@ -31,7 +32,6 @@ segment, raw = params.load().segment, folder / "raw"
 cutouts.make(raw, table, segment, folder / "images", engine=Here(), last=Reuse(key=""))
 """
 _EXTRACT = """
-from benchmarks import networks
 from seedlings.networks import backbones, runtime
 from seedlings.io import parts, store
 import numpy as np
@@ -111,5 +111,5 @@ def _write_model(path: Path) -> None:
     names = [f"class {number}" for number in range(12)]
     model = architectures.baseline((_SIDE, _SIDE, 3), len(names), TASKS["multiclass"])
     segment = {**params.load().segment.model_dump(), "pixels": [_SIDE, _SIDE]}
-    contents = bundle.Contents("multiclass", names, segment, 0.5, (0.0, 1.0), portable=True)
-    bundle.write(model, contents, path)
+    contents = bundle.Contents("multiclass", names, segment, 0.5, 1e9, 0.99, portable=True)
+    networks.package(model, contents, path)

@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from seedlings import params, presets
 from seedlings.config.reuse import Reuse
 from seedlings.io.shards import Here
 from seedlings.networks import architectures, features
 from seedlings.networks.backbones import Backbone
 from seedlings.networks.runtime import keras
+from seedlings.packaging import bundle, distances
+from seedlings.packaging.bundle import Contents
 from seedlings.params import Params
 from seedlings.tasks import Task
 from seedlings.training.params import Finetune
@@ -51,3 +55,10 @@ def head(backbone: Backbone, units: int, task: Task, own: Finetune) -> "keras.Mo
 def classifier(backbone: Backbone, units: int, task: Task, own: Finetune) -> "keras.Model":
     """Return the whole model, of images, with that head."""
     return architectures.assemble(backbone.feature_extractor, head(backbone, units, task, own))
+
+
+def package(model: "keras.Model", contents: Contents, path: Path) -> None:
+    """Write a bundle whose reference is two images, with features of 0 and of 1."""
+    width = distances.row_of(architectures.head_of(model)).output_shape[1]
+    reference = np.repeat(np.array([[0.0], [1.0]], np.float32), width, axis=1)
+    bundle.write(model, contents, reference, path)

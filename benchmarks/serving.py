@@ -62,10 +62,11 @@ def _package(preset: list[str], path: Path) -> None:
         outputs=_NAMES,
         segment=settings.segment.model_dump(),
         tag_threshold=settings.evaluate.tag_threshold,
-        in_distribution=(0.0, 1.0),
+        largest_distance=1e9,
+        share_within=0.99,
         portable=settings.portable,
     )
-    bundle.write(model, contents, path)
+    networks.package(model, contents, path)
 
 
 def predict(root: Path, count: int, rounds: int) -> None:

@@ -1,9 +1,9 @@
 """Tasks: what a model predicts for an image, and everything that depends on it.
 
-One class a task: its targets, outputs, loss, answers and confidence; the metrics of the stage
-evaluate with their titles and bounds; its evaluator, and the test that compares two models. Labels
-in the split table are text: a class, tags separated by spaces, or a number; the image of an empty
-label is not used.
+One class a task: its targets, outputs, loss and answers; the metrics of the stage evaluate with
+their titles and bounds; its evaluator, and the test that compares two models. Labels in the split
+table are text: a class, tags separated by spaces, or a number; the image of an empty label is not
+used.
 """
 
 import math
@@ -122,21 +122,6 @@ class Task(ABC):
     def problem(self, label: str) -> str | None:
         """Return why a text is not a label of this task, or None."""
         return None if label.strip() else "has no label"
-
-    def confidence(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the confidence (0..1) of each of N predictions: the maximum probability."""
-        return self.columns(outputs.astype(np.float64)).max(axis=1)
-
-    def in_distribution(
-        self, outputs: NDArray[Any], labels: pd.Series, share: float
-    ) -> tuple[float, float]:
-        """Return the range of `confidence` that counts as in-distribution.
-
-        `outputs` are those of the validation images, `labels` those of the training images. All but
-        `share` of the validation images are in the range. The score is the maximum softmax
-        probability (Hendrycks and Gimpel 2017).
-        """
-        return float(np.quantile(self.confidence(outputs), share)), 1.0
 
     @abstractmethod
     def answers(
@@ -333,17 +318,6 @@ class Regression(Task):
         spans = values.groupby(bins).agg(["min", "max"])
         names = {n: f"{n}: {low:g} to {high:g}" for n, (low, high) in spans.iterrows()}
         return bins.map(names).to_numpy(dtype=str)
-
-    def confidence(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the predicted numbers (N float64), because they have no probability."""
-        return outputs[:, 0].astype(np.float64)
-
-    def in_distribution(
-        self, outputs: NDArray[Any], labels: pd.Series, share: float
-    ) -> tuple[float, float]:
-        """Return the lowest and the highest number of the training images."""
-        numbers = self.targets(labels)
-        return float(numbers.min()), float(numbers.max())
 
     def answers(
         self, outputs: NDArray[Any], names: Sequence[str], threshold: float

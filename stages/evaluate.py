@@ -11,6 +11,7 @@ from seedlings.evaluation.params import Evaluate
 from seedlings.io import split_table
 from seedlings.io.files import write_array, write_csv, write_json
 from seedlings.networks import backbones, models, runtime
+from seedlings.packaging import distances
 from seedlings.tasks import TASKS
 from seedlings.training.augmentations import Augmentation
 from seedlings.training.params import Finetune
@@ -37,6 +38,10 @@ def main(
     evaluator = evaluators.of(kind, table, evaluate, seed)
     record.add_metrics(evaluators.score(kind, table, evaluate, seed, results))
     record.add_metrics(evaluators.score_original(kind, table, evaluate, seed, all_results))
+    named = distances.share_beyond(
+        finetuned, paths.PACKAGED, paths.FEATURES, paths.IMAGES, table, split=evaluate.split
+    )
+    record.add_metrics({"out_of_distribution/share": named})
 
     report = paths.report("evaluate")
     write_json(report / "metrics.json", metrics.nest(record.metrics))

@@ -2,11 +2,10 @@
 
 from seedlings.config import paths
 from seedlings.config.records import Record
-from seedlings.evaluation import model_outputs
 from seedlings.evaluation.params import Evaluate
 from seedlings.io import split_table
 from seedlings.networks import models, runtime, tta
-from seedlings.packaging import bundle
+from seedlings.packaging import bundle, distances
 from seedlings.packaging.params import Package
 from seedlings.segmentation.params import Segment
 from seedlings.tasks import TASKS
@@ -34,18 +33,25 @@ def main(
         with batches.of_split(paths.IMAGES, table, kind, "validation", size=32) as validation:
             temperature = calibration.calibrate(model, validation, kind)
         record.add_metrics({"tta/temperature": temperature})
-    outputs = model_outputs.predict_finetuned(
-        model, paths.FEATURES, paths.IMAGES, table, kind, split="validation"
+    reference = distances.reference(model, paths.FEATURES, paths.IMAGES, table, seed=seed)
+    found = distances.of_split(
+        model, reference, paths.FEATURES, paths.IMAGES, table, split="validation"
     )
-    training = table["label"].iloc[split_table.rows(table, "train")]
-    low, high = kind.in_distribution(outputs, training, package.out_of_distribution_share)
+    largest, within = distances.threshold(found, package.out_of_distribution_share)
     contents = bundle.Contents(
         task=task,
         outputs=kind.outputs(table["label"]),
         segment=segment.model_dump(),
         tag_threshold=evaluate.tag_threshold,
-        in_distribution=(low, high),
+        largest_distance=largest,
+        share_within=within,
         portable=portable,
     )
-    bundle.write(model, contents, paths.PACKAGED)
-    record.add_metrics({"in_distribution/low": low, "in_distribution/high": high})
+    bundle.write(model, contents, reference, paths.PACKAGED)
+    record.add_metrics(
+        {
+            "out_of_distribution/distance": largest,
+            "out_of_distribution/expected_share": round(1.0 - within, 6),
+            "out_of_distribution/validation_share": float((found > largest).mean()),
+        }
+    )

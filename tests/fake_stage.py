@@ -23,7 +23,8 @@ BUNDLE = {
     "outputs": ["even", "odd"],
     "segment": {"pixels": [8, 8]},
     "tag_threshold": 0.5,
-    "in_distribution": [0.5, 1.0],
+    "largest_distance": 1.5,
+    "share_within": 0.99,
     "portable": True,
 }
 

@@ -40,7 +40,7 @@ HEAD = {  # eight parameters, as in spaces/head.yaml
         "log": True,
         "when": {OPTIMIZER: "adamw"},
     },
-    "finetune.head.pooling": {"choices": ["average", "max", "flatten"]},
+    "finetune.regularization.kernel.l2": {"range": [1e-4, 1e-1], "log": True},
     "finetune.head.dense": {"choices": [[], [64], [256]]},
     "finetune.head.dropout": {"range": [0.0, 0.7], "step": 0.1},
     "finetune.label_smoothing": {"range": [0.0, 0.2], "step": 0.05},

@@ -10,8 +10,7 @@ from imports import ROOT
 
 from benchmarks import measure
 
-# The benchmarks overhead, cluster, search, quality, backbones, labels and groups take minutes, also
-# on small images.
+# The others take minutes also on small images.
 NAMES = ("ingest", "extraction", "training", "memory", "serving", "scale")
 
 

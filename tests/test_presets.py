@@ -337,7 +337,10 @@ def test_later_values_replace_earlier_ones_and_sections_keep_their_other_keys(
         (f"{SELECTED}\ndata: {{pth: a}}", r"mine\.yaml: data\.pth: .* did you mean data\.path"),
         (f"{SELECTED}\ndata: folder", r"mine\.yaml: data: expected keys with values \(source,"),
         (f"{SELECTED}\nseed: 1\nseed: 2", r"mine\.yaml: .*duplicate key .* \(line 3, column 1\)"),
-        (SELECTED.replace("head", "haed"), r"mine\.yaml: groups\.train: .*\(adam, head.*haed"),
+        (
+            SELECTED.replace("head", "haed"),
+            r"mine\.yaml: groups\.train: .*\(adam, all_layers, head.*haed",
+        ),
         ("a text", r"mine\.yaml: expected keys with values, found 'a text'"),
     ],
 )

@@ -97,26 +97,6 @@ def test_a_sigmoid_that_is_rounded_to_one_leaves_what_was_rounded_away() -> None
     assert rest == pytest.approx([16.0, 17.0, 25 * np.log(2), 25 * np.log(2)], abs=0.4)
 
 
-def test_the_confidence_is_the_greatest_probability_and_of_a_number_itself() -> None:
-    outputs = np.array([[0.2, 0.7, 0.1], [0.5, 0.2, 0.3]], np.float32)
-    assert TASKS["multiclass"].confidence(outputs) == pytest.approx([0.7, 0.5])
-    assert TASKS["multilabel"].confidence(outputs) == pytest.approx([0.7, 0.5])
-    assert TASKS["binary"].confidence(outputs[:, :1]) == pytest.approx([0.8, 0.5])
-    assert TASKS["regression"].confidence(-outputs[:, :1]) == pytest.approx([-0.2, -0.5])
-
-
-def test_the_in_distribution_range_is_a_quantile_of_validation_or_the_range_of_training() -> None:
-    confidence = np.linspace(0.5, 1.0, 101, dtype=np.float32)
-    outputs = np.stack([confidence, 1.0 - confidence], axis=1)
-    labels = series(*["a"] * 101)
-    low, high = TASKS["multiclass"].in_distribution(outputs, labels, 0.02)
-    assert (low, high) == (pytest.approx(0.51), 1.0)
-    two = TASKS["binary"].in_distribution(1.0 - outputs[:, :1], labels, 0.02)
-    assert two == (pytest.approx(0.51), 1.0)
-    numbers = TASKS["regression"].in_distribution(outputs, series("3.0", "-1.0"), 0.02)
-    assert numbers == (-1.0, 3.0)
-
-
 @pytest.mark.parametrize("name", TASKS)
 def test_answers_have_the_columns_of_the_task(name: str) -> None:
     task = TASKS[name]

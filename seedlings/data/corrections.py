@@ -61,10 +61,15 @@ class Applied:
 def read(path: Path, task: Task) -> dict[int, Decision]:
     """Return the decisions in a file by their lines.
 
-    Raises SeedlingsError with all lines that cannot be used, and with the lines that decide
-    differently about one image.
+    Raises SeedlingsError if there is no file, with all lines that cannot be used, and with the
+    lines that decide differently about one image.
     """
-    text = csv_files.read(path)
+    if not path.is_file():
+        raise SeedlingsError(
+            f"expected a file {path}, found none; without decisions it has one line: "
+            f"{','.join(COLUMNS)}"
+        )
+    text = csv_files.read(path, setting=None)
     header, *rows = csv_files.rows(path, text, csv_files.delimiters(text)[0]) or [Row(1, [])]
     if sorted(header.cells) != sorted(COLUMNS):
         raise SeedlingsError(

@@ -34,10 +34,13 @@ class Row(NamedTuple):
     cells: list[str]
 
 
-def read(path: Path, encoding: str | None = None) -> str:
+def read(
+    path: Path, encoding: str | None = None, *, setting: str | None = "data.annotations.encoding"
+) -> str:
     """Return the text of a file in UTF-8, or in UTF-16 with a byte order mark.
 
-    A file without a byte order mark is in `encoding`, if that is given. Raises SeedlingsError if
+    A file without a byte order mark is in `encoding`, if that is given; `setting` is the parameter
+    for it, if there is one. Raises SeedlingsError if
     the file is in another encoding, or a workbook.
     """
     data = path.read_bytes()
@@ -45,19 +48,20 @@ def read(path: Path, encoding: str | None = None) -> str:
         raise SeedlingsError(f"{path}: expected a CSV file, found a workbook; save it as CSV")
     marked = (codec for mark, codec in _BYTE_ORDER_MARKS.items() if data.startswith(mark))
     codec = next(marked, encoding or "utf-8")
+    advice = f", or set {setting} to its encoding" if setting else ""
     try:
         text = data.decode(codec)
     except UnicodeDecodeError as error:
         line = 1 + len(re.findall(b"\r\n|\r|\n", data[: error.start]))
         raise SeedlingsError(
             f"{path}, line {line}: expected text in {codec}, found the bytes "
-            f"{data[error.start : error.end + 8]!r}; save the file in UTF-8, or set "
-            "data.annotations.encoding to its encoding, such as cp1252 (Windows in Western Europe)"
+            f"{data[error.start : error.end + 8]!r}; save the file in UTF-8"
+            + (f"{advice}, such as cp1252 (Windows in Western Europe)" if advice else "")
         ) from error
     if "\0" in text:
         raise SeedlingsError(
-            f"{path}: expected text in {codec}, found zero bytes; save the file in UTF-8, or set "
-            "data.annotations.encoding to its encoding, such as utf-16-le"
+            f"{path}: expected text in {codec}, found zero bytes; save the file in UTF-8"
+            + (f"{advice}, such as utf-16-le" if advice else "")
         )
     return text.lstrip("\ufeff")  # a second byte order mark
 

@@ -6,6 +6,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,11 +75,14 @@ def from_bytes(files: Mapping[str, bytes]) -> "keras.Model":
         return load(Path(folder))
 
 
-def compiled(model: "keras.Model") -> Callable[[NDArray], NDArray[np.float32]]:
-    """Return the model as a compiled function from a batch of inputs, of any length, to outputs."""
+def compiled(model: "keras.Model") -> Callable[[NDArray], Any]:
+    """Return the model as a compiled function from a batch of inputs, of any length, to outputs.
+
+    The function returns an array, or a list of arrays for a model with several outputs.
+    """
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), model.inputs[0].dtype)]
     function = tf.function(lambda batch: model(batch, training=False), input_signature=signature)
-    return lambda batch: function(batch).numpy()
+    return lambda batch: keras.tree.map_structure(np.asarray, function(batch))
 
 
 def _architecture(config: object) -> object:

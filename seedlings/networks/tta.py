@@ -23,11 +23,21 @@ def averaged(model: "keras.Model", count: int) -> "keras.Model":
         return model
     images = keras.Input(model.input_shape[1:], dtype="uint8", name="image")
     outputs = [_outputs(model, copy) for copy in _copies(images, count)]
-    stacked = keras.layers.Concatenate(axis=1, name=_STACKED)(
-        [keras.layers.Reshape((1, -1))(output) for output in outputs]
-    )
-    mean = keras.layers.GlobalAveragePooling1D(name="average")(stacked)
-    return keras.Model(images, mean, name=model.name)
+    return keras.Model(images, _mean(outputs), name=model.name)
+
+
+def with_second_output(model: "keras.Model", head: "keras.Model") -> "keras.Model":
+    """Return an assembled model, of one or several copies, with a second output.
+
+    `head` has two outputs for features: those of the model's head, and the second one, which is
+    that of the image as it is. The feature extractor runs once for each copy.
+    """
+    images = keras.Input(model.input_shape[1:], dtype="uint8", name="image")
+    outputs, second = head(model.get_layer("feature_extractor")(images))
+    copies = _copies(images, count(model))[1:]
+    if copies:
+        outputs = _mean([outputs, *(_outputs(model, copy) for copy in copies)])
+    return keras.Model(images, [outputs, second], name=model.name)
 
 
 def count(model: "keras.Model") -> int:
@@ -49,6 +59,13 @@ def alone(model: "keras.Model") -> "keras.Model":
 
 def _outputs(model: "keras.Model", images: Any) -> Any:
     return model.get_layer("head")(model.get_layer("feature_extractor")(images))
+
+
+def _mean(outputs: list[Any]) -> Any:
+    stacked = keras.layers.Concatenate(axis=1, name=_STACKED)(
+        [keras.layers.Reshape((1, -1))(output) for output in outputs]
+    )
+    return keras.layers.GlobalAveragePooling1D(name="average")(stacked)
 
 
 def _copies(images: Any, count: int) -> list[Any]:

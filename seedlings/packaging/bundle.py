@@ -1,8 +1,10 @@
 """The model bundle: the network, with its preprocessing and the meaning of its outputs.
 
-A bundle is a folder with the network, and `bundle.json` with the parameters of the segmentation,
-the names of the outputs, and the in-distribution range. It contains no pickle. `read` imports no
-library that reads the settings of the processor, because they follow from the bundle.
+A bundle is a folder with the network; `bundle.json` with the parameters of the segmentation, the
+names of the outputs, and the largest distance of an in-distribution image; and `reference.npy` with
+the features of some training images, from which distances are measured (see `distances`). It
+contains no pickle. `read` imports no library that reads the settings of the processor, because they
+follow from the bundle.
 """
 
 import json
@@ -13,11 +15,16 @@ from typing import TYPE_CHECKING, Any
 from seedlings.config import paths
 from seedlings.config.params import check
 from seedlings.errors import SeedlingsError
-from seedlings.io.files import write_json
+from seedlings.io.files import write_array, write_json
 from seedlings.segmentation.params import Segment
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from seedlings.networks.runtime import keras
+
+_REFERENCE = "reference.npy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +35,36 @@ class Contents:
     outputs: list[str]  # the names that Task.outputs returns
     segment: dict[str, Any]
     tag_threshold: float
-    in_distribution: tuple[float, float]  # the lowest and the highest Task.confidence
+    largest_distance: float  # of an in-distribution image to the nearest training image
+    share_within: float  # of images like those of training: the expected share at this distance
     portable: bool
 
 
-def write(model: "keras.Model", contents: Contents, path: Path) -> None:
-    """Write a bundle, that is a network and its contents, into the folder `path`."""
+def write(
+    model: "keras.Model", contents: Contents, reference: "NDArray[np.float32]", path: Path
+) -> None:
+    """Write a bundle, that is a network, its contents and its reference, into the folder `path`."""
     from seedlings.networks import models
 
     models.save(model, path)
+    write_array(path / _REFERENCE, reference)
     write_json(path / paths.BUNDLE, asdict(contents))
+
+
+def read_reference(path: Path) -> "NDArray[np.float32]":
+    """Return the features (rows x C) of the training images in the bundle in the folder `path`.
+
+    Raises SeedlingsError if there are none.
+    """
+    import numpy as np
+
+    try:
+        return np.load(path / _REFERENCE, allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        raise SeedlingsError(
+            f"{path / _REFERENCE}: expected the features of training images, found none "
+            f"({error}); run `dvc repro` to package the model again"
+        ) from error
 
 
 def read(path: Path) -> Contents:
@@ -65,4 +92,4 @@ def _contents(values: Any) -> Contents:
     if not isinstance(values, dict) or sorted(values) != sorted(expected):
         raise ValueError(f"expected the keys {', '.join(expected)}, found {', '.join(values)}")
     check(values["segment"], Segment, file="segment")
-    return Contents(**{**values, "in_distribution": tuple(values["in_distribution"])})
+    return Contents(**values)

@@ -3,6 +3,7 @@
 The page of the report and `seedlings summary` show the same sentences.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -110,7 +111,10 @@ def _corrected(counts: Mapping[str, float]) -> str:
 
 def warnings(found: Records) -> list[str]:
     """Return what limits the results, each with its numbers and what to do."""
-    rules = (_random_weights, _overfitting, _not_better, _wide_interval, _unreliable_labels)
+    rules = (
+        *(_random_weights, _overfitting, _not_better, _wide_interval),
+        *(_unreliable_labels, _false_alarms),
+    )
     return [sentence for rule in rules for sentence in rule(found)]
 
 
@@ -194,4 +198,16 @@ def _unreliable_labels(found: Records) -> Iterator[str]:
             f"are doubtful, because the model gives only {share:.0%} of the images their label. "
             "Most of these labels are correct, and the model is wrong. Improve the model first; "
             "the first entries are still the most probable errors."
+        )
+
+
+def _false_alarms(found: Records) -> Iterator[str]:
+    asked = found["package"].params.get("package.out_of_distribution_share", 0.0)
+    expected = found["package"].metrics.get("out_of_distribution/expected_share", 0.0)
+    if asked and expected > asked:
+        yield (
+            f"There are too few validation images to name {asked:.2%} of new images like them "
+            f"out-of-distribution (package.out_of_distribution_share): {expected:.2%} are "
+            f"expected. {math.ceil(1.0 / asked) - 1} validation images are enough "
+            "(split.validation_per_class or validation_share)."
         )

@@ -39,6 +39,7 @@ def write(path: Path, params: Report, preset: str) -> None:
         "intervals": summaries.intervals(metrics),
         "count": summaries.count(metrics, split),
         "absent": summaries.absent(metrics),
+        "false_alarms": summaries.false_alarms(metrics, found["package"].metrics),
         "comparison": summaries.comparison(metrics),
         "split": split,
         "other_splits": summaries.other_splits(split),

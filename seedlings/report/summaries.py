@@ -94,7 +94,9 @@ def result(metrics: Mapping[str, float], split: str) -> str:
         if model != "finetuned"
     ]
     before = original_labels(metrics)
-    old = f"; with the original labels {score(before, split)}" if before else ""
+    counts = [f"{metrics.get(key, 0.0):.0f}" for key in ("corrected_labels", "dropped_images")]
+    how = f"with the original labels ({counts[0]} corrected, {counts[1]} dropped)"
+    old = f"; {how} {score(before, split)}" if before else ""
     return f"{score(metrics, split)}; {', '.join(others)}{old}"
 
 
@@ -114,6 +116,22 @@ def absent(metrics: Mapping[str, float]) -> str:
     return (
         f"{number:.0f} {_plural('label', number)} without a true image {verb} no scores; macro F1 "
         "is the mean over the others."
+    )
+
+
+def false_alarms(evaluated: Mapping[str, float], packaged: Mapping[str, float]) -> str:
+    """Return the share of the evaluated images that are named out-of-distribution, as a sentence.
+
+    The metrics are those of the stages evaluate and package; empty for records without them.
+    """
+    found = evaluated.get("out_of_distribution/share")
+    expected = packaged.get("out_of_distribution/expected_share")
+    if found is None or expected is None:
+        return ""
+    return (
+        f"{found:.2%} of the images are farther from the training images than "
+        f"{packaged['out_of_distribution/distance']:.3g}, and are named out-of-distribution by "
+        f"mistake; {expected:.2%} are expected."
     )
 
 

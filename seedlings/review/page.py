@@ -341,8 +341,10 @@ def _remove(file: DecisionFile, item: Item) -> None:
 
 
 def _prediction(version: Version, results: "Results", item: Item) -> None:
-    said, probabilities, heat = _predicted(version, item.digest, results, item)
+    said, probabilities, unlike, heat = _predicted(version, item.digest, results, item)
     st.subheader(plain(f"Model: {said}"), anchor=False)
+    if unlike:
+        st.warning(plain(f"Out-of-distribution: {unlike}"))
     ranked = sorted(probabilities.items(), key=lambda entry: -entry[1])
     for name, value in ranked[:_LIKELIEST]:
         st.progress(min(value, 1.0), text=plain(f"{name}: {value:.1%}"))
@@ -357,8 +359,11 @@ def _predicted(
     digest: str,  # noqa: ARG001 - part of the key
     _results: "Results",
     _item: Item,
-) -> tuple[str, dict[str, float], bytes]:
-    """Return the prediction, the probabilities by name, and the Grad-CAM as PNG."""
+) -> tuple[str, dict[str, float], str, bytes]:
+    """Return the prediction, the probabilities by name, why the image is unlike others, Grad-CAM.
+
+    The Grad-CAM is PNG.
+    """
     from seedlings.explain import saliency
 
     predictor, explainer = _model(version)
@@ -367,7 +372,8 @@ def _predicted(
     said = row["prediction"]
     text = f"{said:.4g}" if isinstance(said, float) else said or "no tags"
     heat = image_grid.fit(saliency.overlay(cut_out, explainer.grad_cam(cut_out)), 2 * _SMALL)
-    return text, dict(row.get("probabilities", {})), images.encode_png(heat)
+    probabilities = dict(row.get("probabilities", {}))
+    return text, probabilities, row["out_of_distribution"], images.encode_png(heat)
 
 
 def _duplicates(item: Item) -> list[tuple[int, float | None]]:

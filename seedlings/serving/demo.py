@@ -53,10 +53,14 @@ def _loaded(package: str) -> "tuple[Predictor, Explainer]":
 
 def _answer(row: "pd.Series") -> None:
     said = row["prediction"]
-    text = f"{said:.4g}" if isinstance(said, float) else said or "no tags"
-    st.header(plain(text), anchor=False)
-    if row["out_of_distribution"]:
-        st.warning(plain(f"Out-of-distribution: {row['out_of_distribution']}"))
+    text = plain(f"{said:.4g}" if isinstance(said, float) else said or "no tags")
+    if not row["out_of_distribution"]:
+        st.header(text, anchor=False)
+        return
+    what, _, detail = row["out_of_distribution"].partition(": ")
+    st.header(plain(f"Out-of-distribution: {what}"), anchor=False)
+    st.warning(plain(f"{detail[0].upper()}{detail[1:]}. The prediction below is not reliable."))
+    st.subheader(text, anchor=False)
 
 
 def _probabilities(probabilities: Mapping[str, float]) -> None:

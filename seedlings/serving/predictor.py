@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from seedlings import processor
 from seedlings.networks import models
-from seedlings.packaging import bundle
+from seedlings.packaging import bundle, distances
 from seedlings.segmentation import cutouts
 from seedlings.segmentation.params import Segment
 from seedlings.tasks import TASKS
@@ -32,7 +32,8 @@ class Predictor:
         processor.use(portable=self.contents.portable)
         self.task = TASKS[self.contents.task]
         self._segment = Segment(**self.contents.segment)
-        self._network = models.compiled(models.load(path))
+        network = distances.with_distances(models.load(path), bundle.read_reference(path))
+        self._network = models.compiled(network)
 
     def decode(self, data: bytes) -> Image:
         """Return an image file (RGB uint8) as `answer` expects it; see cutouts.decode."""
@@ -50,10 +51,10 @@ class Predictor:
 
     def answer_cut_outs(self, cut_outs: NDArray[np.uint8], shares: Sequence[float]) -> pd.DataFrame:
         """Return the table of `answer` for cut-outs, and their shares (0..1) of foreground."""
-        outputs = self.run(cut_outs)
+        outputs, found = self.run(cut_outs)
         reasons = [
-            self._out_of_distribution(share, value)
-            for share, value in zip(shares, self.task.confidence(outputs), strict=True)
+            self._out_of_distribution(share, distance)
+            for share, distance in zip(shares, found.tolist(), strict=True)
         ]
         names, threshold = self.contents.outputs, self.contents.tag_threshold
         answers = self.task.answers(outputs, names, threshold)
@@ -67,22 +68,22 @@ class Predictor:
         """Return the network's input (H x W x 3, RGB uint8) for an image of `decode`."""
         return self.cut_out_with_share(image)[0]
 
-    def run(self, batch: NDArray[np.uint8]) -> Outputs:
-        """Return the network's outputs (N x units) for cut-outs (N x H x W x 3, RGB uint8)."""
-        parts = (batch[start : start + BATCH] for start in range(0, len(batch), BATCH))
-        return np.concatenate([self._network(part) for part in parts])
+    def run(self, batch: NDArray[np.uint8]) -> tuple[Outputs, NDArray[np.float32]]:
+        """Return the network's outputs (N x units) and the distances (N) of cut-outs.
 
-    def _out_of_distribution(self, share: float, value: float) -> str:
-        low, high = self.contents.in_distribution
-        what = "confidence" if "probabilities" in self.task.answer_types else "value"
+        Cut-outs are N x H x W x 3, RGB uint8; the distance is that to the images of training.
+        """
+        parts = (batch[start : start + BATCH] for start in range(0, len(batch), BATCH))
+        outputs, found = zip(*map(self._network, parts), strict=True)
+        return np.concatenate(outputs), np.concatenate(found)[:, 0]
+
+    def _out_of_distribution(self, share: float, distance: float) -> str:
         if share < self._segment.empty_below:
             return f"empty mask: {share:.2%} of the image is foreground"
-        if value < low:
+        if distance > self.contents.largest_distance:
             return (
-                f"{what} {value:.3g} is below {low:.3g}, the low end of the in-distribution range"
-            )
-        if value > high:
-            return (
-                f"{what} {value:.3g} is above {high:.3g}, the high end of the in-distribution range"
+                f"unlike the training images: distance {distance:.3g}; "
+                f"{100 * self.contents.share_within:.3g}% of images like them are within "
+                f"{self.contents.largest_distance:.3g}"
             )
         return ""

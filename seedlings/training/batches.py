@@ -130,17 +130,27 @@ def feature_scaling(
 ) -> tuple[list[float], list[float]] | None:
     """Return scale and offset of each feature: those of training get mean 0 and variance 1.
 
-    The stored `array` (N x C, float32) has one row for each row of the split table, with the
-    features of several layers, of these `widths`, side by side; without widths, as for maps, None
-    is returned. A feature that hardly varies in training could be large in another image, so its
-    deviation counts as a tenth of the root mean square of its layer at least. The sums are of rows
-    in order, in float64, so that they are the same on every processor.
+    The stored `array` (N x C, float32) has one row for each row of the split table; see `scaling`.
+    Without widths, as for maps, None is returned.
     """
     if not widths:
         return None
     with store.unpacked(array, split_table.rows(table, "train")) as features:
-        mean = _sum(features, lambda rows: rows) / len(features)
-        variance = _sum(features, lambda rows: (rows - mean) ** 2) / len(features)
+        return scaling(features, widths)
+
+
+def scaling(
+    features: NDArray[np.float32], widths: Sequence[int]
+) -> tuple[list[float], list[float]]:
+    """Return the scale and the offset of each feature that give rows mean 0 and variance 1.
+
+    The rows (N x C) have the features of several layers, of these `widths`, side by side. A feature
+    that hardly varies could be large in another image, so its deviation counts as a tenth of the
+    root mean square of its layer at least. The sums are of rows in order, in float64, so that they
+    are the same on every processor.
+    """
+    mean = _sum(features, lambda rows: rows) / len(features)
+    variance = _sum(features, lambda rows: (rows - mean) ** 2) / len(features)
     deviation = np.sqrt(variance)
     for layer in np.split(deviation, np.cumsum(widths)[:-1]):  # views
         layer[:] = np.maximum(

@@ -14,6 +14,7 @@ import pytest
 import servers
 from click.testing import CliRunner
 
+from benchmarks import networks
 from seedlings import images, processor
 from seedlings.cli import cli, models
 from seedlings.config import paths
@@ -30,8 +31,8 @@ def command(tmp_path: Path, params: Params) -> list[str]:
     """The command for a folder with an image, with a small model and --output."""
     segment = {**params.segment.model_dump(), "pixels": [20, 24]}
     model = architectures.baseline((20, 24, 3), 1, TASKS["binary"])
-    contents = bundle.Contents("binary", ["a", "b"], segment, 0.5, (0.0, 1.0), portable=True)
-    bundle.write(model, contents, tmp_path / "model")
+    contents = bundle.Contents("binary", ["a", "b"], segment, 0.5, 1e9, 0.99, portable=True)
+    networks.package(model, contents, tmp_path / "model")
     (tmp_path / "images").mkdir()
     black = images.encode_png(np.zeros((30, 30, 3), np.uint8))
     (tmp_path / "images" / "1.png").write_bytes(black)

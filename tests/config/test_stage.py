@@ -74,7 +74,7 @@ def test_a_key_that_dvc_yaml_does_not_declare_is_not_there(define: Define) -> No
     assert found == ["refuse", True, "per_class"]
     keys = {key for key in written["params"] if key.startswith("data.")}
     assert "data.annotations.file" in keys
-    assert {key for key in keys if "annotations" not in key} == {"data.on_bad_image"}
+    assert {key for key in keys if "annotations" not in key} == {"data.group", "data.on_bad_image"}
 
 
 def test_a_section_that_dvc_yaml_does_not_declare_is_not_passed(define: Define) -> None:

@@ -157,11 +157,16 @@ def test_every_bad_line_is_named(
 
 def test_another_header_or_another_kind_of_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "corrections.csv"
+    with pytest.raises(SeedlingsError, match="found none; without decisions it has one line: dig"):
+        corrections.read(path, TASKS["multiclass"])
     path.write_text("path,label\na.png,cat\n", encoding="utf-8")
     with pytest.raises(SeedlingsError, match=r"line 1: expected the columns digest,.*found path,l"):
         corrections.read(path, TASKS["multiclass"])
     path.write_text("", encoding="utf-8")
     with pytest.raises(SeedlingsError, match="expected the columns digest,.*found none"):
+        corrections.read(path, TASKS["multiclass"])
+    path.write_bytes(HEADER.encode() + "Möhre".encode("cp1252"))
+    with pytest.raises(SeedlingsError, match="line 2: expected text in utf-8, .* in UTF-8$"):
         corrections.read(path, TASKS["multiclass"])
     path.write_bytes(b"PK\x03\x04")
     with pytest.raises(SeedlingsError, match="found a workbook"):

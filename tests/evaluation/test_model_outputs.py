@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import arrays
+from benchmarks import arrays, networks
 from seedlings.config import paths
 from seedlings.config.records import Record
 from seedlings.evaluation import model_outputs
@@ -14,6 +14,7 @@ from seedlings.io import split_table
 from seedlings.io.files import write_csv
 from seedlings.networks import architectures, models, runtime
 from seedlings.networks.runtime import keras
+from seedlings.packaging.bundle import Contents
 from seedlings.params import check
 from seedlings.tasks import TASKS
 from stages import evaluate
@@ -72,7 +73,9 @@ def test_the_outputs_that_explain_reads_depend_on_no_parameter_of_a_statistic(
     split_table.write(table.assign(digest=names.astype(str)), paths.SPLIT)
     models.save(architectures.baseline((32, 32, 3), 3, task), paths.BASELINE)
     finetuned = assembly.classifier(params, (32, 32), 3, task)
-    models.save(finetuned, paths.PACKAGED)
+    segment = params.segment.model_dump()
+    contents = Contents("multiclass", list("abc"), segment, 0.5, 1e9, 0.99, portable=True)
+    networks.package(finetuned, contents, paths.PACKAGED)
     for stage in ("baseline", "finetune"):
         curves = pd.DataFrame([[1, 1, 1, 1]], columns=["loss", "val_loss", "score", "val_score"])
         write_csv(paths.report(stage) / "history.csv", curves)

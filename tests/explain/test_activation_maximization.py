@@ -14,7 +14,7 @@ from seedlings.tasks import TASKS
 @pytest.fixture
 def small(tree: dict[str, Any]) -> Params:
     tree["explain"].update(steps=12, jitter=2)
-    tree["extract"].update(backbone="none")
+    tree["extract"].update(backbone="none", pooling="none")
     tree["finetune"]["convnet"].update(filters=[6, 8], convolutions=1)
     return check(tree)
 

@@ -24,7 +24,7 @@ def assembled(tree: dict[str, Any]) -> Assembled:
         tree["finetune"]["convnet"]["filters"] = [] if extract else [4, 6]
         pooled = extract.get("pooling") == "average"
         tree["finetune"]["unfreeze"]["epochs"] = int("cut" in extract and not pooled)
-        tree["extract"].update(extract or {"backbone": "none"})
+        tree["extract"].update({"pooling": "none", **(extract or {"backbone": "none"})})
         return assembly.classifier(check(tree), (40, 32), units, TASKS[task])
 
     return make

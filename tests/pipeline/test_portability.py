@@ -26,7 +26,10 @@ for name in sys.argv[1:]:
         name, lambda record: nullcontext(), values=params.load(), pipeline=pipeline.read()
     )
 """
-FOLDERS = ("data/features", "models/backbone", "models/baseline", "models/finetuned")
+FOLDERS = (
+    "data/features",
+    *("models/backbone", "models/baseline", "models/finetuned", "models/packaged"),
+)
 
 
 BACKBONES = {
@@ -69,7 +72,7 @@ def test_an_emulated_haswell_extracts_and_trains_the_same_bytes(
         extract__backbone=backbone,
         **BACKBONES[backbone],
     )
-    stages = ("extract", "baseline", "finetune")
+    stages = ("extract", "baseline", "finetune", "package")
     project.run(sys.executable, "-c", STAGES, "download", "split", "segment", *stages)
     here = digests(project.root)
     for folder in FOLDERS:

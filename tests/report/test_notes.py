@@ -45,6 +45,12 @@ def records(**changes: dict[str, Any]) -> dict[str, Record]:
     return found
 
 
+def distances(expected_share: float) -> dict[str, Any]:
+    params = {"package.out_of_distribution_share": 0.01}
+    metrics = {"out_of_distribution/expected_share": expected_share}
+    return {"package": {"params": params, "metrics": metrics}}
+
+
 def unreliable(reliable: bool) -> dict[str, Any]:
     counts = {"listed": 180, "decided": 6, "checked": 340, "agreeing": 160, "reliable": reliable}
     return {"evaluate": {"details": {"doubtful_labels": counts}}}
@@ -108,6 +114,13 @@ def evaluated(metrics: dict[str, float], **changes: float) -> dict[str, Any]:
             "the model gives only 47% of the images their label.",
         ),
         (unreliable(reliable=True), ""),
+        (
+            distances(expected_share=0.0167),
+            "There are too few validation images to name 1.00% of new images like them "
+            "out-of-distribution (package.out_of_distribution_share): 1.67% are expected. "
+            "99 validation images are enough",
+        ),
+        (distances(expected_share=0.01), ""),
     ],
 )
 def test_a_warning_says_what_limits_the_result(changes: dict[str, Any], start: str) -> None:

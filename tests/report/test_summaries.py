@@ -50,7 +50,8 @@ def test_both_scores_are_told_where_labels_were_corrected() -> None:
     )
     assert summaries.result(found, "test") == (
         "accuracy 0.7500 (0.5000 to 0.9000) on 10 test images; majority 0.1000, baseline 0.2500; "
-        "with the original labels accuracy 0.3750 (0.2500 to 0.4500) on 5 test images"
+        "with the original labels (2 corrected, 1 dropped) accuracy 0.3750 (0.2500 to 0.4500) "
+        "on 5 test images"
     )
     others = METRICS | {"corrected_labels": 1.0, "dropped_images": 0.0}
     assert summaries.corrected(others, "validation") == (
@@ -76,6 +77,18 @@ def test_labels_without_images_are_told() -> None:
     )
     two = summaries.absent(METRICS | {"absent_labels": 2.0})
     assert two.startswith("2 labels without a true image have no scores;")
+
+
+def test_false_alarms_are_beside_the_share_that_is_expected() -> None:
+    packaged = {
+        "out_of_distribution/distance": 0.69367,
+        "out_of_distribution/expected_share": 0.0069,
+    }
+    assert summaries.false_alarms({"out_of_distribution/share": 0.0108}, packaged) == (
+        "1.08% of the images are farther from the training images than 0.694, and are named "
+        "out-of-distribution by mistake; 0.69% are expected."
+    )
+    assert summaries.false_alarms({}, packaged) == ""
 
 
 def test_the_split_is_that_of_the_parameters_and_test_without_the_key() -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks import networks
 from seedlings import images
 from seedlings.config import paths
 from seedlings.config.records import Record
@@ -101,8 +102,8 @@ def written(
         names = kind.outputs(table["label"])
         model = assembly.classifier(params, (SIDE, SIDE), len(names), kind)
         segment = params.segment.model_dump()
-        contents = bundle.Contents(task, names, segment, 0.5, (0.0, 1.0), portable=True)
-        bundle.write(model, contents, paths.PACKAGED)
+        contents = bundle.Contents(task, names, segment, 0.5, 1e9, 0.99, portable=True)
+        networks.package(model, contents, paths.PACKAGED)
         truth = kind.targets(table["label"][9:])
         eye = np.eye(len(names), dtype=np.float32)
         outputs = eye[truth] if kind.has_classes else truth.astype(np.float32)

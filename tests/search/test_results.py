@@ -221,7 +221,7 @@ def test_the_table_has_ten_trials_and_the_active_parameters() -> None:
     found = Result("head", wide, invented(wide, 25), Score(0.8), start)
     rows = results.table(found, found.ranking[:10])
     assert rows[0] == [
-        *("trial", "accuracy", "optimizer.name", "learning_rate", "weight_decay", "pooling"),
+        *("trial", "accuracy", "optimizer.name", "learning_rate", "weight_decay", "l2"),
         *("dense", "dropout", "label_smoothing", "batch_size"),
     ]
     assert {(row[2] == "adamw", row[4] == "-") for row in rows[1:]} == {

@@ -6,6 +6,7 @@ import pytest
 from imports import ROOT
 from searches import OPTIMIZER, RATE, TREE, made
 
+from seedlings import presets
 from seedlings.errors import SeedlingsError
 from seedlings.search import space
 
@@ -95,9 +96,11 @@ def test_a_range_takes_the_type_of_the_parameter() -> None:
     assert made({RATE: {"range": [1, 2]}}).parameters[RATE].range == [1.0, 2.0]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "spaces").glob("*.yaml")), ids=lambda p: p.stem)
-def test_the_spaces_of_the_project_fit_its_parameters(path: Any) -> None:
-    assert space.read(path, TREE).metric == "finetuned/accuracy"
+@pytest.mark.parametrize(("name", "preset"), [("head", "sample"), ("scratch", "digits")])
+def test_the_spaces_of_the_project_fit_their_preset(name: str, preset: str) -> None:
+    assert [path.stem for path in sorted((ROOT / "spaces").iterdir())] == ["head", "scratch"]
+    found = space.read(ROOT / "spaces" / f"{name}.yaml", presets.compose([preset]))
+    assert found.metric == "finetuned/accuracy"
 
 
 def test_an_entry_has_its_choices_and_its_range() -> None:

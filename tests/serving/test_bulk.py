@@ -15,6 +15,7 @@ import servers
 from numpy.typing import NDArray
 from pyarrow import parquet as pq
 
+from benchmarks import networks
 from seedlings import images, processor
 from seedlings.cluster.engine import Cluster
 from seedlings.errors import SeedlingsError
@@ -43,8 +44,8 @@ def model(tmp_path: Path, params: Params) -> Callable[..., Path]:
         network = architectures.baseline((20, 24, 3), units, TASKS[task])
         segment = {**params.segment.model_dump(), "pixels": [20, 24], "method": "none"}
         outputs = NAMES.get(task, ["value"])
-        contents = bundle.Contents(task, outputs, segment, 0.5, (0.0, 1.0), portable)
-        bundle.write(network, contents, tmp_path / name)
+        contents = bundle.Contents(task, outputs, segment, 0.5, 253.0, 0.99, portable)
+        networks.package(network, contents, tmp_path / name)
         return tmp_path / name
 
     return make
@@ -99,6 +100,7 @@ def test_the_answers_are_those_of_one_run_in_memory(
     table = pd.read_parquet(tmp_path / "answers.parquet")
     expected, bad = predictions.of_files(Predictor(package), [folder])
     assert list(table) == [*expected, "error"]
+    assert 10 < (expected["out_of_distribution"] != "").sum() < 40
     good = table[table["error"] == ""].reset_index(drop=True)
     assert good["path"].tolist() == expected["path"].tolist()
     for name in set(expected) - {"path", "probabilities"}:

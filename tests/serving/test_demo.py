@@ -12,6 +12,7 @@ import pytest
 from imports import ROOT
 from numpy.typing import NDArray
 
+from benchmarks import networks
 from seedlings import images
 from seedlings.packaging import bundle
 from seedlings.params import check
@@ -35,7 +36,7 @@ Opened = Callable[..., Any]
 def opened(tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
     """The page for a package of a small network for a task."""
 
-    def make(task: str, in_distribution: tuple[float, float] = (0.0, 1.0)) -> Any:
+    def make(task: str, largest_distance: float = 1e9) -> Any:
         tree["extract"].update(backbone="none", pooling="none")
         tree["finetune"]["convnet"]["filters"] = [4]
         tree["segment"].update(pixels=[24, 24], method="none")
@@ -43,8 +44,10 @@ def opened(tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         units = 1 if task != "multiclass" else len(NAMES[task])
         model = assembly.classifier(params, (24, 24), units, TASKS[task])
         segment = params.segment.model_dump()
-        contents = bundle.Contents(task, NAMES[task], segment, 0.5, in_distribution, portable=True)
-        bundle.write(model, contents, tmp_path / task)
+        contents = bundle.Contents(
+            task, NAMES[task], segment, 0.5, largest_distance, 0.99, portable=True
+        )
+        networks.package(model, contents, tmp_path / task)
         monkeypatch.setattr(sys, "argv", ["demo", str(tmp_path / task)])
         return testing.AppTest.from_file(str(SCRIPT), default_timeout=600).run()
 
@@ -104,17 +107,26 @@ def test_the_image_is_shown_beside_its_cut_out_and_its_grad_cam(
     ]
 
 
-def test_a_number_is_shown_alone_and_an_out_of_distribution_image_has_a_warning(
+def test_a_number_is_shown_alone(
     opened: Opened, picture: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    page = dropped(opened("regression", in_distribution=(1e6, 2e6)), images.encode_png(picture))
+    page = dropped(opened("regression"), images.encode_png(picture))
     value = Predictor(tmp_path / "regression").answer([picture])["prediction"][0]
     assert [plain(text.value) for text in page.header] == [f"{value:.4g}"]
-    [warning] = page.warning
-    shown = plain(warning.value)
-    assert shown.startswith("Out-of-distribution: value ")
-    assert "is below 1e+06, the low end of the in-distribution range" in shown
+    assert not page.warning
     assert not page.get("progress")
+
+
+def test_that_an_image_is_out_of_distribution_is_larger_than_its_class(
+    opened: Opened, picture: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    page = dropped(opened("binary", largest_distance=0.0), images.encode_png(picture))
+    row = Predictor(tmp_path / "binary").answer([picture]).iloc[0]
+    [header], [warning], [below] = page.header, page.warning, page.subheader
+    assert plain(header.value) == "Out-of-distribution: unlike the training images"
+    reason = row["out_of_distribution"].removeprefix("unlike the training images: d")
+    assert plain(warning.value) == f"D{reason}. The prediction below is not reliable."
+    assert plain(below.value) == row["prediction"]
 
 
 def test_a_file_that_is_no_image_has_an_error(opened: Opened, picture: NDArray[np.uint8]) -> None:

@@ -2,6 +2,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,9 @@ from seedlings.serving.predictor import Predictor
 from seedlings.tasks import TASKS
 
 Packaged = Callable[..., Predictor]
+# The mean colours of two images; their standard deviation is 20 for each colour.
+GREY = np.array([[80.0] * 3, [120.0] * 3], np.float32)
+DARK_GREY_RED = [(20, 20, 20), (120, 120, 120), (200, 120, 120)]
 NAMES = {"multiclass": ["a", "b", "c"], "binary": ["a", "b"]}
 
 
@@ -33,20 +37,19 @@ NAMES = {"multiclass": ["a", "b", "c"], "binary": ["a", "b"]}
 def packaged(tmp_path: Path, params: Params) -> Packaged:
     """The predictor of the baseline's network for images of 20 x 24 pixels."""
 
-    def make(
-        task: str, in_distribution: tuple[float, float] = (0.0, 1.0), fit: Fit = "stretch"
-    ) -> Predictor:
+    def make(task: str, largest_distance: float = 1e9, **segment: Any) -> Predictor:
         units = 3 if task == "multiclass" else 1
         model = architectures.baseline((20, 24, 3), units, TASKS[task])
         contents = Contents(
             task=task,
             outputs=NAMES.get(task, ["value"]),
-            segment={**params.segment.model_dump(), "pixels": [20, 24], "fit": fit},
+            segment={**params.segment.model_dump(), "pixels": [20, 24], **segment},
             tag_threshold=0.5,
-            in_distribution=in_distribution,
+            largest_distance=largest_distance,
+            share_within=0.993,
             portable=True,
         )
-        bundle.write(model, contents, tmp_path / "package")
+        bundle.write(model, contents, GREY, tmp_path / "package")
         return Predictor(tmp_path / "package")
 
     return make
@@ -74,24 +77,27 @@ def test_classes_come_with_all_their_probabilities(
     assert (found["out_of_distribution"] == "").all()
 
 
-def test_an_out_of_distribution_image_has_the_reason(
+def test_an_out_of_distribution_image_has_the_reason(packaged: Packaged) -> None:
+    dark, grey, red = (np.full((50, 60, 3), colour, np.uint8) for colour in DARK_GREY_RED)
+    found = packaged("multiclass", largest_distance=0.5, method="none").answer([dark, grey, red])
+    assert found["out_of_distribution"].tolist() == [
+        # (80 - 20) / 20 for each colour, and (200 - 120) / 20 for one of three
+        "unlike the training images: distance 3; 99.3% of images like them are within 0.5",
+        "",
+        "unlike the training images: distance 2.31; 99.3% of images like them are within 0.5",
+    ]
+    found = packaged("regression").answer([np.zeros_like(dark)])
+    assert found["out_of_distribution"].tolist() == ["empty mask: 0.00% of the image is foreground"]
+
+
+def test_the_reason_does_not_depend_on_the_other_images(
     packaged: Packaged, pictures: list[NDArray[np.uint8]]
 ) -> None:
-    def reasons(
-        task: str, images: list[NDArray[np.uint8]], in_distribution: tuple[float, float]
-    ) -> list[str]:
-        answers = packaged(task, in_distribution=in_distribution).answer(images)
-        return answers["out_of_distribution"].tolist()
-
-    black = np.zeros((50, 50, 3), np.uint8)
-    found = reasons("multiclass", [black, pictures[0]], (0.0, 1.0))
-    assert found == ["empty mask: 0.00% of the image is foreground", ""]
-    [reason] = reasons("multiclass", pictures[:1], (0.9999, 1.0))
-    assert reason.startswith("confidence 0.")
-    assert "is below 1, the low end of the in-distribution range" in reason
-    [reason] = reasons("regression", pictures[:1], (-200.0, -100.0))
-    assert reason.startswith("value ")
-    assert "is above -100, the high end of the in-distribution range" in reason
+    predictor = packaged("binary", largest_distance=0.1)
+    together = predictor.answer(pictures)["out_of_distribution"].tolist()
+    alone = [predictor.answer([picture])["out_of_distribution"][0] for picture in pictures]
+    assert together == alone
+    assert len(set(together)) > 10
 
 
 @pytest.mark.parametrize("orientation", [1, 6])

@@ -14,6 +14,7 @@ import requests
 import servers
 from project import Project
 
+from benchmarks import networks
 from seedlings import images
 from seedlings.networks import architectures
 from seedlings.packaging import bundle
@@ -31,8 +32,8 @@ def package(tmp_path: Path, params: Params) -> Path:
     """A package of a small network for two classes."""
     model = architectures.baseline((32, 32, 3), 1, TASKS["binary"])
     segment = {**params.segment.model_dump(), "pixels": [32, 32]}
-    contents = bundle.Contents("binary", ["a", "b"], segment, 0.5, (0.0, 1.0), portable=True)
-    bundle.write(model, contents, tmp_path / "package")
+    contents = bundle.Contents("binary", ["a", "b"], segment, 0.5, 1e9, 0.99, portable=True)
+    networks.package(model, contents, tmp_path / "package")
     return tmp_path / "package"
 
 

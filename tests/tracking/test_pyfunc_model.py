@@ -11,6 +11,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
 
+from benchmarks import networks
 from seedlings import images
 from seedlings.networks import architectures
 from seedlings.packaging import bundle
@@ -28,8 +29,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("served")
     segment = {"method": "none", "background": "black", "pixels": [20, 24], "fit": "stretch"}
     segment["empty_below"] = 0.01
-    contents = bundle.Contents("binary", ["a", "b"], segment, 0.5, (0.0, 1.0), portable=True)
-    bundle.write(
+    contents = bundle.Contents("binary", ["a", "b"], segment, 0.5, 1e9, 0.99, portable=True)
+    networks.package(
         architectures.baseline((20, 24, 3), 1, TASKS["binary"]), contents, folder / "package"
     )
     client.save_model(folder / "package", folder / "model")

@@ -14,6 +14,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.types import DataType
 
+from benchmarks import networks
 from seedlings import images
 from seedlings.config import params as config
 from seedlings.config import pipeline, records
@@ -121,8 +122,8 @@ def test_the_model_that_is_logged_is_the_package(
 ) -> None:
     model = architectures.baseline((20, 20, 3), 2, TASKS["multiclass"])
     segment = {**params.segment.model_dump(), "pixels": [20, 20]}
-    contents = bundle.Contents("multiclass", ["a", "b"], segment, 0.5, (0.0, 1.0), portable=True)
-    bundle.write(model, contents, here / "models/packaged")
+    contents = bundle.Contents("multiclass", ["a", "b"], segment, 0.5, 1e9, 0.99, portable=True)
+    networks.package(model, contents, here / "models/packaged")
     tracker = client.Tracker()
     tracker.log_package(tracker.start("parent", tags={}, params={}), here / "models/packaged")
     [output] = runs()["parent"].outputs.model_outputs
