@@ -164,10 +164,12 @@ def _one(
     with picture:
         _heading(item, place, len(selected), lines)
         _picture(version, item.path, _LARGE)
-    with model:
+    prediction, others = model.empty(), st.empty()  # those of the image before are gone at once
+    with prediction.container():
         _prediction(version, results, item)
-    _others("Near duplicates", version, results, _duplicates(item))
-    _others("Nearest training images", version, results, results.nearest(item))
+    with others.container():
+        _others("Near duplicates", version, results, _duplicates(item))
+        _others("Nearest training images", version, results, results.nearest(item))
     if queue.following(digests, item.digest, lines) is None:
         st.success("All of these images have a decision.")
     _prepare(version, results, selected[(place + 1) % len(selected)])
@@ -483,8 +485,8 @@ def _next_steps(results: "Results", lines: Lines) -> None:
         st.caption("The stage evaluate found no doubtful label that is not decided.")
     st.markdown(
         plain(
-            f"Each decision is saved at once in {paths.CORRECTIONS}: {len(lines)} images are "
-            "decided. When you have finished, or at any time before:"
+            f"Each decision is saved at once in {paths.CORRECTIONS}; it has {len(lines)} by now. "
+            "When you have finished, or at any time before:"
         )
     )
     st.code(_STEPS, language="shell")
