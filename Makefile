@@ -12,7 +12,7 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 DEVELOP := .venv/server .venv/demo .venv/cluster .venv/search .venv/test
 
 .DEFAULT_GOAL := help
-.PHONY: help repro summary ui verify serve demo setup test test-hub fast nightly fuzz oracle check format bench lock clean
+.PHONY: help repro summary ui verify serve demo review setup test test-hub fast nightly fuzz oracle check format bench lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,9 @@ serve: .venv/runtime  ## predict over HTTP (http://127.0.0.1:5001/invocations)
 
 demo: .venv/demo  ## a page that predicts the image dropped on it (http://127.0.0.1:8501)
 	seedlings demo
+
+review: .venv/demo  ## a page to decide about doubtful labels (http://127.0.0.1:8502)
+	seedlings review
 
 setup: $(DEVELOP)  ## install everything that tests and checks need
 

@@ -1,10 +1,7 @@
 """The commands `predict`, `serve`, `demo` and `promote`, for the packaged model."""
 
-import errno
-import importlib.util
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +10,7 @@ from pathlib import Path
 import click
 
 from seedlings import processor
+from seedlings.cli import pages
 from seedlings.cluster import engine
 from seedlings.config import paths, records
 from seedlings.errors import SeedlingsError
@@ -20,16 +18,7 @@ from seedlings.report import summaries
 
 _MODEL = "A folder with a model bundle, a run in MLflow, or models:/seedlings@champion."
 _LAST = "  [default: the champion if there is one, else models/packaged]"
-_PORT = click.IntRange(1, 65535)
 _SERVERS = Path(".dvc/tmp/servers")
-_DEMO = {
-    "browser.gatherUsageStats": "false",  # send no usage data
-    "client.toolbarMode": "viewer",
-    "server.address": "127.0.0.1",
-    "server.fileWatcherType": "none",
-    "server.headless": "true",
-    "server.maxUploadSize": "64",
-}
 
 
 @click.command()
@@ -101,7 +90,9 @@ def _predict_all(files: tuple[str, ...], package: Path, output: str, *, overwrit
 
 @click.command()
 @click.option("--model", default=None, help=_MODEL + _LAST)
-@click.option("--port", type=_PORT, default=5001, show_default=True, help="The port on 127.0.0.1.")
+@click.option(
+    "--port", type=pages.PORT, default=5001, show_default=True, help="The port on 127.0.0.1."
+)
 def serve(model: str | None, port: int) -> None:
     """Serve a model over HTTP with MLflow.
 
@@ -111,7 +102,7 @@ def serve(model: str | None, port: int) -> None:
     from seedlings.serving import model_folder
     from seedlings.tracking import client
 
-    _check_port(port)
+    pages.check_port(port)
     with model_folder.create(paths.home() / _SERVERS) as folder:
         target = folder / "model"
         chosen = model or _champion_or_last()
@@ -135,7 +126,9 @@ def serve(model: str | None, port: int) -> None:
 
 @click.command()
 @click.option("--model", default=None, help=_MODEL + _LAST)
-@click.option("--port", type=_PORT, default=8501, show_default=True, help="The port on 127.0.0.1.")
+@click.option(
+    "--port", type=pages.PORT, default=8501, show_default=True, help="The port on 127.0.0.1."
+)
 def demo(model: str | None, port: int) -> None:
     """Show the predictions for your images in a web page.
 
@@ -144,13 +137,8 @@ def demo(model: str | None, port: int) -> None:
     from seedlings.packaging import bundle
     from seedlings.serving import model_folder
 
-    if importlib.util.find_spec("streamlit") is None:
-        raise SeedlingsError("expected Streamlit, found none; `make demo` installs it")
+    pages.check(port)
     script = Path(__file__).parents[1] / "serving" / "demo_page.py"
-    command = ["streamlit", "run", str(script)]
-    options = {**_DEMO, "server.port": str(port)}
-    command += [f"--{key}={value}" for key, value in options.items()]
-    _check_port(port)
     with model_folder.create(paths.home() / _SERVERS) as folder:
         target = folder / "model"
         chosen = model or _champion_or_last()
@@ -158,9 +146,7 @@ def demo(model: str | None, port: int) -> None:
             portable = bundle.read(package).portable
             shutil.copytree(package, target)
         click.echo(f"model: {_described(chosen)}")
-        click.echo(f"page: http://127.0.0.1:{port} (stop with Ctrl-C)")
-        environment = processor.environment(portable=portable)
-        os.execvpe(command[0], [*command, "--", str(target)], environment)  # noqa: S606 - no shell
+        pages.serve(script, port, str(target), portable=portable)
 
 
 @click.command()
@@ -182,15 +168,6 @@ def promote(name: str, force: bool, confidence: float) -> None:
     from seedlings.tracking import registry
 
     click.echo(f"{registry.ADDRESS} is {registry.promote(name, confidence, force=force)}")
-
-
-def _check_port(port: int) -> None:
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError as error:
-        used = error.errno == errno.EADDRINUSE
-        reason = f"port {port} is in use" if used else f"cannot use port {port} ({error.strerror})"
-        raise SeedlingsError(f"{reason}; choose another with --port") from error
 
 
 def _described(model: str) -> str:

@@ -36,7 +36,7 @@ def show(package: Path) -> None:
         image = predictor.decode(file.getvalue())
         shown = images.decode(file.getvalue(), least=(_TILE, _TILE))
     except images.BadImageError as error:
-        st.error(_plain(f"{file.name}: {error}"))
+        st.error(plain(f"{file.name}: {error}"))
         return
     row = predictor.answer([image]).iloc[0]
     _answer(row)
@@ -46,33 +46,27 @@ def show(package: Path) -> None:
 
 @st.cache_resource(show_spinner="Loading the model ...")
 def _loaded(package: str) -> "tuple[Predictor, Explainer]":
-    from seedlings.explain import gradients
-    from seedlings.explain.saliency import Explainer
-    from seedlings.networks import models, tta
-    from seedlings.serving.predictor import Predictor
+    from seedlings.serving import explained
 
-    predictor = Predictor(Path(package))
-    network = gradients.differentiable(tta.alone(models.load(Path(package))))
-    directions = predictor.task.directions(predictor.contents.outputs)
-    return predictor, Explainer(network, directions)
+    return explained.load(Path(package))
 
 
 def _answer(row: "pd.Series") -> None:
     said = row["prediction"]
-    text = _plain(f"{said:.4g}" if isinstance(said, float) else said or "no tags")
+    text = plain(f"{said:.4g}" if isinstance(said, float) else said or "no tags")
     if not row["out_of_distribution"]:
         st.header(text, anchor=False)
         return
     what, _, detail = row["out_of_distribution"].partition(": ")
-    st.header(_plain(f"Out-of-distribution: {what}"), anchor=False)
-    st.warning(_plain(f"{detail[0].upper()}{detail[1:]}. The prediction below is not reliable."))
+    st.header(plain(f"Out-of-distribution: {what}"), anchor=False)
+    st.warning(plain(f"{detail[0].upper()}{detail[1:]}. The prediction below is not reliable."))
     st.subheader(text, anchor=False)
 
 
 def _probabilities(probabilities: Mapping[str, float]) -> None:
     ranked = sorted(probabilities.items(), key=lambda entry: -entry[1])
     for name, value in ranked[:_SHOWN]:
-        st.progress(min(value, 1.0), text=_plain(f"{name}: {value:.1%}"))
+        st.progress(min(value, 1.0), text=plain(f"{name}: {value:.1%}"))
     if len(ranked) > _SHOWN:
         st.caption(f"and {len(ranked) - _SHOWN} that are less likely")
 
@@ -91,6 +85,9 @@ def _pictures(image: "Image", cut_out: "Image", explainer: "Explainer") -> None:
         column.image(picture, caption=caption, width="stretch", output_format="PNG")
 
 
-def _plain(text: str) -> str:
-    """Return a text with all punctuation escaped, because Streamlit interprets Markdown."""
-    return re.sub(r"([^\w\s]|_)", r"\\\1", text)
+def plain(text: str) -> str:
+    """Return a text with its ASCII punctuation escaped, because Streamlit interprets Markdown.
+
+    Markdown has no escapes for other letters: a backslash before them is shown.
+    """
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)

@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import servers
 from click.testing import CliRunner
 
 from seedlings import cli
@@ -92,7 +93,17 @@ def test_without_results_the_summary_says_what_to_do() -> None:
         CliRunner().invoke(cli.cli, ["summary"], catch_exceptions=False)
 
 
-def test_without_streamlit_the_demo_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("command", ["demo", "review"])
+def test_without_streamlit_a_page_says_what_to_install(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(SeedlingsError, match="`make demo` installs it"):
-        CliRunner().invoke(cli.cli, ["demo"], catch_exceptions=False)
+    with pytest.raises(SeedlingsError, match="`make .venv/demo` installs it"):
+        CliRunner().invoke(cli.cli, [command], catch_exceptions=False)
+
+
+def test_without_results_the_review_says_what_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: "found")
+    with pytest.raises(SeedlingsError, match=r"found no data/split\.csv, .*; run `dvc repro`"):
+        port = ["--port", str(servers.free_port())]
+        CliRunner().invoke(cli.cli, ["review", *port], catch_exceptions=False)

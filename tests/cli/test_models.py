@@ -1,6 +1,8 @@
 """The command `predict`; its answers are tested in tests/serving."""
 
+import importlib.util
 import json
+import os
 import socket
 from dataclasses import asdict
 from pathlib import Path
@@ -106,7 +108,7 @@ def test_a_missing_file_is_named_before_the_model_is_looked_for(tmp_path: Path) 
 def test_a_port_that_is_in_use_is_named_before_a_server_starts(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: "found")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: "found")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         options = ["--model", str(tmp_path / "no model"), "--port", str(port)]
@@ -127,7 +129,7 @@ def test_a_server_starts_with_the_settings_of_the_processor_of_its_bundle(
     values = {**asdict(bundle.read(model)), "portable": portable}
     (model / "bundle.json").write_text(json.dumps(values), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: "found")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: "found")
     started = []
 
     def start(*given: Any) -> None:
@@ -136,7 +138,7 @@ def test_a_server_starts_with_the_settings_of_the_processor_of_its_bundle(
         assert str(folder) in given[1]
         assert [*folder.rglob("bundle.json")]
 
-    monkeypatch.setattr(models.os, "execvpe", start)
+    monkeypatch.setattr(os, "execvpe", start)
     options = ["--model", str(model), "--port", str(servers.free_port())]
     done = CliRunner().invoke(cli, [name, *options], catch_exceptions=False)
     assert done.exit_code == 0

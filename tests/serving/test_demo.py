@@ -67,6 +67,12 @@ def plain(markdown: str) -> str:
     return re.sub(r"\\(.)", r"\1", markdown)
 
 
+def test_only_what_markdown_has_an_escape_for_is_escaped() -> None:
+    from seedlings.serving import demo
+
+    assert demo.plain("Shepherd’s *_purse_* → 3%") == r"Shepherd’s \*\_purse\_\* → 3\%"
+
+
 @pytest.fixture
 def picture(noise: Callable[..., NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return noise(40, 50)
