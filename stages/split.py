@@ -1,6 +1,6 @@
 """Split the images into training, validation and test, and group duplicates."""
 
-from seedlings.config import paths, reuse
+from seedlings.config import params, paths, reuse
 from seedlings.config.records import Record
 from seedlings.data import (
     annotations,
@@ -30,7 +30,7 @@ def main(record: Record, *, data: Data, split: Split, seed: int, task: str) -> N
     table["known_group"] = groups.find(table, data, split.rule)
     table["group"] = duplicates.group(table, split.duplicate_distance)
     table["unit"] = groups.units(table)
-    table["split"] = splits.choose(table, kind, split, seed)
+    table["split"] = splits.choose(table, kind, split, params.chosen_seed(split.seed, seed))
     applied = corrections.apply(table, decisions, kind, paths.CORRECTIONS)
     table = applied.table
     split_table.write(table, paths.SPLIT)
