@@ -8,8 +8,9 @@ from seedlings.config import params
 from seedlings.runners import clones, slots
 from seedlings.runners.coordinator import Coordinator
 from seedlings.search import page, results, space
-from seedlings.search.history import History, check_name
+from seedlings.search.history import History
 from seedlings.search.run_log import RunLog
+from seedlings.tracking import git
 
 Say = Callable[[str], None]
 _PAGES = Path("searches")
@@ -21,7 +22,7 @@ def run(file: Path, name: str, *, count: int, jobs: int, deadline: float, say: S
     Raises SeedlingsError for a space that is not valid, outside a Git repository, with changes that
     are not committed, for a name that is in use, and if the search cannot go on.
     """
-    check_name(name)
+    git.check_name(name, "a --name")
     commit = clones.start_commit()
     tree = params.read()
     all_params.check(tree)

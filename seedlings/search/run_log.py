@@ -9,13 +9,13 @@ from seedlings.search import trials
 from seedlings.search.history import History
 from seedlings.search.trials import Trial
 from seedlings.tracking import client
-from seedlings.tracking.run_groups import RunGroup
+from seedlings.tracking.linked_runs import LinkedRuns
 from seedlings.tracking.tags import SEARCH, TRIAL
 
 _STATUS = {"pruned": "KILLED", "failed": "FAILED"}
 
 
-class RunLog(RunGroup):
+class RunLog(LinkedRuns):
     """Logs a search in MLflow."""
 
     def __init__(self, history: History) -> None:

@@ -1,7 +1,7 @@
-"""Run groups: a run in MLflow for a command that makes several experiments, with links to theirs.
+"""Linked runs: a run in MLflow for a command that makes several experiments, and links to theirs.
 
 Each experiment is a revision of the pipeline, with a run of its own as any other; tags link it to
-the run of the group.
+the run of the command.
 """
 
 import sys
@@ -13,16 +13,16 @@ from seedlings.tracking import client, revisions, sync
 from seedlings.tracking.tags import BASELINE, COMMIT, LOCK, TRIAL
 
 
-class RunGroup:
-    """The run of a group. If MLflow fails, it prints one warning, and the command goes on.
+class LinkedRuns:
+    """The run of a command. If MLflow fails, it prints one warning, and the command goes on.
 
-    `tag` has the name of the group, on its run and on those of its experiments, and `commit` is the
-    commit from which the experiments started.
+    `tag` has the name of the search or the repeats, on the run of the command and on those of the
+    experiments, and `commit` is the commit from which they started.
     """
 
     def __init__(self, name: str, commit: str, *, tag: str, params: Mapping[str, Any]) -> None:
         self._name, self._commit, self._params = name, commit, params
-        self._tags = {tag: name, BASELINE: commit}  # groups of two commits may have one name
+        self._tags = {tag: name, BASELINE: commit}  # those of two commits may have one name
         self._run = ""
         self._known: set[str] = set()  # names of the experiments that are logged
         self._failed = False
@@ -41,7 +41,7 @@ class RunGroup:
             )
 
     def _open(self) -> client.Tracker:
-        """Return the tracker; find or start the run of the group."""
+        """Return the tracker; find or start the run of the command."""
         tracker = client.Tracker()
         if not self._run:
             runs = tracker.runs(self._tags)
@@ -53,7 +53,7 @@ class RunGroup:
         return tracker
 
     def _publish(self, tracker: client.Tracker, name: str, *, models: bool) -> None:
-        """Log an experiment as a revision, and link its run to the group."""
+        """Log an experiment as a revision, and link its run to that of the command."""
         revision = revisions.at(name, self._commit)
         _, missing = sync.publish([revision], models=models)
         if missing:
