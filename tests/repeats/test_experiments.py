@@ -7,7 +7,7 @@ import searches
 from searches import TREE, experiment
 
 from seedlings.errors import SeedlingsError
-from seedlings.repeats import experiments
+from seedlings.repeats import command, experiments
 from seedlings.tracking import git
 
 
@@ -61,3 +61,16 @@ def test_those_of_the_present_commit_are_found_first() -> None:
 def test_without_experiments_the_command_is_named() -> None:
     with pytest.raises(SeedlingsError, match=r"as wide-seed0001, found none; run `seedlings repe"):
         experiments.find("wide")
+
+
+@pytest.mark.parametrize("name", ["..", "a/b", "", "-a"])
+def test_a_name_that_cannot_be_part_of_a_ref_is_refused(name: str) -> None:
+    with pytest.raises(SeedlingsError, match="^expected NAME of letters, digits, - and _, found"):
+        command.run(name, seeds=2, jobs=1, say=print)
+
+
+def test_repeats_start_from_a_commit_and_not_from_edits() -> None:
+    Path("params.yaml").write_text("seed: 1\n", encoding="utf-8")
+    with pytest.raises(SeedlingsError, match="expected a workspace without changes"):
+        command.run("wide", seeds=2, jobs=1, say=print)
+    assert not Path(".dvc").exists()
