@@ -21,7 +21,7 @@ def main(record: Record, *, data: Data, split: Split, seed: int, task: str) -> N
     kind, report = TASKS[task], paths.report("split")
     decisions = corrections.read(paths.CORRECTIONS, kind)
     found, unlabelled, bad = image_folder.read(paths.RAW, data.annotations, split.rule, kind)
-    with reuse.of_last_run(record, [report]) as last:
+    with reuse.of_last_run(record, [report], with_params=False) as last:
         known = duplicates.read_hashes(last.outputs / report) if last.outputs else None
     table, damaged = duplicates.fingerprint(paths.RAW, found, known)
     bad += damaged

@@ -37,6 +37,7 @@ def test_other_seeds_change_split_and_training_alone_and_compute_no_row(
     output = project.repro("finetune")
     assert project.ran(output) == ["split", "segment", "finetune"]
     assert ROWS.findall(output) == [("segment", "240", "0")]
+    assert "split: the hashes of 240 of 240 images are reused from the cache" in output
     of_split = outputs(project)
     project.set(finetune__seed=1)
     assert project.ran(project.repro("finetune")) == ["finetune"]
