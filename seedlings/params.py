@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from seedlings.config import params
-from seedlings.config.params import Section, one_of
+from seedlings.config.params import Section, Seed, one_of
 from seedlings.data.params import Data, Split
 from seedlings.evaluation.params import Evaluate
 from seedlings.explain.params import Explain
@@ -22,7 +22,7 @@ class Params(Section):
 
     composed_from: str
     task: Annotated[str, one_of("seedlings.tasks:TASKS")]
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    seed: Seed
     threads: Annotated[int, Field(ge=1, le=256)]
     portable: bool
     data: Data

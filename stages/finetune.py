@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from seedlings.config import paths, reuse
+from seedlings.config import params, paths, reuse
 from seedlings.config.records import Record
 from seedlings.io import split_table
 from seedlings.io.files import write_csv
@@ -19,6 +19,7 @@ from seedlings.training.params import Finetune
 def main(
     record: Record, *, extract: Extract, finetune: Finetune, seed: int, task: str, threads: int
 ) -> None:
+    seed = params.chosen_seed(finetune.seed, seed)
     runtime.prepare(seed, threads)
     replicas.use_threads(threads, finetune.replicas)
     kind = TASKS[task]

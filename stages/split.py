@@ -1,6 +1,6 @@
 """Split the images into training, validation and test, and group duplicates."""
 
-from seedlings.config import paths, reuse
+from seedlings.config import params, paths, reuse
 from seedlings.config.records import Record
 from seedlings.data import (
     annotations,
@@ -21,7 +21,7 @@ def main(record: Record, *, data: Data, split: Split, seed: int, task: str) -> N
     kind, report = TASKS[task], paths.report("split")
     decisions = corrections.read(paths.CORRECTIONS, kind)
     found, unlabelled, bad = image_folder.read(paths.RAW, data.annotations, split.rule, kind)
-    with reuse.of_last_run(record, [report]) as last:
+    with reuse.of_last_run(record, [report], with_params=False) as last:
         known = duplicates.read_hashes(last.outputs / report) if last.outputs else None
     table, damaged = duplicates.fingerprint(paths.RAW, found, known)
     bad += damaged
@@ -30,7 +30,7 @@ def main(record: Record, *, data: Data, split: Split, seed: int, task: str) -> N
     table["known_group"] = groups.find(table, data, split.rule)
     table["group"] = duplicates.group(table, split.duplicate_distance)
     table["unit"] = groups.units(table)
-    table["split"] = splits.choose(table, kind, split, seed)
+    table["split"] = splits.choose(table, kind, split, params.chosen_seed(split.seed, seed))
     applied = corrections.apply(table, decisions, kind, paths.CORRECTIONS)
     table = applied.table
     split_table.write(table, paths.SPLIT)

@@ -48,6 +48,7 @@ def main(record: Record) -> None:
     if record.stage == "split":
         rows = [[f"{number}.png", LABELS[number % 2], "test", number] for number in range(IMAGES)]
         write("data/split.csv", ["path", "label", "split", "group"], rows)
+        record.add_metrics({"train": IMAGES})
     if record.stage == "package":
         Path("models/packaged/bundle.json").write_text(json.dumps(BUNDLE), "utf-8")
     if record.stage == "evaluate":
@@ -69,6 +70,7 @@ def evaluate(record: Record, answers: bytes) -> None:
         share = sum(row[column] == row[1] for row in rows) / IMAGES
         record.add_metrics({f"{name}/accuracy": share})
         record.add_metrics({f"{name}/accuracy_low": share / 2, f"{name}/accuracy_high": share})
+        record.add_metrics({f"{name}/log_loss": 1.0 - share})
     record.add_metrics({"images": IMAGES, "groups": IMAGES})
     Path("reports/evaluate/metrics.json").write_text(json.dumps(record.metrics), "utf-8")
 

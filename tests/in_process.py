@@ -30,14 +30,8 @@ _STREAMS = {
     for name, number in (("stdout", 1), ("stderr", 2))
 }
 _LOGGERS = ("dvc", "dvc_objects", "dvc_data")
-SERVERS = (
-    "cluster",
-    "demo",
-    "review",
-    "search",
-    "serve",
-    "ui",
-)  # commands that start processes of their own
+# Commands that start processes of their own.
+SERVERS = ("cluster", "demo", "repeat", "review", "search", "serve", "ui")
 
 
 def is_for_this_process(command: Sequence[str]) -> bool:

@@ -95,6 +95,17 @@ def records(value: float, curve: Sequence[float]) -> dict[str, str]:
     return {
         paths.record("evaluate").as_posix(): json.dumps({"stage": "evaluate", "metrics": metrics}),
         paths.record("finetune").as_posix(): json.dumps({"stage": "finetune", **trained}),
+        paths.record("split").as_posix(): json.dumps({"stage": "split", "metrics": {"train": 100}}),
+    }
+
+
+def _stages(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The stages in the dvc.lock of an experiment."""
+    made = {"download": paths.RAW, "split": paths.SPLIT}
+    outs = {name: [{"path": path.as_posix(), "md5": name}] for name, path in made.items()}
+    return {
+        "evaluate": {"cmd": "x", "params": {**values}},
+        **{name: {"cmd": "x", "outs": found} for name, found in outs.items()},
     }
 
 
@@ -110,7 +121,7 @@ def experiment(
     tree = params.changed(TREE, {**values, "evaluate.split": on})
     files = {
         "params.yaml": yaml.safe_dump(tree),
-        "dvc.lock": yaml.safe_dump({"stages": {"evaluate": {"cmd": "x", "params": {**values}}}}),
+        "dvc.lock": yaml.safe_dump({"stages": _stages(values)}),
         **records(value, curve),
     }
     git.run("read-tree", "HEAD")

@@ -22,7 +22,7 @@ ORDER = [
     ),
     *("segmentation", "networks", "training", "evaluation", "explain", "packaging", "serving"),
     *("report", "params.py", "presets.py", "tracking", "review", "cluster"),
-    *("search", "runners", "cli", "run.py"),
+    *("search", "runners", "repeats", "cli", "run.py"),
 ]
 MODULES = sorted(LIBRARY.rglob("*.py"))
 

@@ -9,7 +9,17 @@ import click
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 
-from seedlings.cli import clusters, configuration, labels, models, results, runs, searches, sharing
+from seedlings.cli import (
+    clusters,
+    configuration,
+    labels,
+    models,
+    repeats,
+    results,
+    runs,
+    searches,
+    sharing,
+)
 from seedlings.errors import SeedlingsError
 
 
@@ -18,7 +28,18 @@ def cli() -> None:
     """Seedlings: a reproducible image-classification pipeline."""
 
 
-for _module in (configuration, results, labels, runs, searches, sharing, models, clusters):
+_MODULES = (
+    configuration,
+    results,
+    labels,
+    runs,
+    searches,
+    repeats,
+    sharing,
+    models,
+    clusters,
+)
+for _module in _MODULES:
     for _command in _module.COMMANDS:
         cli.add_command(_command)
 

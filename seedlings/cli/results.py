@@ -95,12 +95,18 @@ def pictures() -> list[str]:
     show_default=True,
     help="The HTML file to write, with the images.",
 )
-def compare(names: tuple[str, ...], page: Path) -> None:
+@click.option(
+    "--repeats", "over_seeds", is_flag=True, help="NAMES are those of `seedlings repeat`."
+)
+def compare(names: tuple[str, ...], page: Path, over_seeds: bool) -> None:
     """Compare the parameters, metrics, predictions and splits of revisions.
 
     NAMES are experiments, revisions, runs in MLflow, or `workspace`. A single name is compared with
-    the workspace.
+    the workspace. With --repeats, say which variant is better over seeds.
     """
+    if over_seeds:
+        _compare_repeats(names)
+        return
     from seedlings.tracking import comparisons, outputs  # pandas and SciPy, slow to import
 
     if len(names) == 1:
@@ -115,6 +121,20 @@ def compare(names: tuple[str, ...], page: Path) -> None:
             click.echo(line)
     comparisons.write(sides, compared, page)
     click.echo(f"\nPage with the images: {page}")
+
+
+def _compare_repeats(names: tuple[str, ...]) -> None:
+    """Compare the repeats of the first name with those of each of the others."""
+    from seedlings.repeats import experiments, results  # DVC and SciPy, slow to import
+
+    if len(names) < 2:
+        raise SeedlingsError(
+            f"expected two names of `seedlings repeat` with --repeats, found {names[0]}"
+        )
+    first, *others = [experiments.find(name) for name in names]
+    for other in others:
+        for line in results.compared(first, other):
+            click.echo(line)
 
 
 def _show_tables(tables: "Mapping[str, Table]", first: str, other: str) -> None:

@@ -16,6 +16,7 @@ from seedlings.config import paths, yaml_files
 from seedlings.errors import SeedlingsError
 
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Rate = Annotated[float, Field(gt=0.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
@@ -53,6 +54,11 @@ def one_of(registry: str) -> AfterValidator:
         return name
 
     return AfterValidator(check)
+
+
+def chosen_seed(own: int | None, common: int) -> int:
+    """Return the seed of a section, or the common one, the parameter `seed`, if it has none."""
+    return common if own is None else own
 
 
 def read() -> Any:

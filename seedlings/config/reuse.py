@@ -1,8 +1,8 @@
 """Reuse: what DVC knows of the last run of a stage, by dvc.lock, and has in its cache.
 
 A stage reuses rows of its last outputs if its command, parameters, code and packages are those in
-dvc.lock; only its data may have changed. So the key of a row must be a digest of all the data that
-the row is computed from.
+dvc.lock; only its data may have changed, and parameters on which no row depends. So the key of a
+row must be a digest of all the data that the row is computed from.
 """
 
 import json
@@ -40,12 +40,15 @@ class Reuse:
 
 
 @contextmanager
-def of_last_run(record: Record, wanted: Collection[Path]) -> Iterator[Reuse]:
+def of_last_run(
+    record: Record, wanted: Collection[Path], *, with_params: bool = True
+) -> Iterator[Reuse]:
     """Yield what a stage can reuse, with the wanted outputs of its last run.
 
     The folder has links to the files in DVC's cache. It is None if dvc.lock or the cache does not
     have the outputs, or if other things than data have changed since, which are printed. With
-    SEEDLINGS_REUSE=off it is always None.
+    SEEDLINGS_REUSE=off it is always None. Without `with_params`, parameters may have changed, too:
+    for rows that no parameter changes.
     """
     setting = os.environ.get(_REUSE, "on")
     if setting not in ("on", "off"):
@@ -57,7 +60,7 @@ def of_last_run(record: Record, wanted: Collection[Path]) -> Iterator[Reuse]:
             code = [dep for dep in stage.deps if pipeline.is_code(dep.def_path)]
             key = _digest(record, code)
             usable = setting == "on" and any(out.hash_info for out in stage.outs)
-            change = _change(stage, record, code) if usable else None
+            change = _change(stage, record, code, with_params=with_params) if usable else None
             is_cached = usable and _link(stage, wanted, folder)
             if is_cached and change:
                 print(f"{record.stage}: no row is reused, as {change}")
@@ -142,11 +145,13 @@ def _hashes(deps: Iterable[Any]) -> dict[str, str]:
     return {dep.def_path: dep.get_hash().value for dep in files}
 
 
-def _change(stage: "PipelineStage", record: Record, code: Iterable[Any]) -> str | None:
+def _change(
+    stage: "PipelineStage", record: Record, code: Iterable[Any], *, with_params: bool
+) -> str | None:
     """Return what other than data differs from the entry of a stage in dvc.lock, or None."""
     (declared,) = stage.params
     before = params.flatten(declared.hash_info.value)
-    names = sorted({*before, *record.params})
+    names = sorted({*before, *record.params}) if with_params else []
     changed = ["the command"] if stage.cmd_changed else []
     changed += [name for name in names if before.get(name) != record.params.get(name)]
     changed += [dep.def_path for dep in code if dep.status()]

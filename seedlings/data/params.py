@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from seedlings.config.params import Checksum, Count, PositiveShare, Section, one_of
+from seedlings.config.params import Checksum, Count, PositiveShare, Section, Seed, one_of
 
 
 def _on_this_machine(path: str) -> str:
@@ -119,6 +119,7 @@ class Data(Section):
 
 
 class Split(Section):
+    seed: Seed | None
     rule: Literal["per_class", "share", "folders"]
     validation_per_class: Count
     validation_share: PositiveShare

@@ -11,6 +11,7 @@ from typing import Any
 
 from seedlings.config import params, paths, pipeline, yaml_files
 from seedlings.data.sources import SOURCES
+from seedlings.errors import SeedlingsError
 from seedlings.tracking import git
 
 _LINKS = ["reflink", "hardlink", "symlink", "copy"]
@@ -95,6 +96,27 @@ class Clone:
         for path in wanted:
             if not path.is_absolute():
                 _mirror(self._project / path, self.folder / path)
+
+
+def start_commit() -> str:
+    """Return the commit of the workspace, from which experiments in clones start.
+
+    Raises SeedlingsError outside a Git repository, or with changes that are not committed.
+    """
+    commit = git.ask("rev-parse", "HEAD")
+    if not commit:
+        raise SeedlingsError(
+            "expected a Git repository with a commit, found none; experiments start from a commit"
+        )
+    if git.ask("rev-parse", "--show-toplevel") != os.path.realpath(Path.cwd()):
+        raise SeedlingsError("expected the root of a Git repository, found a folder inside one")
+    changed = git.run("status", "--porcelain", "--untracked-files=no")
+    if changed:
+        raise SeedlingsError(
+            "expected a workspace without changes, as experiments start from a commit; commit "
+            f"or stash these first:\n{changed}"
+        )
+    return commit
 
 
 def shared_stages(keys: set[str]) -> list[str]:

@@ -1,19 +1,14 @@
 """The search as a whole: checks, trials, the best on test images, and the result."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from seedlings import params as all_params
-from seedlings.config import params, paths
-from seedlings.errors import SeedlingsError
-from seedlings.runners import remote, slots
+from seedlings.config import params
+from seedlings.runners import clones, slots
 from seedlings.runners.coordinator import Coordinator
-from seedlings.runners.slots import Slot
 from seedlings.search import page, results, space
-from seedlings.search.history import History, check_name
+from seedlings.search.history import History
 from seedlings.search.run_log import RunLog
 from seedlings.tracking import git
 
@@ -27,34 +22,22 @@ def run(file: Path, name: str, *, count: int, jobs: int, deadline: float, say: S
     Raises SeedlingsError for a space that is not valid, outside a Git repository, with changes that
     are not committed, for a name that is in use, and if the search cannot go on.
     """
-    check_name(name)
-    commit = _commit()
+    git.check_name(name, "a --name")
+    commit = clones.start_commit()
     tree = params.read()
     all_params.check(tree)
     wanted = space.read(file, tree)
-    folder = paths.home() / ".dvc" / "tmp" / "searches"
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / f"{name}.lock", timeout=0):
-            slots.clear(folder / name)
-            history = History(name, wanted, commit, tree)
-            log = RunLog(history)
-            names = [f"{name}-start"]
-            try:
-                with remote.choose(folder / name) as pool:
-                    places = [
-                        Slot(folder / name / f"slot-{n}", commit, pool) for n in range(1, jobs + 1)
-                    ]
-                    coordinator = Coordinator(history, places, say=say, log=log.log)
-                    if coordinator.run(count, deadline):
-                        coordinator.run_best()
-                        names.append(f"{name}-best")
-            finally:  # also after an error: the disk may be full
-                slots.clear(folder / name)
-            log.complete(names)
-            _show(history, say)
-    except Timeout as error:
-        raise SeedlingsError(f"the search {name} runs already") from error
+    with slots.alone("searches", name, f"the search {name}") as folder:
+        history = History(name, wanted, commit, tree)
+        log = RunLog(history)
+        names = [f"{name}-start"]
+        with slots.opened(folder, commit, jobs) as places:
+            coordinator = Coordinator(history, places, say=say, log=log.log)
+            if coordinator.run(count, deadline):
+                coordinator.run_best()
+                names.append(f"{name}-best")
+        log.complete(names)
+        _show(history, say)
 
 
 def _show(history: History, say: Say) -> None:
@@ -72,21 +55,3 @@ def _show(history: History, say: Say) -> None:
     path = _PAGES / history.name / "index.html"
     page.write(result, path)
     say(f"\nPage: {path}")
-
-
-def _commit() -> str:
-    """Return the commit of the workspace. Raises SeedlingsError if trials cannot start from it."""
-    commit = git.ask("rev-parse", "HEAD")
-    if not commit:
-        raise SeedlingsError(
-            "expected a Git repository with a commit, found none; trials start from a commit"
-        )
-    if git.ask("rev-parse", "--show-toplevel") != os.path.realpath(Path.cwd()):
-        raise SeedlingsError("expected the root of a Git repository, found a folder inside one")
-    changed = git.run("status", "--porcelain", "--untracked-files=no")
-    if changed:
-        raise SeedlingsError(
-            "expected a workspace without changes, as trials start from a commit; commit or stash "
-            f"these first:\n{changed}"
-        )
-    return commit

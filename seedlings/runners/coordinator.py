@@ -4,15 +4,13 @@ It alone knows the study. What it decides is written before it is done, so that 
 goes on after a kill.
 """
 
-import errno
-import os
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from seedlings.errors import SeedlingsError
 from seedlings.runners.clones import shared_stages
+from seedlings.runners.runner import Runner
 from seedlings.runners.slots import Job, Slot, evaluated_on
 from seedlings.search import experiments, study, trials
 from seedlings.search.experiments import SPLIT
@@ -20,18 +18,17 @@ from seedlings.search.history import History
 from seedlings.search.trials import Trial
 from seedlings.tracking import git
 
-_PAUSE = 0.1  # seconds between two looks at the slots
-_ATTEMPTS = 3  # of a job whose processes were killed
 _FAILURES = 3  # trials that fail one after the other until the search ends
-_FULL = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT)]
 
 
-class Coordinator:
+class Coordinator(Runner):
     """Runs the trials of a search in slots.
 
     `say` gets a line for each trial, `log` each trial that has ended, at a time when the slots are
     at work.
     """
+
+    _noun = "trials"
 
     def __init__(
         self,
@@ -41,9 +38,10 @@ class Coordinator:
         say: Callable[[str], None],
         log: Callable[[Trial], None],
     ) -> None:
-        self._history, self._slots, self._say, self._log = history, slots, say, log
-        self._waiting: deque[Job] = deque()
+        super().__init__(slots, say=say)
+        self._history, self._log = history, log
         self._ended: list[Trial] = []
+        self._count, self._deadline = 0, 0.0
         self._failures = 0
         self._is_exhausted = False  # all settings of the space were tried
 
@@ -60,8 +58,10 @@ class Coordinator:
             self._waiting.append(Job(start, evaluated_on({}, "validation")))
         self._waiting += [self._job(trial) for trial in history.running]
         if len(self._slots) > 1 and len(self._waiting) + count - len(history) > 1:
-            self._prepare()
-        self._work(count, deadline)
+            stages = shared_stages({SPLIT, *history.space.parameters})
+            self.share(stages, Job("shared stages", evaluated_on({}, "validation")))
+        self._count, self._deadline = count, deadline
+        self.run_jobs()
         return len(history) >= count or time.monotonic() < deadline
 
     def run_best(self) -> None:
@@ -72,87 +72,40 @@ class Coordinator:
         if best is None or experiments.is_test_of(history.space, best, known):
             return
         history.mark_tested(best)
-        self._waiting.append(Job(name, evaluated_on(best.values, "test")))
-        self._work(0, 0.0)
+        self._count = 0
+        self.run_jobs([Job(name, evaluated_on(best.values, "test"))])
 
-    def _work(self, count: int, deadline: float) -> None:
-        """Run the waiting jobs, and new trials until there are `count`."""
-        try:
-            while True:
-                self._fill(count, deadline)
-                for trial in self._ended:  # while the slots are at work
-                    self._log(trial)
-                self._ended = []
-                busy = [slot for slot in self._slots if slot.job]
-                if not busy:
-                    return
-                for slot in busy:
-                    self._look(slot)
-                time.sleep(_PAUSE)
-        finally:
-            for slot in self._slots:
-                if slot.job:
-                    slot.discard()
+    def _next(self) -> Job | None:
+        """Return the job of a new trial, or None if there are enough, or no time is left."""
+        if len(self._history) >= self._count or time.monotonic() >= self._deadline:
+            return None
+        trial = None if self._is_exhausted else self._history.begin()
+        self._is_exhausted = trial is None
+        return self._job(trial) if trial else None
 
-    def _fill(self, count: int, deadline: float) -> None:
-        """Start jobs on the slots that have none."""
-        for slot in self._slots:
-            if slot.job is None:
-                if not self._waiting and len(self._history) < count and time.monotonic() < deadline:
-                    trial = None if self._is_exhausted else self._history.begin()
-                    self._is_exhausted = trial is None
-                    if trial:
-                        self._waiting.append(self._job(trial))
-                if self._waiting:
-                    job = self._waiting.popleft()
-                    slot.start(job, ["dvc", "exp", "run", "--name", job.name])
+    def _use_time(self) -> None:
+        """Log the trials that have ended."""
+        for trial in self._ended:
+            self._log(trial)
+        self._ended = []
 
-    def _prepare(self) -> None:
-        """Run the stages that all trials share once, before several clones need them."""
-        keys = {SPLIT, *self._history.space.parameters}
-        stages = shared_stages(keys)
-        slot, job = self._slots[0], Job("shared stages", evaluated_on({}, "validation"))
-        self._say(f"{', '.join(stages)}: run once for all trials")
-        code: int | None = None
-        try:
-            while code is None or (code < 0 and job.attempts < _ATTEMPTS):
-                if code:  # it was killed, as by the end of a worker of a cluster
-                    slot.discard()
-                slot.start(job, ["dvc", "repro", *stages])
-                while (code := slot.poll()) is None:
-                    time.sleep(_PAUSE)
-            if code:
-                raise SeedlingsError(f"the stages before the trials failed:\n{slot.output()}")
-        except BaseException:
-            slot.discard()
-            raise
-        slot.job = None
-
-    def _look(self, slot: Slot) -> None:
-        """Prune the job of a slot, and handle its end."""
-        job, code = slot.job, slot.poll()  # the exit code first: then all epochs are there
-        assert job
+    def _watch(self, slot: Slot, job: Job) -> None:
+        """Prune the trial of a job."""
         if job.trial and not job.trial.is_over and len(epochs := slot.epochs()) > len(job.read):
             job.read = epochs
             trial = self._with_curve(job.trial, epochs)
             job.trial = study.prune(self._history.space, list(self._history), trial)
             if job.trial.is_over:
                 slot.stop()
-        if code is None:
-            return
-        if job.trial and job.trial.is_over:
-            self._end(slot, job.trial)
-        elif code == 0:
-            self._succeed(slot, job)
-        else:
-            self._fail(slot, job, code)
 
     def _succeed(self, slot: Slot, job: Job) -> None:
         """Take the experiment of a job over, unless the pruner would have stopped it."""
         history = self._history
         if job.trial is None:
-            slot.hand_over(job.name)
-            slot.job = None
+            super()._succeed(slot, job)
+            return
+        if job.trial.is_over:
+            self._end(slot, job.trial)
             return
         done = experiments.result(history.space, job.trial, slot.results)
         # A training that DVC restored from its cache had no epochs to look at.
@@ -162,20 +115,17 @@ class Coordinator:
         self._end(slot, done)
 
     def _fail(self, slot: Slot, job: Job, code: int) -> None:
-        """Let a killed job run again; keep a failed trial as such."""
-        output = slot.output()
-        slot.discard()
-        if any(text in output for text in _FULL):
-            raise SeedlingsError(
-                f"{job.name}: the disk is full; free some space and run the same command again: "
-                f"finished trials are kept\n{output}"
-            )
-        if (code < 0 or "exited with -" in output) and job.attempts < _ATTEMPTS:
-            self._say(f"{job.name}: its processes were killed; it runs again")
-            self._waiting.appendleft(job)
-            return
+        """Keep a pruned trial, whose command was stopped, as such."""
+        if job.trial and job.trial.is_over:
+            self._end(slot, job.trial)
+        else:
+            super()._fail(slot, job, code)
+
+    def _give_up(self, slot: Slot, job: Job, output: str) -> None:
+        """Keep a failed trial as such. Raises SeedlingsError after several, one after the other."""
         if job.trial is None:
-            raise SeedlingsError(f"{job.name} failed:\n{output}")
+            super()._give_up(slot, job, output)
+            return
         self._failures += 1
         self._end(slot, job.trial.failed(output))
         if self._failures == _FAILURES:

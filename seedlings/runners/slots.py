@@ -2,11 +2,16 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
+from seedlings.config import paths
+from seedlings.errors import SeedlingsError
 from seedlings.runners import remote
 from seedlings.runners.clones import Clone
 from seedlings.runners.processes import Handle, Pool, end_leftover, log_of
@@ -18,11 +23,16 @@ _LINES = 5  # of a command's output, in messages
 
 @dataclass(slots=True)
 class Job:
-    """One run of the pipeline as an experiment; `trial` is None for the start and the best."""
+    """One run of the pipeline as an experiment; `trial` is None for one that is no trial.
+
+    `lock` is the dvc.lock with which it begins, by default that of the commit. It names outputs in
+    DVC's cache whose rows are reused, and changes no result.
+    """
 
     name: str
-    values: Values  # parameters by their full keys, with `evaluate.split`
+    values: Values  # parameters by their full keys
     trial: Trial | None = None
+    lock: str = ""
     attempts: int = 0
     read: list[dict[str, float]] = field(default_factory=list)  # the epochs so far
 
@@ -41,6 +51,8 @@ class Slot:
         if self._clone is None:
             self._clone = Clone(self._folder / "clone", self._commit)
         self._clone.set(job.values)
+        if job.lock:
+            (self._clone.folder / paths.LOCK).write_text(job.lock, encoding="utf-8")
         messages = self._messages
         shutil.rmtree(messages, ignore_errors=True)
         messages.mkdir()
@@ -70,6 +82,11 @@ class Slot:
         """Return the folder with the results of the job, once it has ended."""
         return self._folder / "clone"
 
+    def lock(self) -> str:
+        """Return the dvc.lock that the job has left."""
+        file = self.results / paths.LOCK
+        return file.read_text(encoding="utf-8") if file.exists() else ""
+
     def hand_over(self, experiment: str) -> str:
         """Fetch the experiment of the job into the project; return its commit."""
         assert self._clone
@@ -92,8 +109,35 @@ class Slot:
         return self._folder / "messages"
 
 
+@contextmanager
+def alone(kind: str, name: str, command: str) -> Iterator[Path]:
+    """Yield the folder for the slots of a command, which no other process uses meanwhile.
+
+    `kind` and `name` are those of the folder, and `command` is what runs, in the message. What an
+    earlier process left there is ended and removed. Raises SeedlingsError if another one uses it.
+    """
+    folder = paths.home() / ".dvc" / "tmp" / kind
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / f"{name}.lock", timeout=0):
+            clear(folder / name)
+            yield folder / name
+    except Timeout as error:
+        raise SeedlingsError(f"{command} runs already") from error
+
+
+@contextmanager
+def opened(folder: Path, commit: str, jobs: int) -> Iterator[list[Slot]]:
+    """Yield slots in a folder for as many jobs at a time; their folders are removed afterwards."""
+    try:
+        with remote.choose(folder) as pool:
+            yield [Slot(folder / f"slot-{n}", commit, pool) for n in range(1, jobs + 1)]
+    finally:  # also after an error: the disk may be full
+        clear(folder)
+
+
 def clear(folder: Path) -> None:
-    """End the processes that an earlier search left in its slots, and remove their folders.
+    """End the processes that an earlier command left in its slots, and remove their folders.
 
     Those on workers of a cluster end first: without a lease they may not run, and a slot that
     was used by a worker is free when its file `running` is gone (see remote.py). What is locked

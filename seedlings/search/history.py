@@ -5,7 +5,6 @@ parameters of trials that run, and what pruned and failed trials reached.
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -28,7 +27,7 @@ class History:
 
     def __init__(self, name: str, space: Space, commit: str, tree: Mapping[str, Any]) -> None:
         self.name, self.space, self.commit, self.tree = name, space, commit, tree
-        check_name(name)
+        git.check_name(name, "a --name")
         known = refs.read(name)
         origin = json.dumps({"commit": commit, "space": space.model_dump()}, sort_keys=True)
         if known.get(_ORIGIN, origin) != origin:
@@ -98,12 +97,6 @@ class History:
             if trial.state == "finished" and number not in commits:  # it was removed
                 found[number] = replace(trial, state="running", rungs={})
         return found
-
-
-def check_name(name: str) -> None:
-    """Raise SeedlingsError if a search cannot have this name, which is part of refs and paths."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
-        raise SeedlingsError(f"expected a --name of letters, digits, - and _, found {name!r}")
 
 
 def _explain(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

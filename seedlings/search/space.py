@@ -212,6 +212,11 @@ def _problem_of_key(key: str, known: Mapping[str, Any]) -> str | None:
             f"{where}: expected a parameter of {', '.join(_SECTIONS)}; the results of trials with "
             f"another {key} cannot be compared, or are the same"
         )
+    if key.endswith(".seed"):
+        return (
+            f"{where}: expected a parameter whose best value is no luck, found a seed; "
+            "`seedlings repeat` runs several seeds and tells their spread"
+        )
     return None
 
 

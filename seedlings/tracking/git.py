@@ -64,6 +64,12 @@ def tags() -> dict[str, str]:
     return {COMMIT: commit, DIRTY: str(dirty).lower()}
 
 
+def check_name(name: str, option: str) -> None:
+    """Raise SeedlingsError if a name cannot be part of refs and paths; `option` is what has it."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        raise SeedlingsError(f"expected {option} of letters, digits, - and _, found {name!r}")
+
+
 def experiments(remote: str = "") -> list[Experiment]:
     """Return DVC's experiments, sorted by baseline and name; two of them may have one commit.
 

@@ -18,8 +18,9 @@ EXPERIMENT_NAME = "seedlings.experiment"
 DIRTY = "seedlings.dirty"
 CHANGED = "seedlings.changed"  # the parameters that differ from those of the preset
 SEARCH = "seedlings.search"  # the name of a search, on its own run and on the runs of its trials
-TRIAL = "seedlings.trial"  # the name of the trial, or NAME-start or NAME-best
-BASELINE = "seedlings.baseline"  # the commit from which the trials of a search start
+REPEATS = "seedlings.repeats"  # the name of repeats, likewise
+TRIAL = "seedlings.trial"  # the name of the experiment of a search or of repeats
+BASELINE = "seedlings.baseline"  # the commit from which these experiments start
 OUTPUT = "seedlings.out."  # followed by the path of an output; the value is DVC's hash
 
 # The packages that a served model requires.

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from seedlings.config.params import Count, NotNegative, PositiveShare, Rate, Section, Share
+from seedlings.config.params import Count, NotNegative, PositiveShare, Rate, Section, Seed, Share
 from seedlings.networks.params import ConvNet, Head, Regularization
 from seedlings.training.transformations import Augment
 
@@ -59,6 +59,7 @@ class Unfreeze(Section):
 
 
 class Finetune(Section):
+    seed: Seed | None
     epochs: Count
     steps: Count | None
     batch_size: Count

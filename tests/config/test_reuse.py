@@ -96,6 +96,11 @@ def test_the_last_outputs_are_reused_from_the_cache_while_only_data_changed(
         assert not (last.outputs / "reports").exists()
     assert not last.outputs.exists()
     assert capsys.readouterr().out == ""
+    record.params["task"] = "multiclass"
+    assert "as task changed since dvc.lock" in reason(record, capsys)
+    with reuse.of_last_run(record, [paths.IMAGES], with_params=False) as last:
+        assert last.outputs  # rows that no parameter changes
+    record.params["task"] = "binary"
     found = cache / hashlib.md5(b"data/images/inner/a").hexdigest()[:2]
     shutil.rmtree(found)
     assert reason(record, capsys) == ""

@@ -14,7 +14,7 @@ import searches
 from searches import OPTIMIZER, RATE, TREE, made
 
 from seedlings.errors import SeedlingsError
-from seedlings.runners import coordinator, slots
+from seedlings.runners import coordinator, runner, slots
 from seedlings.runners.coordinator import Coordinator
 from seedlings.runners.slots import Slot
 from seedlings.search import refs
@@ -178,7 +178,7 @@ def search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Search:
     (tmp_path / "project").mkdir()
     commit = searches.repository(tmp_path / "project", monkeypatch)
     monkeypatch.setattr(slots, "Clone", PretendedClone)
-    monkeypatch.setattr(coordinator, "_PAUSE", 0.0)
+    monkeypatch.setattr(runner, "_PAUSE", 0.0)
     return Search(tmp_path / "slots", commit)
 
 
@@ -337,7 +337,7 @@ def test_after_the_deadline_no_trial_starts(
     assert search.is_complete
 
     clock = [0.0]
-    own = SimpleNamespace(monotonic=lambda: clock[0], sleep=time.sleep)
+    own = SimpleNamespace(monotonic=lambda: clock[0])
     monkeypatch.setattr(coordinator, "time", own)
 
     def ending(name: str, values: Mapping[str, Any]) -> Ending:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from seedlings.errors import SeedlingsError
 from seedlings.runners import slots
 from seedlings.runners.processes import Here
 from seedlings.runners.slots import Job, Slot
@@ -54,6 +55,28 @@ def test_a_job_does_not_find_the_messages_of_the_last(slot: Slot) -> None:
     assert run(slot, "ls $SEEDLINGS_TRIAL; echo tracking is $SEEDLINGS_TRACKING", job) == 0
     assert slot.output() == "tracking is off"
     assert (slot.job, job.attempts, job.read) == (job, 1, [])
+
+
+def test_a_job_begins_with_the_lock_that_it_is_given_and_leaves_its_own(slot: Slot) -> None:
+    script = "cat dvc.lock; echo own > dvc.lock"
+    assert run(slot, script, Job("wide-seed0001", {}, lock="shared")) == 0
+    assert (slot.output(), slot.lock()) == ("shared", "own\n")
+
+
+def test_a_name_is_for_one_process_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with slots.alone("searches", "head", "the search head"):
+        with (
+            pytest.raises(SeedlingsError, match="^the search head runs already$"),
+            slots.alone("searches", "head", "the search head"),
+        ):
+            pass
+        with slots.alone("repeats", "head", "`seedlings repeat head`") as other:
+            assert other.name == "head"
+    with slots.alone("searches", "head", "the search head"):
+        pass
 
 
 def test_a_command_sees_that_it_is_to_stop(slot: Slot) -> None:

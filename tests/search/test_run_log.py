@@ -10,11 +10,11 @@ import pytest
 from searches import OPTIMIZER, made
 
 from seedlings.errors import SeedlingsError
-from seedlings.search import run_log
 from seedlings.search.history import History
 from seedlings.search.run_log import RunLog
 from seedlings.search.space import Space
 from seedlings.search.trials import Trial
+from seedlings.tracking import linked_runs
 from seedlings.tracking.client import Run, Tracker
 from seedlings.tracking.tags import BASELINE, PARENT, SEARCH, TRIAL
 
@@ -56,8 +56,8 @@ def history(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatc
             tracker.start(revision.name, tags={"seedlings.lock": revision.digest}, params={})
         return 1, []
 
-    monkeypatch.setattr(run_log.revisions, "at", Revision)
-    monkeypatch.setattr(run_log.sync, "publish", publish)
+    monkeypatch.setattr(linked_runs.revisions, "at", Revision)
+    monkeypatch.setattr(linked_runs.sync, "publish", publish)
     return Trials()
 
 
@@ -139,11 +139,11 @@ def test_a_failure_of_mlflow_is_one_warning(
     def fail(*_: Any, **__: Any) -> Callable[..., Any]:
         raise SeedlingsError("MLflow at x cannot be reached")
 
-    monkeypatch.setattr(run_log.client, "Tracker", fail)
+    monkeypatch.setattr(linked_runs.client, "Tracker", fail)
     log = logged(history)
     for number in (1, 2):
         log.log(Trial(number, SGD, "finished", 0.7))
     log.complete([])
     printed = capfd.readouterr().err
     assert printed.count("warning: MLflow at x cannot be reached") == 1
-    assert "The search continues" in printed
+    assert "The command continues" in printed

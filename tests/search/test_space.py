@@ -26,6 +26,7 @@ from seedlings.search import space
         ({"finetune.head.dropot": {"choices": [0.1]}}, {}, "did you mean finetune.head.dropout"),
         ({"finetune.head": {"choices": [0.1]}}, {}, "found a section"),
         ({"seed": {"choices": [1, 2]}}, {}, "expected a parameter of segment, extract, finetune"),
+        ({"finetune.seed": {"choices": [1, 2]}}, {}, "found a seed; `seedlings repeat` runs"),
         ({"threads": {"choices": [1, 2]}}, {}, "expected a parameter of segment"),
         ({"evaluate.split": {"choices": ["test"]}}, {}, "expected a parameter of segment|no such"),
         ({RATE: {"range": [-1.0, 1.0]}}, {}, f"{RATE}: -1.0 is refused.*greater than 0"),

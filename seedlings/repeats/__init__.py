@@ -1,0 +1,1 @@
+"""Repeats: the spread of a score over seeds; each seed is an experiment of DVC."""
