@@ -25,6 +25,7 @@ def main(
     kind = TASKS[task]
     table = split_table.read(paths.SPLIT)
     backbone = backbones.load(paths.BACKBONE)
+    trains_backbone = backbone.is_pooled and finetune.unfreeze.active  # after the head, from images
     head = architectures.head(
         backbone,
         kind.units(table["label"]),
@@ -33,11 +34,12 @@ def main(
         params=finetune.head,
         regularization=finetune.regularization,
         unfreezes=finetune.unfreeze.active,
-        scaling=batches.feature_scaling(paths.FEATURES, table, backbone.widths),
+        scaling=batches.feature_scaling(
+            paths.FEATURES, table, backbone.widths, trained=trains_backbone
+        ),
     )
     whole = architectures.assemble(backbone.feature_extractor, head)
     augmentation = Augmentation(finetune.augment, backbone.window, seed)
-    trains_backbone = backbone.is_pooled and finetune.unfreeze.active  # after the head, from images
     augments_head = bool(augmentation.active) and not trains_backbone
     on_images = augments_head or not features.stored(paths.FEATURES)
     of_training = partial(

@@ -126,36 +126,36 @@ def pixel_scaling(images: NDArray[np.uint8]) -> tuple[list[float], float]:
 
 
 def feature_scaling(
-    array: Path, table: pd.DataFrame, widths: Sequence[int]
+    array: Path, table: pd.DataFrame, widths: Sequence[int], *, trained: bool = False
 ) -> tuple[list[float], list[float]] | None:
     """Return scale and offset of each feature: those of training get mean 0 and variance 1.
 
     The stored `array` (N x C, float32) has one row for each row of the split table; see `scaling`.
-    Without widths, as for maps, None is returned.
+    If the layers of the features are trained later, a feature that hardly varies may vary then, so
+    no deviation counts as smaller than that of its layer. Without widths, as for maps, None is
+    returned.
     """
     if not widths:
         return None
     with store.unpacked(array, split_table.rows(table, "train")) as features:
-        return scaling(features, widths)
+        return scaling(features, widths, lowest=1.0 if trained else _LOWEST_DEVIATION)
 
 
 def scaling(
-    features: NDArray[np.float32], widths: Sequence[int]
+    features: NDArray[np.float32], widths: Sequence[int], *, lowest: float = _LOWEST_DEVIATION
 ) -> tuple[list[float], list[float]]:
     """Return the scale and the offset of each feature that give rows mean 0 and variance 1.
 
     The rows (N x C) have the features of several layers, of these `widths`, side by side. A feature
-    that hardly varies could be large in another image, so its deviation counts as a tenth of the
-    root mean square of its layer at least. The sums are of rows in order, in float64, so that they
-    are the same on every processor.
+    that hardly varies could be large in another image, so its deviation counts as the share
+    `lowest` of the root mean square of its layer at least. The sums are of rows in order, in
+    float64, so that they are the same on every processor.
     """
     mean = _sum(features, lambda rows: rows) / len(features)
     variance = _sum(features, lambda rows: (rows - mean) ** 2) / len(features)
     deviation = np.sqrt(variance)
     for layer in np.split(deviation, np.cumsum(widths)[:-1]):  # views
-        layer[:] = np.maximum(
-            layer, _LOWEST_DEVIATION * math.sqrt(math.fsum(layer**2) / len(layer))
-        )
+        layer[:] = np.maximum(layer, lowest * math.sqrt(math.fsum(layer**2) / len(layer)))
     scale = np.divide(1.0, deviation, where=deviation > 0.0, out=np.zeros_like(deviation))
     return scale.tolist(), (-mean * scale).tolist()
 

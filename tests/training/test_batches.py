@@ -139,6 +139,8 @@ def test_a_feature_that_hardly_varies_is_not_enlarged_without_limit(tmp_path: Pa
     lowest = 0.1 * np.sqrt((10.0**2 + 0.001**2) / 2)
     assert scale == pytest.approx([0.1, 1 / lowest, 500.0, 500.0, 0.0])
     assert offset == pytest.approx([0.0] * 5)
+    scale, _ = batches.feature_scaling(tmp_path / "a", table, [2, 2, 1], trained=True) or ([], [])
+    assert scale == pytest.approx([0.1, 1 / (10 * lowest), 500.0, 500.0, 0.0])
 
 
 def test_maps_are_not_standardised(tmp_path: Path) -> None:
