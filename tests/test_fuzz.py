@@ -278,6 +278,7 @@ def test_annotations_name_images_that_are_there_or_are_refused(
         file="log.csv",
         encoding=None,
         delimiter=None,
+        group=None,
         path=0,
         label=1,
         header=header,

@@ -76,6 +76,7 @@ def results(project: Project, name: str = "wide") -> dict[str, tuple[str, str]]:
     return dict(sorted(texts.items()))
 
 
+@pytest.mark.nightly
 def test_repeats_leave_experiments_that_differ_in_their_seeds_alone(
     make: Callable[[], Project],
 ) -> None:
