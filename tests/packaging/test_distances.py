@@ -127,7 +127,7 @@ def test_reference_and_distances_are_the_same_from_images_and_from_stored_featur
     arrays.write(tmp_path / "images", images)
     arrays.write(tmp_path / "features", rows if stored else rows[:0])
     places = tmp_path / "features", tmp_path / "images"
-    table = pd.DataFrame({"split": ["train", "test", "train"] * 3})
+    table = pd.DataFrame({"label": "x", "split": ["train", "test", "train"] * 3})
     reference = distances.reference(model, *places, table, seed=1)
     assert reference == pytest.approx(rows[[0, 2, 3, 5, 6, 8]], abs=1e-4)
     found = distances.of_split(model, reference, *places, table, split="test")
@@ -141,7 +141,7 @@ def test_the_reference_is_drawn_by_the_seed_and_has_a_bounded_size(
     model = of_mean_colours()
     numbers = np.arange(3 * 600, dtype=np.float32).reshape(600, 3)
     arrays.write(tmp_path / "features", numbers)
-    table = pd.DataFrame({"split": ["train"] * 599 + ["test"]})
+    table = pd.DataFrame({"label": "x", "split": ["train"] * 599 + ["test"]})
 
     def drawn(seed: int) -> list[int]:
         place = tmp_path / "features"
@@ -176,7 +176,7 @@ def test_the_images_beyond_the_distance_of_a_package_are_named(
     )
     rows = np.repeat(np.array([[90.0], [100.0], [140.0], [0.0], [0.0]], np.float32), 3, axis=1)
     arrays.write(tmp_path / "features", rows)
-    table = pd.DataFrame({"split": ["test"] * 4 + ["train"]})
+    table = pd.DataFrame({"label": "x", "split": ["test"] * 4 + ["train"]})
     place = tmp_path / "features"
     share = distances.share_beyond(model, tmp_path / "p", place, place, table, split="test")
     assert share == 0.5

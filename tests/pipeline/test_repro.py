@@ -168,11 +168,11 @@ def test_mlflow_has_the_stages_under_a_parent_with_the_final_numbers(project: Pr
     for run in children:
         assert run.info.status == "FINISHED"
         assert run.data.tags["mlflow.source.git.commit"] == commit
-    digest = lock(project)["stages"]["split"]["outs"][0]["md5"]
+    outs = {out["path"]: out["md5"] for out in lock(project)["stages"]["split"]["outs"]}
     inputs = {
         entry.dataset.name: entry.dataset.digest for entry in children[2].inputs.dataset_inputs
     }
-    assert inputs["data/split.csv"] == digest
+    assert inputs["data/split.csv"] == outs["data/split.csv"]
     finetune = client.get_metric_history(children[5].info.run_id, "val_loss")
     assert [point.step for point in finetune] == [1, 2, 3]
 

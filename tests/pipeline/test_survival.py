@@ -39,7 +39,12 @@ def outputs(project: Project) -> dict[str, str]:
     ("stage", "partial", "number", "told"),
     [
         ("extract", "data/.features.parts/*.npz", 8, r"(\d+) of 240 images were done before"),
-        ("finetune", "models/.finetuned.parts/epoch.npz", 1, r"(\d+) epochs were done before"),
+        (
+            "finetune",
+            "models/.finetuned.parts/epoch-after-0.npz",
+            1,
+            r"(\d+) epochs were done before",
+        ),
     ],
 )
 def test_a_stage_that_is_killed_continues_with_the_same_result(

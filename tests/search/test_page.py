@@ -36,9 +36,9 @@ def test_the_page_has_the_sentences_the_commands_and_all_trials(path: Path) -> N
     for part in (
         "<h1>Search head</h1>",
         "accuracy on validation images, maximize",
-        "head-0010 is better than the start beyond chance: +2.2 points of accuracy, p = 0.034",
-        "Test score of head-0010, computed once, for it alone: accuracy 0.8784",
-        "<code>dvc exp apply head-0010</code>",
+        "head-0002 is better than the start beyond chance: +2.2 points of accuracy, p = 0.034",
+        "Test score of head-0002, computed once, for it alone: accuracy 0.8784",
+        "<code>dvc exp apply head-0002</code>",
         "<code>dvc exp apply head-best</code>",
         "0.8653 (0.8212 to 0.9051)",
         "failed: no memory &lt;left&gt; &amp; more",
@@ -46,7 +46,7 @@ def test_the_page_has_the_sentences_the_commands_and_all_trials(path: Path) -> N
     ):
         assert part in text, part
     assert "<left>" not in text
-    assert text.index("<td>head-0010</td>") < text.index("<td>head-0001</td>")
+    assert text.index("<td>head-0002</td>") < text.index("<td>head-0001</td>")
     assert text.index("<td>head-start</td>") < text.index("<td>head-0006</td>")
     assert all(text.count(f"<td>head-{n:04d}</td>") == 1 for n in range(1, 26))
     assert text.count("pruned after 4 epochs, with 0.") == 4
