@@ -32,6 +32,7 @@ segment, raw = params.load().segment, folder / "raw"
 cutouts.make(raw, table, segment, folder / "images", engine=Here(), last=Reuse(key=""))
 """
 _EXTRACT = """
+from benchmarks import networks
 from seedlings.networks import backbones, runtime
 from seedlings.io import parts, store
 import numpy as np

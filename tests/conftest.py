@@ -6,6 +6,7 @@ processor.pin()  # before the libraries that read it are imported
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -25,6 +26,10 @@ from project import OF_THE_DEVELOPER, Project
 
 from seedlings import images
 from seedlings.params import Params, check
+
+# A shell ignores SIGINT in what it runs in the background, and so would each process of a test.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PLANTS = ROOT.parent / "shared" / "plants" / "plants-1440.zip"
 
