@@ -80,7 +80,9 @@ def test_a_training_that_was_killed_ends_with_the_same_weights(
         assert np.array_equal(back, weights)
 
 
+@pytest.mark.parametrize("pooled", [True, False])
 def test_a_second_phase_that_was_killed_ends_with_the_same_weights(
+    pooled: bool,
     tree: dict[str, Any],
     tmp_path: Path,
     rng: np.random.Generator,
@@ -103,12 +105,17 @@ def test_a_second_phase_that_was_killed_ends_with_the_same_weights(
         extractor.trainable = False
         dropped = layers.Dropout(0.5)(features)
         head = keras.Model(features, layers.Dense(3, "softmax", name="output")(dropped))
-        model = keras.Model(image, head(extractor(image)))
+        if pooled:
+            model = keras.Model(image, head(extractor(image)))
+        else:
+            trainable = keras.Model(below.input, below.output, name="trainable_layers")
+            model = keras.Model(image, head(trainable(image)))
         record = Record("finetune", on_epoch=lambda epoch, values: stop(epoch))
         data = Batches(points, labels, size=16, seed=5)
         options: dict[str, Any] = {"record": record, "task": TASKS["multiclass"], "params": params}
         fit.train_head(model, data, data, partial=partial, **options)
-        fit.train_unfrozen(model, data, data, cut=None, partial=partial, **options)
+        if pooled:
+            fit.train_unfrozen(model, data, data, cut=None, partial=partial, **options)
         return model.get_weights(), record
 
     def kill(epoch: int) -> None:
