@@ -1,6 +1,7 @@
 """Networks as the stages assemble them, from parameters."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from seedlings.networks.runtime import keras
 from seedlings.packaging import bundle, distances
 from seedlings.packaging.bundle import Contents
 from seedlings.params import Params
-from seedlings.tasks import Task
+from seedlings.tasks import TASKS, Task
 from seedlings.training.params import Finetune
 
 _SMALL = ("segment.pixels=[48,48]", "extract.width=0.125")
@@ -55,6 +56,28 @@ def head(backbone: Backbone, units: int, task: Task, own: Finetune) -> "keras.Mo
 def classifier(backbone: Backbone, units: int, task: Task, own: Finetune) -> "keras.Model":
     """Return the whole model, of images, with that head."""
     return architectures.assemble(backbone.feature_extractor, head(backbone, units, task, own))
+
+
+def contents(
+    task: str,
+    outputs: list[str],
+    segment: dict[str, Any],
+    *,
+    largest_distance: float = 1e9,
+    share_within: float = 0.99,
+    portable: bool = True,
+) -> Contents:
+    """Return the contents of a bundle, by default one that finds no image out-of-distribution."""
+    return Contents(
+        task=task,
+        answers=TASKS[task].answer_form,
+        outputs=outputs,
+        segment=segment,
+        tag_threshold=0.5,
+        largest_distance=largest_distance,
+        share_within=share_within,
+        portable=portable,
+    )
 
 
 def package(model: "keras.Model", contents: Contents, path: Path) -> None:

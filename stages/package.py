@@ -40,6 +40,7 @@ def main(
     largest, within = distances.threshold(found, package.out_of_distribution_share)
     contents = bundle.Contents(
         task=task,
+        answers=kind.answer_form,
         outputs=kind.outputs(table["label"]),
         segment=segment.model_dump(),
         tag_threshold=evaluate.tag_threshold,

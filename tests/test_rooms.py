@@ -13,6 +13,7 @@ ORDER = [
         "__init__.py",
         "errors.py",
         "processor.py",
+        "answers.py",
         "tasks.py",
         "images.py",
         "io",

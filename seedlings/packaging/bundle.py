@@ -32,6 +32,7 @@ class Contents:
     """The contents of `bundle.json`."""
 
     task: str
+    answers: str  # the form of the answers, of answers.FORMS
     outputs: list[str]  # the names that Task.outputs returns
     segment: dict[str, Any]
     tag_threshold: float

@@ -19,10 +19,11 @@ from seedlings.errors import SeedlingsError
 from seedlings.io.shards import Engine, Shard
 from seedlings.packaging.bundle import read as read_bundle
 from seedlings.serving import addresses
+from seedlings.serving.inference import BATCH
 from seedlings.serving.listing import Listing
 from seedlings.serving.parquet import Parquet
 from seedlings.serving.predictions import decoded, printable
-from seedlings.serving.predictor import BATCH, Predictor
+from seedlings.serving.predictor import Predictor
 
 # The network's outputs are float32; one field for each class, so that a query reads one alone.
 _TYPES = {"text": pa.string(), "number": pa.float32()}

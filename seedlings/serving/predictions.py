@@ -13,7 +13,8 @@ from seedlings.images import BadImageError, Image
 from seedlings.io import threads
 from seedlings.io.progress import bar
 from seedlings.serving.addresses import distinct, normalized, read
-from seedlings.serving.predictor import BATCH, Predictor
+from seedlings.serving.inference import BATCH
+from seedlings.serving.predictor import Predictor
 
 _DIGITS = 7
 

@@ -31,7 +31,7 @@ def command(tmp_path: Path, params: Params) -> list[str]:
     """The command for a folder with an image, with a small model and --output."""
     segment = {**params.segment.model_dump(), "pixels": [20, 24]}
     model = architectures.baseline((20, 24, 3), 1, TASKS["binary"])
-    contents = bundle.Contents("binary", ["a", "b"], segment, 0.5, 1e9, 0.99, portable=True)
+    contents = networks.contents("binary", ["a", "b"], segment)
     networks.package(model, contents, tmp_path / "model")
     (tmp_path / "images").mkdir()
     black = images.encode_png(np.zeros((30, 30, 3), np.uint8))
