@@ -9,7 +9,7 @@ START := $(shell date +%s)
 INSTALL := uv pip install --quiet --python .venv/bin/python
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
-DEVELOP := .venv/server .venv/demo .venv/cluster .venv/search .venv/test
+DEVELOP := .venv/server .venv/demo .venv/cluster .venv/search .venv/export .venv/http .venv/test
 
 .DEFAULT_GOAL := help
 .PHONY: help repro summary ui verify serve demo review setup test test-hub fast nightly fuzz oracle check format bench lock clean
@@ -85,8 +85,12 @@ lock: .venv/setup  ## pin what pyproject.toml adds (UPGRADE=--upgrade for new ve
 		-o requirements-cluster.lock pyproject.toml --extra cluster
 	$(COMPILE) $(UPGRADE) -c requirements.lock -c requirements-server.lock -c requirements-demo.lock \
 		-c requirements-cluster.lock -o requirements-search.lock pyproject.toml --extra search
+	$(COMPILE) $(UPGRADE) -c requirements.lock -o requirements-export.lock pyproject.toml --extra export
 	$(COMPILE) $(UPGRADE) -c requirements.lock -c requirements-server.lock -c requirements-demo.lock \
-		-c requirements-cluster.lock -c requirements-search.lock -o requirements-test.lock --group test
+		-o requirements-http.lock pyproject.toml --extra http
+	$(COMPILE) $(UPGRADE) -c requirements.lock -c requirements-server.lock -c requirements-demo.lock \
+		-c requirements-cluster.lock -c requirements-search.lock -c requirements-export.lock \
+		-c requirements-http.lock -o requirements-test.lock --group test
 	$(COMPILE) $(UPGRADE) -c requirements.lock -c requirements-server.lock -c requirements-demo.lock \
 		-c requirements-cluster.lock -c requirements-search.lock -c requirements-test.lock \
 		-o requirements-hub.lock pyproject.toml --extra hub
@@ -106,6 +110,6 @@ clean:  ## remove the environment
 	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv/server .venv/demo .venv/cluster .venv/search .venv/hub .venv/test: .venv/%: requirements-%.lock .venv/runtime
+.venv/server .venv/demo .venv/cluster .venv/search .venv/export .venv/http .venv/hub .venv/test: .venv/%: requirements-%.lock .venv/runtime
 	$(INSTALL) --require-hashes --requirement $<
 	@touch $@

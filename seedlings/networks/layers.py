@@ -79,6 +79,27 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 @keras.saving.register_keras_serializable("seedlings")
+class Normalization(keras.layers.Normalization):
+    """Normalisation with its mean and variance as NumPy arrays.
+
+    As tensors, they would become inputs of an exported model.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        """Create the weights, and take the constants from them or from the configuration."""
+        super().build(input_shape)
+        self._convert()
+
+    def finalize_state(self) -> None:
+        """Take the constants from the weights, after they were loaded."""
+        super().finalize_state()
+        self._convert()
+
+    def _convert(self) -> None:
+        self.mean, self.variance = np.asarray(self.mean), np.asarray(self.variance)
+
+
+@keras.saving.register_keras_serializable("seedlings")
 class Transposition(keras.layers.Layer):
     """Exchanges height and width of images (N x H x W x C).
 
@@ -95,17 +116,25 @@ class Transposition(keras.layers.Layer):
 
 
 def replaced(model: "keras.Model") -> "keras.Model":
-    """Return a copy of a model, with the same weights and the batch normalisation above."""
+    """Return a copy of a model, with the same weights and the normalisations above."""
 
     def copy(layer: "keras.layers.Layer") -> "keras.layers.Layer":
-        is_plain = type(layer) is keras.layers.BatchNormalization
-        return (BatchNormalization if is_plain else type(layer)).from_config(layer.get_config())
+        return _REPLACED.get(type(layer), type(layer)).from_config(layer.get_config())
 
-    if not any(type(layer) is keras.layers.BatchNormalization for layer in model.layers):
+    if not any(type(layer) in _REPLACED for layer in model.layers):
         return model
     twin = keras.models.clone_model(model, clone_function=copy)
     twin.set_weights(model.get_weights())
+    for layer in twin.layers:
+        if isinstance(layer, Normalization):
+            layer.finalize_state()
     return twin
+
+
+_REPLACED = {
+    keras.layers.BatchNormalization: BatchNormalization,
+    keras.layers.Normalization: Normalization,
+}
 
 
 def _fused(inputs: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:

@@ -135,6 +135,23 @@ def test_a_network_with_replaced_layers_has_the_same_weights_and_outputs(
     assert layers.replaced(copy) is copy
 
 
+def test_a_replaced_normalisation_has_its_constants_also_after_loading(
+    rng: np.random.Generator, tmp_path: Path
+) -> None:
+    inputs = keras.Input((8, 8, 3))
+    adapted = keras.layers.Normalization()
+    x = keras.layers.Normalization(mean=[1.0, 2.0, 3.0], variance=[4.0, 5.0, 6.0])(adapted(inputs))
+    network = keras.Model(inputs, x)
+    adapted.adapt(rng.normal(2.0, 3.0, (4, 8, 8, 3)).astype(np.float32))
+    copy = layers.replaced(network)
+    assert [type(layer) for layer in copy.layers[1:]] == [layers.Normalization] * 2
+    models.save(copy, tmp_path / "model")
+    images = rng.normal(3.0, 2.0, (4, 8, 8, 3)).astype(np.float32)
+    for ours in (copy, models.load(tmp_path / "model")):
+        np.testing.assert_allclose(ours(images), network(images), rtol=1e-6, atol=1e-6)
+        assert all(isinstance(layer.mean, np.ndarray) for layer in ours.layers[1:])
+
+
 def test_batch_normalisation_refuses_a_mask(normalizations: Callable[..., Both]) -> None:
     layer, _ = normalizations((5,))
     with pytest.raises(ValueError, match="expected no mask"):
