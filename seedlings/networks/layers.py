@@ -96,7 +96,8 @@ class Normalization(keras.layers.Normalization):
         self._convert()
 
     def _convert(self) -> None:
-        self.mean, self.variance = np.asarray(self.mean), np.asarray(self.variance)
+        for name in ("mean", "variance"):
+            setattr(self, name, np.asarray(getattr(self, name)))
 
 
 @keras.saving.register_keras_serializable("seedlings")
@@ -131,7 +132,7 @@ def replaced(model: "keras.Model") -> "keras.Model":
     return twin
 
 
-_REPLACED = {
+_REPLACED: dict[type, type] = {
     keras.layers.BatchNormalization: BatchNormalization,
     keras.layers.Normalization: Normalization,
 }
