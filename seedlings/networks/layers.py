@@ -132,7 +132,7 @@ def replaced(model: "keras.Model") -> "keras.Model":
     return twin
 
 
-_REPLACED: dict[type, type] = {
+_REPLACED: dict[type, Any] = {
     keras.layers.BatchNormalization: BatchNormalization,
     keras.layers.Normalization: Normalization,
 }
