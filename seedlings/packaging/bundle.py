@@ -7,6 +7,7 @@ contains no pickle. `read` imports no library that reads the settings of the pro
 follow from the bundle.
 """
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -66,6 +67,20 @@ def read_reference(path: Path) -> "NDArray[np.float32]":
             f"{path / _REFERENCE}: expected the features of training images, found none "
             f"({error}); run `dvc repro` to package the model again"
         ) from error
+
+
+def digest(path: Path) -> str:
+    """Return a digest (BLAKE2b) of the files of the bundle in the folder `path`."""
+    digest = hashlib.blake2b(digest_size=16)
+    for file in files(path):
+        data = file.read_bytes()
+        digest.update(f"{file.name} {len(data)}\0".encode() + data)
+    return digest.hexdigest()
+
+
+def files(path: Path) -> list[Path]:
+    """Return the files of the bundle in the folder `path`, sorted."""
+    return sorted(file for file in path.iterdir() if file.is_file())
 
 
 def read(path: Path) -> Contents:

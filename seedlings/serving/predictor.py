@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,9 @@ from seedlings.packaging import bundle
 from seedlings.segmentation.params import Segment
 from seedlings.serving.inference import Inference, Network
 from seedlings.tasks import TASKS
+
+if TYPE_CHECKING:
+    from seedlings.networks.runtime import keras
 
 
 class Predictor(Inference):
@@ -28,7 +32,7 @@ class Predictor(Inference):
         contents = bundle.read(path)
         if runtime is None:
             processor.use(portable=contents.portable)
-            runtime = _with_tensorflow(path), "tensorflow"
+            runtime = with_tensorflow(load(path))
         network, self.engine = runtime
         super().__init__(contents, Segment(**contents.segment), network)
         self.task = TASKS[contents.task]
@@ -42,9 +46,16 @@ class Predictor(Inference):
         return pd.DataFrame(self.columns_of_cut_outs(cut_outs, shares))
 
 
-def _with_tensorflow(path: Path) -> Network:
+def load(path: Path) -> "keras.Model":
+    """Return the network of a bundle, with the distances to the training images as 2nd output."""
     from seedlings.networks import models  # seconds to import
     from seedlings.packaging import distances
 
-    network = distances.with_distances(models.load(path), bundle.read_reference(path))
-    return models.compiled(network)
+    return distances.with_distances(models.load(path), bundle.read_reference(path))
+
+
+def with_tensorflow(network: "keras.Model") -> tuple[Network, str]:
+    """Return a network as TensorFlow runs it, and the name of the engine."""
+    from seedlings.networks import models
+
+    return models.compiled(network), "tensorflow"
