@@ -1,6 +1,7 @@
 """Formats: how Keras writes a network, with its preprocessing, as a file of a format."""
 
 import sys
+import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,7 +28,8 @@ def write(network: "keras.Model", name: str, folder: Path) -> None:
     path = folder / RUNTIMES[name].file
     network(np.zeros((1, *network.input_shape[1:]), np.uint8))  # Keras exports no other network
     try:
-        FORMATS[name](network, path)
+        with warnings.catch_warnings(action="ignore"):  # of converters, about their own code
+            FORMATS[name](network, path)
     except Exception as error:  # each converter has its own errors
         first = str(error).strip().partition("\n")[0]
         raise SeedlingsError(

@@ -32,7 +32,8 @@ def _litert(path: Path) -> Network:
     with _without_remarks():
         interpreter = Interpreter(str(path), num_threads=os.cpu_count())
         run = interpreter.get_signature_runner()
-    [name] = run.get_input_details()
+        [(name, image)] = run.get_input_details().items()
+        run(**{name: np.zeros(image["shape"], image["dtype"])})
 
     def network(batch: Any) -> Any:
         found = run(**{name: batch})

@@ -113,7 +113,7 @@ def row_of(head: "keras.Model") -> "keras.Model":
     names = [layer.name for layer in head.layers]
     features = head.get_layer("pooling").input if "pooling" in names else head.input
     inputs = keras.Input(features.shape[1:])
-    row = inputs if len(inputs.shape) == 2 else keras.layers.GlobalAveragePooling2D()(inputs)
+    row = inputs if len(inputs.shape) == 2 else layers.GlobalAveragePooling2D()(inputs)
     network = keras.Model(inputs, keras.layers.Identity()(row), name="distance_features")
     return keras.Model(head.input, network(features))
 
