@@ -21,7 +21,16 @@ ORDER = [
         "plots",
         "data",
     ),
-    *("segmentation", "networks", "training", "evaluation", "explain", "packaging", "serving"),
+    *(
+        "segmentation",
+        "networks",
+        "training",
+        "evaluation",
+        "explain",
+        "packaging",
+        "serving",
+        "exports",
+    ),
     *("report", "params.py", "presets.py", "tracking", "review", "cluster"),
     *("search", "runners", "repeats", "cli", "run.py"),
 ]
@@ -43,7 +52,8 @@ def test_imports_go_one_way(module: Path) -> None:
     [
         ("mlflow", "tracking/client.py tracking/pyfunc_model.py"),
         ("bcolz", "io/store.py"),
-        ("tensorflow", "networks/runtime.py"),
+        ("tensorflow", "networks/runtime.py exports/runtimes.py"),
+        *((name, "exports/runtimes.py") for name in ("ai_edge_litert", "onnxruntime", "openvino")),
         ("streamlit", "serving/demo.py review/page.py"),
         ("ruamel", "config/yaml_files.py"),
         ("distributed", "cluster/connection.py"),

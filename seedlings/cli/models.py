@@ -2,34 +2,42 @@
 
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from seedlings import processor
-from seedlings.cli import pages
+from seedlings.cli import packages, pages
 from seedlings.cluster import engine
-from seedlings.config import paths, records
+from seedlings.config import paths
 from seedlings.errors import SeedlingsError
-from seedlings.report import summaries
 
-_MODEL = "A folder with a model bundle, a run in MLflow, or models:/seedlings@champion."
-_LAST = "  [default: the champion if there is one, else models/packaged]"
+if TYPE_CHECKING:
+    from seedlings.serving.predictor import Predictor
+
 _SERVERS = Path(".dvc/tmp/servers")
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True)
-@click.option("--model", default=str(paths.PACKAGED), show_default=True, help=_MODEL)
+@click.option("--model", default=str(paths.PACKAGED), show_default=True, help=packages.MODEL)
 @click.option("--json", "form", flag_value="json", help="Print JSON.")
 @click.option("--csv", "form", flag_value="csv", help="Print CSV.")
 @click.option("--output", help="A new folder for a Parquet data set, local or of fsspec.")
 @click.option("--overwrite", is_flag=True, help="Replace the answers in --output.")
+@click.option(
+    "--engine",
+    type=click.Choice(["litert", "tensorflow"]),
+    help="What runs the network.  [default: litert if it is installed, except for --output]",
+)
 def predict(
-    files: tuple[str, ...], model: str, form: str | None, output: str | None, overwrite: bool
+    files: tuple[str, ...],
+    model: str,
+    form: str | None,
+    output: str | None,
+    overwrite: bool,
+    engine: str | None,
 ) -> None:
     """Predict the classes, tags or numbers of images.
 
@@ -53,23 +61,44 @@ def predict(
 
     processor.pin()  # as for most bundles: MLflow imports NumPy before this one is known
     addresses.check(map(addresses.normalized, files))  # before seconds of imports
-    with _package(model) as package:
+    with packages.package_of(model) as package:
         processor.use(portable=bundle.read(package).portable)
-        click.echo(f"model: {_described(model)}", err=True)
+        click.echo(f"model: {packages.described(model)}", err=True)
         if output:
             _predict_all(files, package, output, overwrite=overwrite)
         else:
-            _predict(files, package, form)
+            _predict(files, package, form, engine)
 
 
-def _predict(files: tuple[str, ...], package: Path, form: str | None) -> None:
+def _predict(files: tuple[str, ...], package: Path, form: str | None, wanted: str | None) -> None:
     from seedlings.serving import predictions
-    from seedlings.serving.predictor import Predictor
 
-    table, bad = predictions.of_files(Predictor(package), files)
+    predictor = _predictor(files, package, wanted)
+    table, bad = predictions.of_files(predictor, files)
+    if form == "json":
+        table["engine"] = predictor.engine
     click.echo(predictions.text(table, form), nl=False)
     if bad:
         raise SeedlingsError(f"no prediction for {len(bad)} of the files:\n  " + "\n  ".join(bad))
+
+
+def _predictor(files: tuple[str, ...], package: Path, wanted: str | None) -> "Predictor":
+    """Return the predictor with an engine; by default the fastest that is installed."""
+    from seedlings.exports import cached
+    from seedlings.exports.files import of_tests_or_first
+    from seedlings.serving.predictor import Predictor
+
+    if wanted == "tensorflow" or not (wanted or cached.is_installed()):
+        return Predictor(package)
+    try:
+        return Predictor(
+            package, (cached.network(package, of_tests_or_first(files)), cached.FORMAT)
+        )
+    except (SeedlingsError, OSError) as error:
+        if wanted:
+            raise
+        click.echo(f"TensorFlow answers, as there is no export: {error}", err=True)
+        return Predictor(package)
 
 
 def _predict_all(files: tuple[str, ...], package: Path, output: str, *, overwrite: bool) -> None:
@@ -89,7 +118,7 @@ def _predict_all(files: tuple[str, ...], package: Path, output: str, *, overwrit
 
 
 @click.command()
-@click.option("--model", default=None, help=_MODEL + _LAST)
+@click.option("--model", default=None, help=packages.MODEL + packages.LAST)
 @click.option(
     "--port", type=pages.PORT, default=5001, show_default=True, help="The port on 127.0.0.1."
 )
@@ -105,11 +134,11 @@ def serve(model: str | None, port: int) -> None:
     pages.check_port(port)
     with model_folder.create(paths.home() / _SERVERS) as folder:
         target = folder / "model"
-        chosen = model or _champion_or_last()
-        with _package(chosen) as package:
+        chosen = model or packages.champion_or_last()
+        with packages.package_of(chosen) as package:
             portable = bundle.read(package).portable
             client.save_model(package, target)
-        click.echo(f"model: {_described(chosen)}")
+        click.echo(f"model: {packages.described(chosen)}")
         click.echo(f"server: http://127.0.0.1:{port}/invocations (stop with Ctrl-C)")
         command = [
             "mlflow",
@@ -125,7 +154,7 @@ def serve(model: str | None, port: int) -> None:
 
 
 @click.command()
-@click.option("--model", default=None, help=_MODEL + _LAST)
+@click.option("--model", default=None, help=packages.MODEL + packages.LAST)
 @click.option(
     "--port", type=pages.PORT, default=8501, show_default=True, help="The port on 127.0.0.1."
 )
@@ -141,11 +170,11 @@ def demo(model: str | None, port: int) -> None:
     script = Path(__file__).parents[1] / "serving" / "demo_page.py"
     with model_folder.create(paths.home() / _SERVERS) as folder:
         target = folder / "model"
-        chosen = model or _champion_or_last()
-        with _package(chosen) as package:
+        chosen = model or packages.champion_or_last()
+        with packages.package_of(chosen) as package:
             portable = bundle.read(package).portable
             shutil.copytree(package, target)
-        click.echo(f"model: {_described(chosen)}")
+        click.echo(f"model: {packages.described(chosen)}")
         pages.serve(script, port, str(target), portable=portable)
 
 
@@ -168,46 +197,6 @@ def promote(name: str, force: bool, confidence: float) -> None:
     from seedlings.tracking import registry
 
     click.echo(f"{registry.ADDRESS} is {registry.promote(name, confidence, force=force)}")
-
-
-def _described(model: str) -> str:
-    """Return a model in words: where it is, its version, and its main metric, if it is known."""
-    if not _is_folder(model):
-        from seedlings.tracking import client, registry
-
-        with client.reachable():
-            return registry.described(model)
-    record = paths.record("evaluate")
-    if Path(model) != paths.PACKAGED or not record.is_file():
-        return model
-    found = records.read(record)
-    return f"{model}, {summaries.score(found.metrics, summaries.split(found.params))}"
-
-
-def _is_folder(model: str) -> bool:
-    return Path(model).is_dir() or ("/" in model and ":/" not in model)
-
-
-@contextmanager
-def _package(model: str) -> Iterator[Path]:
-    """Yield the folder of a model: `model` itself, or a copy of a model in MLflow."""
-    if _is_folder(model):
-        yield Path(model)  # bundle.read raises the error for a missing folder
-        return
-    from seedlings.tracking import client
-
-    with tempfile.TemporaryDirectory() as folder:
-        with client.reachable():
-            package = client.Tracker().download_package(model, Path(folder))
-        yield package
-
-
-def _champion_or_last() -> str:
-    from seedlings.tracking import client, registry
-
-    with client.reachable():
-        known = client.Tracker().champion()
-    return registry.ADDRESS if known else str(paths.PACKAGED)
 
 
 COMMANDS = (predict, serve, demo, promote)

@@ -9,15 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedlings.answers import both_classes
+from seedlings.config import paths
 from seedlings.errors import SeedlingsError
 from seedlings.images import BadImageError
 from seedlings.serving.inference import BATCH, Inference
 
 LIMIT = 1e-5  # of a probability, or of the range of numbers
 _CLOSE = 2 * LIMIT  # of two probabilities whose order may differ
-_DISTANCE = 1e-4  # of a distance, relative
+_DISTANCE = 1e-4  # of a distance, as a share of the largest one of an in-distribution image
 
 File = tuple[str, bytes]  # its name, for messages, and its content
+
+
+class NoImagesError(SeedlingsError):
+    """There is no image to compare the answers on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,8 @@ class Equality:
     """What was compared: the number of images, and the largest differences.
 
     `output` is the largest difference of a probability, or of a number as a share of their range;
-    `distance` is that of a distance to the training images, relative.
+    `distance` is that of a distance to the training images, as a share of the largest one of an
+    in-distribution image.
     """
 
     images: int
@@ -36,9 +42,9 @@ class Equality:
 def check(packaged: Inference, exported: Inference, files: Iterable[File]) -> Equality:
     """Return the largest differences between two inferences, for image files.
 
-    Files that are no images are left out. Raises SeedlingsError that names an image, if its input
-    of the network is another one, if an output differs by more than `LIMIT`, if the answer is
-    another one although it is clear, or if one of both finds it out-of-distribution alone.
+    Files that are no images are left out. Raises NoImagesError if none is left, and SeedlingsError
+    that names an image if its input of the network is another one, if an output differs by more
+    than `LIMIT`, or if the answer is another one although it is clear.
     """
     names, ours, theirs = [], [], []
     same = _cut_outs(packaged, exported, files)
@@ -48,16 +54,19 @@ def check(packaged: Inference, exported: Inference, files: Iterable[File]) -> Eq
         ours.append(packaged.run(cut_outs))
         theirs.append(exported.run(cut_outs))
     if not names:
-        raise SeedlingsError("export: expected images to compare the answers on, found none")
+        raise NoImagesError(
+            f"export: expected images to compare the answers on, found none in {paths.RAW}; run "
+            "`dvc repro` or `dvc pull`, or name images with --images"
+        )
     (ours_out, ours_far), (theirs_out, theirs_far) = map(_joined, (ours, theirs))
     contents = packaged.contents
     outputs = _output_differences(ours_out, theirs_out, contents.answers)
-    distances = np.abs(ours_far - theirs_far) / np.maximum(ours_far, 1e-6)
+    distances = np.abs(ours_far - theirs_far) / contents.largest_distance
     for values, limit, what in ((outputs, LIMIT, "output"), (distances, _DISTANCE, "distance")):
         worst = int(values.argmax())
         if not values[worst] <= limit:  # also NaN
             raise SeedlingsError(
-                f"export: {names[worst]}: expected an {what} that differs by at most {limit:g}, "
+                f"export: {names[worst]}: expected its {what} to differ by at most {limit:g}, "
                 f"found {values[worst]:.3g}; the exported model is not used"
             )
     for number, name in enumerate(names):

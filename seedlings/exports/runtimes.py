@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from seedlings.serving.inference import Network
+if TYPE_CHECKING:
+    from seedlings.serving.inference import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +22,11 @@ class Runtime:
     title: str
     file: str
     packages: tuple[str, ...]
-    load: Callable[[Path], Network]
+    load: Callable[[Path], "Network"]
 
 
-def _litert(path: Path) -> Network:
+def _litert(path: Path) -> "Network":
+    import numpy as np
     from ai_edge_litert.interpreter import Interpreter
 
     with _without_remarks():
@@ -42,7 +42,7 @@ def _litert(path: Path) -> Network:
     return network
 
 
-def _onnx(path: Path) -> Network:
+def _onnx(path: Path) -> "Network":
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -50,7 +50,7 @@ def _onnx(path: Path) -> Network:
     return lambda batch: session.run(None, {name: batch})
 
 
-def _openvino(path: Path) -> Network:
+def _openvino(path: Path) -> "Network":
     import openvino
 
     # With bfloat16, the default of some processors, answers differ and were 4 times slower.
@@ -64,11 +64,11 @@ def _openvino(path: Path) -> Network:
     return network
 
 
-def _saved_model(path: Path) -> Network:
+def _saved_model(path: Path) -> "Network":
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))
-    return lambda batch: [np.asarray(output) for output in loaded.serve(batch)]
+    return lambda batch: [output.numpy() for output in loaded.serve(batch)]
 
 
 @contextmanager
