@@ -11,6 +11,7 @@ NAMES = (
     "training",
     "memory",
     "serving",
+    "exports",
     "overhead",
     "cluster",
     "search",

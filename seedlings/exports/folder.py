@@ -52,8 +52,8 @@ def write(
         write_json(scratch / MODEL, described)
         found = equality.check(predictor, _loaded(scratch), files)
         write_json(scratch / MODEL, {**described, "equality": asdict(found)})
-        required = [f"{package}=={version(package)}\n" for package in _packages(name)]
-        (scratch / "requirements.txt").write_text("".join(required), encoding="utf-8")
+        required = "".join(f"{line}\n" for line in requirements(name))
+        (scratch / "requirements.txt").write_text(required, encoding="utf-8")
         (scratch / _README).write_text(_readme(name, found, origin.card), encoding="utf-8")
     return found
 
@@ -61,6 +61,11 @@ def write(
 def read(folder: Path) -> dict[str, Any]:
     """Return the description of the export in a folder, of the file `MODEL`."""
     return dict(json.loads((folder / MODEL).read_text(encoding="utf-8")))
+
+
+def requirements(name: str) -> list[str]:
+    """Return the packages that an export in a format needs, in their versions here."""
+    return [f"{package}=={version(package)}" for package in (*_REQUIRED, *RUNTIMES[name].packages)]
 
 
 def _check_target(target: Path) -> None:
@@ -90,10 +95,6 @@ def _loaded(folder: Path) -> Inference:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.load(folder)
-
-
-def _packages(name: str) -> tuple[str, ...]:
-    return (*_REQUIRED, *RUNTIMES[name].packages)
 
 
 def _readme(name: str, found: Equality, card: str) -> str:
