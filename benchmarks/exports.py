@@ -69,7 +69,7 @@ def main(*, small: bool) -> None:
         bulk(project, 20 if small else _BULK, python)
 
 
-def _models(root: Path, *, small: bool) -> Mapping[str, Sequence[str]]:
+def _models(root: Path, *, small: bool) -> Mapping[str, tuple[str, ...]]:
     """Return the parameters of each model; the last one is the default."""
     if small:
         return {"sample, small": SMALL}
