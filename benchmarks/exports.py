@@ -32,7 +32,6 @@ _MIB = 2**20
 _IMAGES = 1440
 _BULK = 10_000
 _QUICK = ("finetune.epochs=5", "finetune.steps=null")
-_ARCHIVE = ("data.source=archive", f"data.path={PLANTS}", "data.folder=train")
 _LABELS = (
     *("folder", "model=vgg16_synthetic", "segment.pixels=[150,150]", "split.rule=share"),
     *("split.validation_share=0.2", "extract.pooling=average", "data.annotations.file=labels.csv"),
@@ -73,11 +72,14 @@ def _models(root: Path, *, small: bool) -> Mapping[str, tuple[str, ...]]:
     """Return the parameters of each model; the last one is the default."""
     if small:
         return {"sample, small": SMALL}
+    with zipfile.ZipFile(PLANTS) as archive:
+        archive.extractall(root / "plants")
+    real = ("data.source=folder", f"data.path={root / 'plants' / 'train'}")
     labelled = write_labels(root / "labelled")
     own = f"data.path={labelled}"
     return {
-        "plants_scratch, 8 copies, 5 epochs": ("plants_scratch", *_ARCHIVE, *_QUICK),
-        "Lite0, features of 6 layers": ("folder", *_ARCHIVE, "segment.method=excess_green"),
+        "plants_scratch, 8 copies, 5 epochs": ("plants_scratch", *real, *_QUICK),
+        "Lite0, features of 6 layers": ("folder", *real, "segment.method=excess_green"),
         "tags": (
             *_LABELS,
             own,

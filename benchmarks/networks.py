@@ -76,12 +76,15 @@ def contents(
         tag_threshold=0.5,
         largest_distance=largest_distance,
         share_within=share_within,
+        validation_images=99,
+        training_shares={name: 1 / len(outputs) for name in outputs},
         portable=portable,
     )
 
 
 def package(model: "keras.Model", contents: Contents, path: Path) -> None:
-    """Write a bundle whose reference is two images, with features of 0 and of 1."""
+    """Write a bundle whose samples are two images, with features of 0 and of 1."""
     width = distances.row_of(architectures.head_of(model)).output_shape[1]
     reference = np.repeat(np.array([[0.0], [1.0]], np.float32), width, axis=1)
-    bundle.write(model, contents, reference, path)
+    outputs = np.full((2, model.output_shape[1]), 0.5, np.float32)
+    bundle.write(model, contents, bundle.Samples(reference, reference, outputs), path)

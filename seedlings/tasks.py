@@ -109,6 +109,12 @@ class Task(ABC):
         for name in np.unique(strata):
             yield str(name), used[strata == name]
 
+    def shares(self, labels: pd.Series) -> dict[str, float]:
+        """Return the share (0..1) of the labels with each class or tag, sorted; 6 digits of it."""
+        found = pd.Series([name for label in labels for name in self.names(label)], dtype=str)
+        counts = found.value_counts().sort_index() / len(labels)
+        return {str(name): round(float(share), 6) for name, share in counts.items()}
+
     def units(self, labels: pd.Series) -> int:
         """Return the number of units of the last layer."""
         return len(self.outputs(labels))

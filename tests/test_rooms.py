@@ -31,7 +31,7 @@ ORDER = [
         "serving",
         "exports",
     ),
-    *("report", "params.py", "presets.py", "tracking", "review", "cluster"),
+    *("report", "shift", "params.py", "presets.py", "tracking", "review", "cluster"),
     *("search", "runners", "repeats", "cli", "run.py"),
 ]
 MODULES = sorted(LIBRARY.rglob("*.py"))

@@ -1,5 +1,6 @@
 """The commands `predict`, `serve`, `demo` and `promote`, for the packaged model."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -31,6 +32,19 @@ _SERVERS = Path(".dvc/tmp/servers")
     type=click.Choice(["litert", "tensorflow"]),
     help="What runs the network.  [default: litert if it is installed, except for --output]",
 )
+@click.option("--check", is_flag=True, help="Compare the images with those of validation.")
+@click.option(
+    "--page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="check.html",
+    show_default=True,
+    help="The HTML file of --check.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(["shift", "out-of-distribution"]),
+    help="With --check, exit with 1 if a test finds a shift, or that test.",
+)
 def predict(
     files: tuple[str, ...],
     model: str,
@@ -38,6 +52,9 @@ def predict(
     output: str | None,
     overwrite: bool,
     engine: str | None,
+    check: bool,
+    page: Path,
+    fail_on: str | None,
 ) -> None:
     """Predict the classes, tags or numbers of images.
 
@@ -46,7 +63,14 @@ def predict(
 
     With --output, answers for any number of files are written as a Parquet data set, in parts. The
     same command resumes a run that was killed. Files that are not images have a row with `error`.
+
+    With --check, the images are compared with the validation images of the model, in numbers and in
+    a page, and no predictions are printed.
     """
+    if check and (output or form == "csv"):
+        raise click.UsageError("--check prints a summary, or JSON with --json, and writes a page")
+    if fail_on and not check:
+        raise click.UsageError("--fail-on is for --check, which is missing")
     if output and form:
         raise click.UsageError("--output writes Parquet; use it without --json and --csv")
     if overwrite and not output:
@@ -64,7 +88,9 @@ def predict(
     with packages.package_of(model) as package:
         processor.use(portable=bundle.read(package).portable)
         click.echo(f"model: {packages.described(model)}", err=True)
-        if output:
+        if check:
+            _check(files, package, page, as_json=form == "json", fail_on=fail_on)
+        elif output:
             _predict_all(files, package, output, overwrite=overwrite)
         else:
             _predict(files, package, form, engine)
@@ -99,6 +125,30 @@ def _predictor(files: tuple[str, ...], package: Path, wanted: str | None) -> "Pr
             raise
         click.echo(f"TensorFlow answers, as there is no export: {error}", err=True)
         return Predictor(package)
+
+
+def _check(
+    files: tuple[str, ...], package: Path, page: Path, *, as_json: bool, fail_on: str | None
+) -> None:
+    from seedlings.shift import command, comparison
+    from seedlings.shift import page as pages_
+
+    new, found, bad, predictor = command.check(package, files)
+    pages_.write(found, new, predictor, page)
+    if as_json:
+        click.echo(json.dumps(found.as_json() | {"skipped": bad}, indent=2, ensure_ascii=False))
+    else:
+        for line in pages_.lines(found):
+            click.echo(line)
+        click.echo(f"page: {page}")
+    if bad:
+        click.echo(f"no image in {len(bad)} of the files:\n  " + "\n  ".join(bad), err=True)
+    rejected = {test.name for test in found.tests if test.rejects}
+    if (fail_on == "shift" and rejected) or fail_on in rejected:
+        raise SeedlingsError(
+            f"--fail-on {fail_on}: expected images like those of validation, found a difference of "
+            f"{', '.join(sorted(rejected))} (p < {comparison.LEVEL:g})"
+        )
 
 
 def _predict_all(files: tuple[str, ...], package: Path, output: str, *, overwrite: bool) -> None:
