@@ -20,6 +20,7 @@ NAMES = (
     "labels",
     "groups",
     "out_of_distribution",
+    "shift",
     "scale",
 )
 
