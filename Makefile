@@ -50,8 +50,8 @@ test: $(DEVELOP)  ## all tests that need nothing but Python packages
 
 test-hub: .venv/test  ## the tests of networks of KerasHub, in an environment of their own
 	uv venv --quiet --allow-existing --python .venv/bin/python .venv/with-hub
-	uv pip install --quiet --python .venv/with-hub/bin/python $(LOCKED_BUILD) --require-hashes \
-		--requirement requirements-hub.lock --requirement requirements-cluster.lock --requirement requirements-test.lock
+	uv pip sync --quiet --python .venv/with-hub/bin/python $(LOCKED_BUILD) --require-hashes \
+		requirements-hub.lock requirements-cluster.lock requirements-test.lock
 	PATH="$(CURDIR)/.venv/with-hub/bin:$$PATH" PYTHONPATH=$(CURDIR) python -m pytest tests/networks/test_hub.py
 
 fast: $(DEVELOP)  ## the tests that start no pipeline and train no network
@@ -104,7 +104,10 @@ clean:  ## remove the environment
 	python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-setup.lock
 	@touch $@
 
+# An older environment has `tensorflow`: it has the files of tensorflow-cpu, so that both go first.
 .venv/runtime: requirements.lock requirements-build.lock pyproject.toml .venv/setup
+	@if uv pip show --quiet --python .venv/bin/python tensorflow 2> /dev/null; then \
+		uv pip uninstall --quiet --python .venv/bin/python tensorflow tensorflow-cpu; fi
 	$(INSTALL) --require-hashes --requirement requirements.lock
 	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
