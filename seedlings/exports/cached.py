@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from seedlings.errors import SeedlingsError
 from seedlings.exports.equality import File, NoImagesError
+from seedlings.exports.formats import package_of
 from seedlings.exports.runtimes import RUNTIMES
 from seedlings.io.files import replacing, write_json
 from seedlings.packaging import bundle
@@ -26,7 +27,7 @@ from seedlings.serving.inference import Network
 FORMAT = "litert"
 _KEPT = 8  # exports, those that were used last
 _EQUALITY = "equality.json"
-_VERSIONS = ("seedlings", "ai-edge-litert", "tensorflow", "keras")
+_VERSIONS = ("seedlings", "ai-edge-litert", "keras")
 
 
 def is_installed() -> bool:
@@ -43,7 +44,8 @@ def network(package: Path, files: Iterable[File]) -> Network:
     """
     folder = Path(pooch.os_cache("seedlings")) / "exports"
     folder.mkdir(parents=True, exist_ok=True)
-    versions = "-".join(version(name) for name in _VERSIONS)
+    packages = (*_VERSIONS, package_of("saved_model"))
+    versions = "-".join(version(package) for package in packages)
     own = folder / f"{bundle.digest(package)}-{versions}"
     with FileLock(folder / ".lock"):
         if not own.exists():

@@ -65,7 +65,7 @@ def read(folder: Path) -> dict[str, Any]:
 
 def requirements(name: str) -> list[str]:
     """Return the packages that an export in a format needs, in their versions here."""
-    return [f"{package}=={version(package)}" for package in (*_REQUIRED, *RUNTIMES[name].packages)]
+    return [f"{package}=={version(package)}" for package in (*_REQUIRED, formats.package_of(name))]
 
 
 def _check_target(target: Path) -> None:

@@ -3,6 +3,8 @@
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +48,20 @@ def check(name: str) -> None:
             f"expected {' and '.join(absent)} for the format {name}, found none; "
             "`make .venv/export` installs the extra `export`"
         )
+
+
+def package_of(name: str) -> str:
+    """Return the installed package with the runtime of a format.
+
+    Raises importlib.metadata.PackageNotFoundError if there is none.
+    """
+    *others, last = RUNTIMES[name].packages
+    for package in others:
+        with suppress(PackageNotFoundError):
+            version(package)
+            return package
+    version(last)
+    return last
 
 
 def _litert(network: "keras.Model", path: Path) -> None:

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """A runtime: its name, the file or folder of its model, and the packages that it needs.
+    """A runtime: its name, the file or folder of its model, and the packages that it is in.
 
+    It is in one of several packages, such as TensorFlow's with and without code for GPUs.
     `load(path)` returns the network in that file. It may be called by one thread at a time.
     """
 
@@ -89,5 +90,7 @@ RUNTIMES = {
     "litert": Runtime("LiteRT", "model.tflite", ("ai-edge-litert",), _litert),
     "onnx": Runtime("ONNX Runtime", "model.onnx", ("onnxruntime",), _onnx),
     "openvino": Runtime("OpenVINO", "model.xml", ("openvino",), _openvino),
-    "saved_model": Runtime("TensorFlow", "saved_model", ("tensorflow",), _saved_model),
+    "saved_model": Runtime(
+        "TensorFlow", "saved_model", ("tensorflow", "tensorflow-cpu"), _saved_model
+    ),
 }

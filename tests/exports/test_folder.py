@@ -88,7 +88,7 @@ def test_an_export_says_what_it_is(package: Package, files: Files, tmp_path: Pat
     assert described["equality"] == {"images": 40, "output": 0.0, "distance": 0.0}
     required = (tmp_path / "out" / "requirements.txt").read_text().splitlines()
     assert [line.partition("==")[0] for line in required] == [
-        *("numpy", "opencv-python-headless", "pillow", "tensorflow")
+        *("numpy", "opencv-python-headless", "pillow", formats.package_of("saved_model"))
     ]
     readme = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert readme.startswith("# A model\n")
