@@ -60,7 +60,7 @@ def main(*, small: bool) -> None:
         for name, archive in (("real seedlings", PLANTS), ("cats and dogs", PETS)):
             if not small and archive.is_file():
                 others[name] = measure(images_.of_archive(archive))
-        power(others, contents, samples, rng, sizes=sizes, rounds=20 if small else 200)
+        power(others, contents, samples, rng, sizes=sizes, rounds=20 if small else 100)
         if not small:
             accuracy({"like": found, **changed}, labels, contents, samples)
 
@@ -142,7 +142,7 @@ def power(
     rounds: int,
 ) -> None:
     """Print how often sets of changed images are called unlike, in all and by each test."""
-    names = (comparison.FEATURES, comparison.CONFIDENCE, comparison.BEYOND)
+    names = [comparison.FEATURES, comparison.CONFIDENCE, comparison.CLASSES, comparison.BEYOND]
     print(f"\n{'':<20} {'images':>6} {'found':>7}" + "".join(f"{name:>21}" for name in names))
     for title, found in others.items():
         for size in sizes:

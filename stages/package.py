@@ -37,7 +37,15 @@ def main(
     found = distances.of_split(
         model, reference, paths.FEATURES, paths.IMAGES, table, split="validation"
     )
-    sample = distances.validation(model, paths.FEATURES, paths.IMAGES, table, seed=seed)
+    shares = kind.shares(table["label"].iloc[split_table.rows(table, "train")])
+    sample = validation.sample(
+        model,
+        paths.FEATURES,
+        paths.IMAGES,
+        table,
+        shares=shares if kind.has_classes else {},
+        seed=seed,
+    )
     largest, within = distances.threshold(found, package.out_of_distribution_share)
     contents = bundle.Contents(
         task=task,
@@ -48,7 +56,7 @@ def main(
         largest_distance=largest,
         share_within=within,
         validation_images=len(found),
-        training_shares=kind.shares(table["label"].iloc[split_table.rows(table, "train")]),
+        training_shares=shares,
         portable=portable,
     )
     bundle.write(model, contents, bundle.Samples(reference, *sample), paths.PACKAGED)

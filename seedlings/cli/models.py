@@ -42,8 +42,8 @@ _SERVERS = Path(".dvc/tmp/servers")
 )
 @click.option(
     "--fail-on",
-    type=click.Choice(["shift", "out-of-distribution"]),
-    help="With --check, exit with 1 if a test finds a shift, or that test.",
+    type=click.Choice(["shift", "features", "confidence", "classes", "out-of-distribution"]),
+    help="With --check, exit with 1 if any test finds a difference (shift), or that one.",
 )
 def predict(
     files: tuple[str, ...],

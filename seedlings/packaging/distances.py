@@ -39,35 +39,13 @@ def reference(
     """
     training = split_table.rows(table, "train")
     network = row_of(architectures.head_of(model))
-    drawn = np.random.default_rng(seed).permutation(training)[: _most(network)]
-    return np.concatenate([*_computed(network, model, features, images, np.sort(drawn))])
+    drawn = np.random.default_rng(seed).permutation(training)[: most_images(network)]
+    return np.concatenate([*computed(network, model, features, images, np.sort(drawn))])
 
 
-def _most(row: "keras.Model") -> int:
+def most_images(row: "keras.Model") -> int:
     """Return how many images a bundle has the features of."""
     return min(_MOST_ROWS, max(1, _MOST_BYTES // (4 * row.output_shape[1])))
-
-
-def validation(
-    model: "keras.Model", features: Path, images: Path, table: pd.DataFrame, *, seed: int
-) -> tuple[Rows, NDArray[np.float32]]:
-    """Return the features and the outputs of validation images that are drawn by the seed.
-
-    They are as many as those of `reference` at most, and of each group there is one, because images
-    of a group are one observation.
-    """
-    rows = split_table.rows(table, "validation")
-    alone = table.iloc[rows].drop_duplicates("group").index.to_numpy()
-    head = architectures.head_of(model)
-    row = row_of(head)
-    drawn = np.sort(np.random.default_rng(seed).permutation(alone)[: _most(row)])
-    found = np.concatenate([*_computed(row, model, features, images, drawn)])
-    if tta.count(model) == 1:
-        return found, np.concatenate([*_computed(head, model, features, images, drawn)])
-    run = models.compiled(model)
-    with store.unpacked(images, drawn) as whole:
-        parts = [run(whole[start : start + _BATCH]) for start in range(0, len(whole), _BATCH)]
-    return found, np.concatenate(parts)
 
 
 def of_split(
@@ -83,7 +61,7 @@ def of_split(
     row = row_of(architectures.head_of(model))
     network = keras.Model(row.input, _distance(reference)(row.output))
     rows = split_table.rows(table, split)
-    return np.concatenate([*_computed(network, model, features, images, rows)])[:, 0]
+    return np.concatenate([*computed(network, model, features, images, rows)])[:, 0]
 
 
 def share_beyond(
@@ -171,7 +149,7 @@ def _distance(reference: Rows) -> "keras.Model":
     return keras.Model(rows, root, name="distance")
 
 
-def _computed(
+def computed(
     network: "keras.Model",
     model: "keras.Model",
     features: Path,

@@ -16,9 +16,11 @@ from seedlings.shift import two_samples
 from seedlings.training import batches
 
 LEVEL = 0.05  # of all tests together
-FEATURES, CONFIDENCE, BEYOND = "features", "confidence", "out-of-distribution"
+FEATURES, CONFIDENCE, CLASSES = "features", "confidence", "classes"
+BEYOND = "out-of-distribution"
 _ROWS = 512  # new images whose features are compared
 _SEED = 0  # of the permutations
+_WITH_CLASSES = ("classes", "two_classes")  # forms of answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +126,13 @@ def _tests(new: Measured, contents: Contents, samples: Samples, named: int) -> d
     """Return the p-value of each test alone."""
     scale, offset = map(np.array, batches.scaling(samples.training, [samples.training.shape[1]]))
     before, now = (part * scale + offset for part in (samples.validation, new.rows))
-    found = {FEATURES: two_samples.features(before, now, np.random.default_rng(_SEED))}
-    both = [_scores(outputs, contents) for outputs in (samples.outputs, new.outputs)]
-    found[CONFIDENCE] = two_samples.values(*both)
+    rng = np.random.default_rng(_SEED)
+    found = {FEATURES: two_samples.features(before, now, rng)}
+    scores, new_scores = (_scores(x, contents) for x in (samples.outputs, new.outputs))
+    found[CONFIDENCE] = two_samples.values(scores, new_scores)
+    if contents.answers in _WITH_CLASSES:
+        first, other = (_predicted(x, contents) for x in (samples.outputs, new.outputs))
+        found[CLASSES] = two_samples.categories(first, other, rng)
     found[BEYOND] = two_samples.count_beyond(
         named, len(new.paths), contents.validation_images, contents.share_within
     )
@@ -135,7 +141,7 @@ def _tests(new: Measured, contents: Contents, samples: Samples, named: int) -> d
 
 def _confidence(outputs: NDArray, contents: Contents) -> NDArray[np.float64] | None:
     """Return the probability of the predicted class; None for tags and numbers."""
-    if contents.answers not in ("classes", "two_classes"):
+    if contents.answers not in _WITH_CLASSES:
         return None
     return np.array(
         answers.in_form(contents.answers, outputs, contents.outputs, 0.5)["probability"]
@@ -152,15 +158,20 @@ def _scores(outputs: NDArray, contents: Contents) -> NDArray[np.float64]:
     return np.maximum(outputs, 1.0 - outputs).min(axis=1).astype(np.float64)
 
 
+def _predicted(outputs: NDArray, contents: Contents) -> NDArray[np.str_]:
+    """Return the class of each image."""
+    found = answers.in_form(contents.answers, outputs, contents.outputs, contents.tag_threshold)
+    return np.array(found["prediction"])
+
+
 def _shares(outputs: NDArray, contents: Contents) -> dict[str, tuple[float, float]]:
     """Return the share of each class or tag in training and in the predictions."""
     if contents.answers == "numbers":
         return {}
-    found = answers.in_form(contents.answers, outputs, contents.outputs, contents.tag_threshold)
     if contents.answers == "tags":
         given = (outputs >= contents.tag_threshold).mean(axis=0)
     else:
-        predicted = np.array(found["prediction"])
+        predicted = _predicted(outputs, contents)
         given = np.array([(predicted == name).mean() for name in contents.outputs])
     return {
         name: (contents.training_shares.get(name, 0.0), float(share))

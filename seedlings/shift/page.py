@@ -9,14 +9,24 @@ from seedlings.plots.image_grid import Row, Tile
 from seedlings.report import html
 from seedlings.serving.predictions import decoded, printable
 from seedlings.serving.predictor import Predictor
-from seedlings.shift.comparison import BEYOND, CONFIDENCE, FEATURES, Comparison, Measured
+from seedlings.shift.comparison import (
+    BEYOND,
+    CLASSES,
+    CONFIDENCE,
+    FEATURES,
+    Comparison,
+    Measured,
+    Test,
+)
 
 _TITLES = {
     FEATURES: "features (maximum mean discrepancy)",
     CONFIDENCE: "confidences (Kolmogorov and Smirnov)",
+    CLASSES: "shares of the predicted classes (Pearson)",
     BEYOND: "share out-of-distribution (beta-binomial)",
 }
 _COLUMNS = 5
+_LEAST = 1e-9  # of a p-value
 
 
 def lines(found: Comparison) -> Iterator[str]:
@@ -25,7 +35,7 @@ def lines(found: Comparison) -> Iterator[str]:
     yield f"{found.images} images, {verdict} those of validation:"
     for test in found.tests:
         sign = "differ" if test.rejects else "no difference found"
-        yield f"  {_TITLES[test.name]}: {sign}, p = {test.p_value:.2g}"
+        yield f"  {_TITLES[test.name]}: {sign}, p {p_value(test)}"
     yield (
         f"  out-of-distribution: {found.named} ({found.named / found.images:.1%}); "
         f"{found.expected_named:.1%} expected"
@@ -39,12 +49,18 @@ def lines(found: Comparison) -> Iterator[str]:
         yield f"  {name}: {before:.1%} in training, {now:.1%} here"
 
 
+def p_value(test: Test) -> str:
+    """Return the p-value of a test with its sign, such as `= 0.012`."""
+    return f"= {test.p_value:.2g}" if test.p_value >= _LEAST else f"< {_LEAST:g}"
+
+
 def write(found: Comparison, new: Measured, predictor: Predictor, path: Path) -> None:
     """Write the page: the verdict, the tests, the shares, and the strangest images."""
     values = {
         "title": "Check of new images",
         "found": found,
         "titles": _TITLES,
+        "p_value": p_value,
         "strangest": html.data_address(picture(found, new, predictor)),
     }
     html.write(Path(__file__).parent / "templates" / "check.html", values, path)

@@ -35,6 +35,17 @@ def values(first: NDArray, other: NDArray) -> float:
     return float(stats.ks_2samp(first, other).pvalue)
 
 
+def categories(first: NDArray, other: NDArray, rng: np.random.Generator) -> float:
+    """Return the p-value of Pearson's test for two sets of categories, by 999 permutations."""
+    names, places = np.unique(np.concatenate([first, other]), return_inverse=True)
+    if len(names) < 2:
+        return 1.0
+    parts = np.split(places, [len(first)])
+    counts = np.stack([np.bincount(part, minlength=len(names)) for part in parts])
+    method = stats.PermutationMethod(n_resamples=_PERMUTATIONS, rng=rng)
+    return float(stats.chi2_contingency(counts, correction=False, method=method).pvalue)
+
+
 def count_beyond(named: int, images: int, calibration: int, within: float) -> float:
     """Return the chance that as many of some images are beyond a conformal threshold, or more.
 

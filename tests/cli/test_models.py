@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import socket
 from dataclasses import asdict
 from pathlib import Path
@@ -145,3 +146,52 @@ def test_a_server_starts_with_the_settings_of_the_processor_of_its_bundle(
     [(_, _, environment)] = started
     found = {key: environment.get(key) for key in processor.SETTINGS}
     assert found == (processor.SETTINGS if portable else dict.fromkeys(processor.SETTINGS))
+
+
+@pytest.fixture
+def images_to_check(command: list[str], tmp_path: Path, rng: np.random.Generator) -> list[str]:
+    """The command --check for 30 images of noise and a text."""
+    for number in range(30):
+        noise = rng.integers(0, 256, (30, 30, 3), dtype=np.uint8)
+        (tmp_path / "images" / f"{number}.png").write_bytes(images.encode_png(noise))
+    (tmp_path / "images" / "notes.txt").write_text("notes")
+    model, page = str(tmp_path / "model"), str(tmp_path / "check.html")
+    return ["predict", str(tmp_path / "images"), "--model", model, "--check", "--page", page]
+
+
+def test_a_check_is_summed_up_and_has_a_page(images_to_check: list[str], tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, images_to_check)
+    assert done.exit_code == 0, done.output
+    first, *lines = done.stdout.splitlines()
+    assert re.fullmatch("30 images, (un)?like those of validation:", first)
+    assert any(line.startswith("  accuracy that the probabilities let expect: ") for line in lines)
+    assert "no image in 1 of the files" in done.stderr
+    page = (tmp_path / "check.html").read_text(encoding="utf-8")
+    assert "The strangest images" in page
+    assert page.count("data:image/webp") == 1
+    told = json.loads(CliRunner().invoke(cli, [*images_to_check, "--json"]).stdout)
+    assert told["images"] == 30
+    assert len(told["skipped"]) == 1
+
+
+def test_a_check_fails_on_what_it_should(images_to_check: list[str]) -> None:
+    told = json.loads(CliRunner().invoke(cli, [*images_to_check, "--json"]).stdout)
+    rejected = {test["name"] for test in told["tests"] if test["p_value"] < told["level"]}
+    assert told["shifted"] == bool(rejected)
+    for name in ("features", "confidence", "classes", "out-of-distribution"):
+        done = CliRunner().invoke(cli, [*images_to_check, "--fail-on", name])
+        assert isinstance(done.exception, SeedlingsError) == (name in rejected)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--check", "--csv"], "--check prints a summary"),
+        (["--check", "--output", "x"], "--check prints a summary"),
+        (["--fail-on", "shift"], "--fail-on is for --check"),
+    ],
+)
+def test_options_of_a_check_that_contradict_are_refused(more: list[str], message: str) -> None:
+    done = CliRunner().invoke(cli, ["predict", "x", *more])
+    assert done.exit_code == 2
+    assert message in done.output

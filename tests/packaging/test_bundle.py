@@ -24,6 +24,8 @@ def contents(params: Params) -> Contents:
         tag_threshold=0.5,
         largest_distance=1.25,
         share_within=0.99,
+        validation_images=144,
+        training_shares={"a": 0.25, "b": 0.75},
         portable=True,
     )
 
@@ -37,7 +39,11 @@ def test_a_written_bundle_has_its_contents_and_its_network(
     contents: Contents, network: Any, tmp_path: Path
 ) -> None:
     reference = np.arange(6, dtype=np.float32).reshape(2, 3)
-    bundle.write(network, contents, reference, tmp_path / "package")
+    samples = bundle.Samples(reference, reference + 1.0, reference[:, :1])
+    bundle.write(network, contents, samples, tmp_path / "package")
+    found = bundle.read_samples(tmp_path / "package")
+    for name in ("training", "validation", "outputs"):
+        assert np.array_equal(getattr(found, name), getattr(samples, name))
     assert bundle.read(tmp_path / "package") == contents
     assert np.array_equal(bundle.read_reference(tmp_path / "package"), reference)
     assert (tmp_path / "package" / "bundle.json").is_file()

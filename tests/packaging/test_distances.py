@@ -164,12 +164,9 @@ def test_the_images_beyond_the_distance_of_a_package_are_named(
         "binary", ["a", "b"], params.segment.model_dump(), largest_distance=2.0
     )
     # The mean is 100 and the standard deviation 10, so that the distances are 0, 1, 3 and 9.
-    bundle.write(
-        model,
-        contents,
-        np.repeat(np.array([[90.0], [110.0]], np.float32), 3, axis=1),
-        tmp_path / "p",
-    )
+    reference = np.repeat(np.array([[90.0], [110.0]], np.float32), 3, axis=1)
+    samples = bundle.Samples(reference, reference, np.zeros((2, 1), np.float32))
+    bundle.write(model, contents, samples, tmp_path / "p")
     rows = np.repeat(np.array([[90.0], [100.0], [140.0], [0.0], [0.0]], np.float32), 3, axis=1)
     arrays.write(tmp_path / "features", rows)
     table = pd.DataFrame({"label": "x", "split": ["test"] * 4 + ["train"]})

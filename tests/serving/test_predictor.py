@@ -46,7 +46,8 @@ def packaged(tmp_path: Path, params: Params) -> Packaged:
             largest_distance=largest_distance,
             share_within=0.993,
         )
-        bundle.write(model, contents, GREY, tmp_path / "package")
+        samples = bundle.Samples(GREY, GREY, np.full((2, units), 0.5, np.float32))
+        bundle.write(model, contents, samples, tmp_path / "package")
         return Predictor(tmp_path / "package")
 
     return make
