@@ -38,7 +38,7 @@ def main(
         model, reference, paths.FEATURES, paths.IMAGES, table, split="validation"
     )
     shares = kind.shares(table["label"].iloc[split_table.rows(table, "train")])
-    sample = validation.sample(
+    sample = samples.of_validation(
         model,
         paths.FEATURES,
         paths.IMAGES,

@@ -18,7 +18,7 @@ _BATCH = 32
 _LEVEL = 0.05  # of the test whether classes have other shares
 
 
-def sample(
+def of_validation(
     model: "keras.Model",
     features: Path,
     images: Path,
@@ -29,8 +29,9 @@ def sample(
 ) -> tuple[Rows, NDArray[np.float32]]:
     """Return the features and the outputs of validation images that are drawn by the seed.
 
-    They are at most as many as those of training in the bundle. Of each group there is one, because images of
-    a group are one observation. `shares` are those of the classes in training; see `_like`.
+    They are at most as many as those of training in the bundle. Of each group there is one, because
+    images of a group are one observation. `shares` are those of the classes in training; see
+    `_like`.
     """
     rng = np.random.default_rng(seed)
     rows = rng.permutation(split_table.rows(table, "validation"))

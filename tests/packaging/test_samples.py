@@ -8,7 +8,7 @@ import pytest
 from benchmarks import arrays
 from seedlings.networks import architectures, models, tta
 from seedlings.networks.runtime import keras
-from seedlings.packaging import distances, validation
+from seedlings.packaging import distances, samples
 from seedlings.tasks import TASKS
 
 SIZE = (32, 32)
@@ -34,7 +34,7 @@ def test_the_validation_images_of_a_bundle_have_their_features_and_outputs(
     table["group"] = [*range(20), *range(10, 20)]
     averaged = tta.averaged(model, copies)
     arguments = (averaged, tmp_path / "features", tmp_path / "images", table)
-    rows, outputs = validation.sample(*arguments, shares={}, seed=1)
+    rows, outputs = samples.of_validation(*arguments, shares={}, seed=1)
     assert len(rows) == len(outputs) == 5  # one of each group
     expected = models.compiled(averaged)(images)
     used = [int(np.abs(expected - output).sum(axis=1).argmin()) for output in outputs]
@@ -44,7 +44,7 @@ def test_the_validation_images_of_a_bundle_have_their_features_and_outputs(
     whole = architectures.assemble(model.get_layer("feature_extractor"), row)
     expected = models.compiled(whole)(images[used])
     np.testing.assert_allclose(rows, expected, rtol=1e-4, atol=1e-5)
-    again, _ = validation.sample(*arguments, shares={}, seed=1)
+    again, _ = samples.of_validation(*arguments, shares={}, seed=1)
     assert np.array_equal(rows, again)
 
 
@@ -60,5 +60,5 @@ def test_the_validation_images_of_a_bundle_have_their_features_and_outputs(
 def test_validation_images_have_the_class_shares_of_training(
     labels: list[str], shares: dict[str, float], kept: dict[str, int]
 ) -> None:
-    places = validation._like(pd.Series(labels), shares)
+    places = samples._like(pd.Series(labels), shares)
     assert pd.Series(labels).iloc[places].value_counts().to_dict() == kept
