@@ -5,7 +5,7 @@ from seedlings.config.records import Record
 from seedlings.evaluation.params import Evaluate
 from seedlings.io import split_table
 from seedlings.networks import models, runtime, tta
-from seedlings.packaging import bundle, distances
+from seedlings.packaging import bundle, distances, samples
 from seedlings.packaging.params import Package
 from seedlings.segmentation.params import Segment
 from seedlings.tasks import TASKS
