@@ -136,11 +136,15 @@ def copy(source: Path, target: Path) -> None:
             shutil.copyfileobj(old, new)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text (UTF-8), atomically."""
+    with replacing(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON (UTF-8, keys in the given order), atomically."""
-    with replacing(path) as scratch:
-        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-        scratch.write_text(text + "\n", encoding="utf-8")
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_array(path: Path, array: "NDArray") -> None:
