@@ -1,13 +1,16 @@
 """The registry: the model version with the alias `champion` in MLflow."""
 
 import getpass
+import re
 from datetime import UTC, datetime
 
+from seedlings.config import paths
 from seedlings.errors import SeedlingsError
 from seedlings.report import summaries
 from seedlings.tracking import client, comparisons, git
 from seedlings.tracking.tags import CHAMPION, EXPERIMENT, LOCK
 
+_LONGEST_DESCRIPTION = 5000  # characters, in MLflow's databases
 ADDRESS = f"models:/{EXPERIMENT}@{CHAMPION}"
 
 
@@ -40,7 +43,8 @@ def promote(name: str, confidence: float, *, force: bool = False) -> str:
             "seedlings.promoted_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "seedlings.promoted_because": text,
         }
-        return f"version {tracker.promote(run, tags)} now: {text}"
+        version = tracker.promote(run, tags, _description(tracker.card(run)))
+        return f"version {version} now: {text}"
 
 
 def described(address: str) -> str:
@@ -55,6 +59,17 @@ def described(address: str) -> str:
     if run is None or not any(name.startswith("finetuned/") for name in run.data.metrics):
         return text
     return f"{text}, {summaries.score(run.data.metrics, summaries.split(run.data.params))}"
+
+
+def _description(card: str) -> str:
+    """Return a model card without its YAML, and with the sections that fit into a description."""
+    text = re.sub(r"\A---\n.*?\n---\n", "", card, flags=re.DOTALL).strip()
+    if len(text) <= _LONGEST_DESCRIPTION:
+        return text
+    rest = f"\n\nThe rest is in {paths.MODEL_CARD.name}, an artifact of the model."
+    ends = [heading.start() for heading in re.finditer("^#+ ", text, re.MULTILINE)]
+    kept = max(end for end in ends if end + len(rest) <= _LONGEST_DESCRIPTION)
+    return text[:kept].rstrip() + rest
 
 
 def _check_split(challenger: comparisons.Side) -> None:
