@@ -192,7 +192,7 @@ def test_a_source_a_backbone_a_transformation_and_a_task_are_one_entry_each(
     image = np.full((4, 4, 3), 55, np.uint8)
     negatives = {int(own.one(image, np.random.default_rng(n))[0, 0, 0]) for n in range(9)}
     assert negatives == {55, 200}
-    assert "reports/evaluate/augmentations.png" in records["evaluate"].pictures
+    assert "reports/evaluate/figures/augmentations.png" in records["evaluate"].pictures
     metrics = records["evaluate"].metrics
     assert next(iter(metrics)) == "finetuned/within_one"
     assert summaries.lines(metrics)[0].title == "within one grade"

@@ -181,7 +181,9 @@ def test_a_picture_of_an_experiment_opens(page: "Page", shown: Shown) -> None:
     picture = page.get_by_alt_text(CONFUSION)
     picture.wait_for()
     size = picture.evaluate("image => [image.naturalWidth, image.naturalHeight]")
-    with Image.open(shown.project.root / "reports" / "evaluate" / "confusion.png") as file:
+    with Image.open(
+        shown.project.root / "reports" / "evaluate" / "figures" / "confusion.png"
+    ) as file:
         assert size == [*file.size]
 
 
