@@ -1,4 +1,5 @@
-# Every target sets up what it needs: Debian with python3 (3.11 or 3.12), python3-venv, make and git is enough.
+# Every target sets up what it needs: Debian with python3 (3.11 to 3.13), python3-venv, make and git is enough;
+# Python 3.13, and any Python on arm64, also needs gcc and python3-dev.
 PYTHON ?= python3
 UPGRADE ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -6,10 +7,11 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # bytecode each process that imports Keras takes 9 s longer.
 unexport PYTHONDONTWRITEBYTECODE
 START := $(shell date +%s)
-INSTALL := uv pip install --quiet --python .venv/bin/python
+LOCKED_BUILD := --build-constraints requirements-build.lock --require-build-hashes
+INSTALL := uv pip install --quiet --python .venv/bin/python $(LOCKED_BUILD)
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
-DEVELOP := .venv/server .venv/demo .venv/cluster .venv/search .venv/test
+DEVELOP := .venv/server .venv/demo .venv/cluster .venv/search .venv/export .venv/http .venv/test
 
 .DEFAULT_GOAL := help
 .PHONY: help repro summary ui verify serve demo review setup test test-hub fast nightly fuzz oracle check format bench lock clean
@@ -48,8 +50,8 @@ test: $(DEVELOP)  ## all tests that need nothing but Python packages
 
 test-hub: .venv/test  ## the tests of networks of KerasHub, in an environment of their own
 	uv venv --quiet --allow-existing --python .venv/bin/python .venv/with-hub
-	uv pip install --quiet --python .venv/with-hub/bin/python --require-hashes \
-		--requirement requirements-hub.lock --requirement requirements-cluster.lock --requirement requirements-test.lock
+	uv pip sync --quiet --python .venv/with-hub/bin/python $(LOCKED_BUILD) --require-hashes \
+		requirements-hub.lock requirements-cluster.lock requirements-test.lock
 	PATH="$(CURDIR)/.venv/with-hub/bin:$$PATH" PYTHONPATH=$(CURDIR) python -m pytest tests/networks/test_hub.py
 
 fast: $(DEVELOP)  ## the tests that start no pipeline and train no network
@@ -85,27 +87,35 @@ lock: .venv/setup  ## pin what pyproject.toml adds (UPGRADE=--upgrade for new ve
 		-o requirements-cluster.lock pyproject.toml --extra cluster
 	$(COMPILE) $(UPGRADE) -c requirements.lock -c requirements-server.lock -c requirements-demo.lock \
 		-c requirements-cluster.lock -o requirements-search.lock pyproject.toml --extra search
+	$(COMPILE) $(UPGRADE) -c requirements.lock -o requirements-export.lock pyproject.toml --extra export
 	$(COMPILE) $(UPGRADE) -c requirements.lock -c requirements-server.lock -c requirements-demo.lock \
-		-c requirements-cluster.lock -c requirements-search.lock -o requirements-test.lock --group test
+		-o requirements-http.lock pyproject.toml --extra http
+	$(COMPILE) $(UPGRADE) -c requirements.lock -c requirements-server.lock -c requirements-demo.lock \
+		-c requirements-cluster.lock -c requirements-search.lock -c requirements-export.lock \
+		-c requirements-http.lock -o requirements-test.lock --group test
 	$(COMPILE) $(UPGRADE) -c requirements.lock -c requirements-server.lock -c requirements-demo.lock \
 		-c requirements-cluster.lock -c requirements-search.lock -c requirements-test.lock \
 		-o requirements-hub.lock pyproject.toml --extra hub
 	$(COMPILE) $(UPGRADE) -c requirements.lock -o requirements-setup.lock --group setup
+	$(COMPILE) $(UPGRADE) -c requirements.lock -o requirements-build.lock --group build
 
 clean:  ## remove the environment
 	rm -rf .venv
 
 .venv/setup: requirements-setup.lock
-	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 12) else "expected Python 3.11 or 3.12, found %d.%d; name one with: make PYTHON=python3.12" % sys.version_info[:2])'
+	@$(PYTHON) tools/check_python.py
 	$(PYTHON) -m venv .venv
 	python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-setup.lock
 	@touch $@
 
-.venv/runtime: requirements.lock pyproject.toml .venv/setup
+# An older environment has `tensorflow`: it has the files of tensorflow-cpu, so that both go first.
+.venv/runtime: requirements.lock requirements-build.lock pyproject.toml .venv/setup
+	@if uv pip show --quiet --python .venv/bin/python tensorflow 2> /dev/null; then \
+		uv pip uninstall --quiet --python .venv/bin/python tensorflow tensorflow-cpu; fi
 	$(INSTALL) --require-hashes --requirement requirements.lock
 	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv/server .venv/demo .venv/cluster .venv/search .venv/hub .venv/test: .venv/%: requirements-%.lock .venv/runtime
+.venv/server .venv/demo .venv/cluster .venv/search .venv/export .venv/http .venv/hub .venv/test: .venv/%: requirements-%.lock .venv/runtime
 	$(INSTALL) --require-hashes --requirement $<
 	@touch $@

@@ -11,6 +11,7 @@ NAMES = (
     "training",
     "memory",
     "serving",
+    "exports",
     "overhead",
     "cluster",
     "search",
@@ -19,6 +20,7 @@ NAMES = (
     "labels",
     "groups",
     "out_of_distribution",
+    "shift",
     "scale",
 )
 

@@ -36,7 +36,7 @@ from seedlings.data import duplicates
 from seedlings.io import parts, threads
 from seedlings.io.files import remove
 from seedlings.io.shards import Here
-from seedlings.segmentation import cutouts, masks
+from seedlings.segmentation import cutouts, masks, preprocessing
 from seedlings.segmentation.params import Segment
 
 _SIDE, _RESIZED = 300, 150
@@ -171,7 +171,7 @@ def _whole(folder: Path, table: pd.DataFrame, settings: Segment) -> None:
     for name in table["path"]:
         data = (folder / name).read_bytes()
         parts.digest(data)
-        cutouts.one(images.decode(data), settings)
+        preprocessing.cut_out(images.decode(data), settings)
 
 
 def _hash(folder: Path, table: pd.DataFrame) -> float:

@@ -13,7 +13,6 @@ from benchmarks.measure import at_most
 from benchmarks.project import environment
 from seedlings import images, params
 from seedlings.networks import architectures
-from seedlings.packaging import bundle
 from seedlings.tasks import TASKS
 
 _SIDE = 48  # pixels, so that it takes minutes and not a quarter of an hour
@@ -112,5 +111,5 @@ def _write_model(path: Path) -> None:
     names = [f"class {number}" for number in range(12)]
     model = architectures.baseline((_SIDE, _SIDE, 3), len(names), TASKS["multiclass"])
     segment = {**params.load().segment.model_dump(), "pixels": [_SIDE, _SIDE]}
-    contents = bundle.Contents("multiclass", names, segment, 0.5, 1e9, 0.99, portable=True)
+    contents = networks.contents("multiclass", names, segment)
     networks.package(model, contents, path)

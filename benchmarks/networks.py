@@ -1,6 +1,7 @@
 """Networks as the stages assemble them, from parameters."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from seedlings.networks.runtime import keras
 from seedlings.packaging import bundle, distances
 from seedlings.packaging.bundle import Contents
 from seedlings.params import Params
-from seedlings.tasks import Task
+from seedlings.tasks import TASKS, Task
 from seedlings.training.params import Finetune
 
 _SMALL = ("segment.pixels=[48,48]", "extract.width=0.125")
@@ -57,8 +58,33 @@ def classifier(backbone: Backbone, units: int, task: Task, own: Finetune) -> "ke
     return architectures.assemble(backbone.feature_extractor, head(backbone, units, task, own))
 
 
+def contents(
+    task: str,
+    outputs: list[str],
+    segment: dict[str, Any],
+    *,
+    largest_distance: float = 1e9,
+    share_within: float = 0.99,
+    portable: bool = True,
+) -> Contents:
+    """Return the contents of a bundle, by default one that finds no image out-of-distribution."""
+    return Contents(
+        task=task,
+        answers=TASKS[task].answer_form,
+        outputs=outputs,
+        segment=segment,
+        tag_threshold=0.5,
+        largest_distance=largest_distance,
+        share_within=share_within,
+        validation_images=99,
+        training_shares={name: 1 / len(outputs) for name in outputs},
+        portable=portable,
+    )
+
+
 def package(model: "keras.Model", contents: Contents, path: Path) -> None:
-    """Write a bundle whose reference is two images, with features of 0 and of 1."""
+    """Write a bundle whose samples are two images, with features of 0 and of 1."""
     width = distances.row_of(architectures.head_of(model)).output_shape[1]
     reference = np.repeat(np.array([[0.0], [1.0]], np.float32), width, axis=1)
-    bundle.write(model, contents, reference, path)
+    outputs = np.full((2, model.output_shape[1]), 0.5, np.float32)
+    bundle.write(model, contents, bundle.Samples(reference, reference, outputs), path)

@@ -25,7 +25,8 @@ from seedlings.config import paths
 from seedlings.images import Image
 from seedlings.io import split_table
 from seedlings.packaging import distances
-from seedlings.serving.predictor import BATCH, Predictor
+from seedlings.serving.inference import BATCH
+from seedlings.serving.predictor import Predictor
 
 _SHARES = (0.01, 0.05)
 _MOST = 300  # images of something else

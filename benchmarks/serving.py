@@ -26,7 +26,6 @@ from seedlings import images, params, presets
 from seedlings.data import sample
 from seedlings.io.files import remove
 from seedlings.networks import backbones
-from seedlings.packaging import bundle
 from seedlings.serving import predictions
 from seedlings.serving.predictor import Predictor
 from seedlings.tasks import TASKS
@@ -57,14 +56,8 @@ def _package(preset: list[str], path: Path) -> None:
     task = TASKS[settings.task]
     backbone = backbones.build(settings.extract, *settings.segment.pixels)
     model = networks.classifier(backbone, len(_NAMES), task, settings.finetune)
-    contents = bundle.Contents(
-        task=settings.task,
-        outputs=_NAMES,
-        segment=settings.segment.model_dump(),
-        tag_threshold=settings.evaluate.tag_threshold,
-        largest_distance=1e9,
-        share_within=0.99,
-        portable=settings.portable,
+    contents = networks.contents(
+        settings.task, _NAMES, settings.segment.model_dump(), portable=settings.portable
     )
     networks.package(model, contents, path)
 

@@ -9,7 +9,7 @@ used.
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from seedlings import answers
 from seedlings.errors import SeedlingsError
 
 Targets = NDArray[Any]
@@ -63,6 +64,7 @@ class Task(ABC):
     evaluator: str
     has_classes = False  # whether each image has exactly one class
     paired_test = "wilcoxon"  # or "mcnemar": the test of two models on the same images
+    answer_form: str  # see answers.FORMS
     # The types of the columns of `answers`; "numbers" is a dictionary by the names of the outputs.
     answer_types: ClassVar[Mapping[str, str]]
 
@@ -109,6 +111,12 @@ class Task(ABC):
         for name in np.unique(strata):
             yield str(name), used[strata == name]
 
+    def shares(self, labels: pd.Series) -> dict[str, float]:
+        """Return the share (0..1) of the labels with each class or tag, sorted; 6 digits of it."""
+        found = pd.Series([name for label in labels for name in self.names(label)], dtype=str)
+        counts = found.value_counts().sort_index() / len(labels)
+        return {str(name): round(float(share), 6) for name, share in counts.items()}
+
     def units(self, labels: pd.Series) -> int:
         """Return the number of units of the last layer."""
         return len(self.outputs(labels))
@@ -125,15 +133,11 @@ class Task(ABC):
         """Return why a text is not a label of this task, or None."""
         return None if label.strip() else "has no label"
 
-    @abstractmethod
     def answers(
         self, outputs: NDArray[Any], names: Sequence[str], threshold: float
-    ) -> dict[str, Any]:
-        """Return the columns of `answer_types` for N rows of outputs of the last layer.
-
-        `names` are those of `outputs`; a tag is predicted if its probability is at least
-        `threshold`.
-        """
+    ) -> dict[str, list[Any]]:
+        """Return the columns of `answer_types` for N rows of outputs; see answers.in_form."""
+        return answers.in_form(self.answer_form, outputs, names, threshold)
 
     @abstractmethod
     def scores(self, predictions: pd.DataFrame, model: str = "finetuned") -> NDArray[np.float64]:
@@ -165,6 +169,7 @@ class Multiclass(Task):
     evaluator = "seedlings.evaluation.classes:ClassEvaluator"
     has_classes = True
     paired_test = "mcnemar"
+    answer_form = "classes"
     answer_types: ClassVar = {
         "prediction": "text",
         "probability": "number",
@@ -183,17 +188,6 @@ class Multiclass(Task):
         """Return the classes as strata."""
         return labels.to_numpy(dtype=str)
 
-    def answers(
-        self, outputs: NDArray[Any], names: Sequence[str], threshold: float
-    ) -> dict[str, Any]:
-        """Return the class of each row, its probability, and the probabilities of all classes."""
-        columns = self.columns(outputs.astype(np.float64))
-        return {
-            "prediction": [names[number] for number in columns.argmax(axis=1)],
-            "probability": columns.max(axis=1),
-            "probabilities": _named(names, columns),
-        }
-
     def scores(self, predictions: pd.DataFrame, model: str = "finetuned") -> NDArray[np.float64]:
         """Return 1 for a correct class, else 0."""
         return (predictions[model] == predictions["label"]).to_numpy(dtype=np.float64)
@@ -204,6 +198,7 @@ class Binary(Multiclass):
 
     name, loss, activation = "binary", "binary_crossentropy", "sigmoid"
     epoch_metric_class = "BinaryAccuracy"
+    answer_form = "two_classes"
 
     def directions(self, names: Sequence[str]) -> list[Direction]:
         """Return the first class with the sign -1, and the second with the sign 1."""
@@ -211,13 +206,8 @@ class Binary(Multiclass):
         return [(first, 0, -1.0), (second, 0, 1.0)]
 
     def columns(self, outputs: NDArray[Any]) -> NDArray[Any]:
-        """Return the probabilities of both classes.
-
-        An output that is rounded to 1.0 is nearer to it than the number below, so the other class
-        may have up to half of the difference, and not 0.
-        """
-        rest = np.maximum(1.0 - outputs, np.finfo(outputs.dtype).epsneg / 2)
-        return np.hstack([rest, outputs])
+        """Return the probabilities of both classes; see answers.both_classes."""
+        return answers.both_classes(outputs)
 
     def units(self, labels: pd.Series) -> int:
         """Return 1. Raises SeedlingsError if there are not two classes."""
@@ -243,6 +233,7 @@ class Multilabel(Task):
     )
     label_metric = metrics[0]
     evaluator = "seedlings.evaluation.tags:TagEvaluator"
+    answer_form = "tags"
     answer_types: ClassVar = {"prediction": "text", "probabilities": "numbers"}
 
     def outputs(self, labels: pd.Series) -> list[str]:
@@ -270,14 +261,6 @@ class Multilabel(Task):
         frequency = pd.Series([tag for label in labels for tag in label.split()]).value_counts()
         return np.array([min(label.split(), key=lambda t: (frequency[t], t)) for label in labels])
 
-    def answers(
-        self, outputs: NDArray[Any], names: Sequence[str], threshold: float
-    ) -> dict[str, Any]:
-        """Return the tags of each row, separated by spaces, and all probabilities."""
-        columns = outputs.astype(np.float64)
-        given = [" ".join(np.array(names)[row]) for row in columns >= threshold]
-        return {"prediction": given, "probabilities": _named(names, columns)}
-
     def scores(self, predictions: pd.DataFrame, model: str = "finetuned") -> NDArray[np.float64]:
         """Return the F2 of each image."""
         return predictions[f"{model}_f2"].to_numpy(dtype=np.float64)
@@ -296,6 +279,7 @@ class Regression(Task):
     )
     label_metric = metrics[0]
     evaluator = "seedlings.evaluation.numbers:NumberEvaluator"
+    answer_form = "numbers"
     answer_types: ClassVar = {"prediction": "number"}
 
     def outputs(self, labels: pd.Series) -> list[str]:
@@ -321,12 +305,6 @@ class Regression(Task):
         spans = values.groupby(bins).agg(["min", "max"])
         names = {n: f"{n}: {low:g} to {high:g}" for n, (low, high) in spans.iterrows()}
         return bins.map(names).to_numpy(dtype=str)
-
-    def answers(
-        self, outputs: NDArray[Any], names: Sequence[str], threshold: float
-    ) -> dict[str, Any]:
-        """Return the predicted number of each row."""
-        return {"prediction": outputs[:, 0].astype(np.float64)}
 
     def scores(self, predictions: pd.DataFrame, model: str = "finetuned") -> NDArray[np.float64]:
         """Return the negative absolute error of each image."""
@@ -354,7 +332,3 @@ TASKS: dict[str, Task] = {
 def metrics() -> dict[str, Metric]:
     """Return the metrics of all tasks, by name."""
     return {metric.name: metric for task in TASKS.values() for metric in task.metrics}
-
-
-def _named(names: Sequence[str], rows: Iterable[NDArray[np.float64]]) -> list[dict[str, float]]:
-    return [dict(zip(names, row.tolist(), strict=True)) for row in rows]

@@ -37,17 +37,21 @@ def main(
     found = distances.of_split(
         model, reference, paths.FEATURES, paths.IMAGES, table, split="validation"
     )
+    sample = distances.validation(model, paths.FEATURES, paths.IMAGES, table, seed=seed)
     largest, within = distances.threshold(found, package.out_of_distribution_share)
     contents = bundle.Contents(
         task=task,
+        answers=kind.answer_form,
         outputs=kind.outputs(table["label"]),
         segment=segment.model_dump(),
         tag_threshold=evaluate.tag_threshold,
         largest_distance=largest,
         share_within=within,
+        validation_images=len(found),
+        training_shares=kind.shares(table["label"].iloc[split_table.rows(table, "train")]),
         portable=portable,
     )
-    bundle.write(model, contents, reference, paths.PACKAGED)
+    bundle.write(model, contents, bundle.Samples(reference, *sample), paths.PACKAGED)
     record.add_metrics(
         {
             "out_of_distribution/distance": largest,

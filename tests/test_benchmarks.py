@@ -11,7 +11,7 @@ from imports import ROOT
 from benchmarks import measure
 
 # The others take minutes also on small images.
-NAMES = ("ingest", "extraction", "training", "memory", "serving", "scale")
+NAMES = ("ingest", "extraction", "training", "memory", "serving", "exports", "scale")
 
 
 def test_a_speedup_is_the_median_over_the_rounds() -> None:

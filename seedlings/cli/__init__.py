@@ -12,6 +12,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 from seedlings.cli import (
     clusters,
     configuration,
+    exports,
     labels,
     models,
     repeats,
@@ -37,6 +38,7 @@ _MODULES = (
     repeats,
     sharing,
     models,
+    exports,
     clusters,
 )
 for _module in _MODULES:

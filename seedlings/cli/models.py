@@ -1,35 +1,60 @@
 """The commands `predict`, `serve`, `demo` and `promote`, for the packaged model."""
 
+import json
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from seedlings import processor
-from seedlings.cli import pages
+from seedlings.cli import packages, pages
 from seedlings.cluster import engine
-from seedlings.config import paths, records
+from seedlings.config import paths
 from seedlings.errors import SeedlingsError
-from seedlings.report import summaries
 
-_MODEL = "A folder with a model bundle, a run in MLflow, or models:/seedlings@champion."
-_LAST = "  [default: the champion if there is one, else models/packaged]"
+if TYPE_CHECKING:
+    from seedlings.serving.predictor import Predictor
+
 _SERVERS = Path(".dvc/tmp/servers")
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True)
-@click.option("--model", default=str(paths.PACKAGED), show_default=True, help=_MODEL)
+@click.option("--model", default=str(paths.PACKAGED), show_default=True, help=packages.MODEL)
 @click.option("--json", "form", flag_value="json", help="Print JSON.")
 @click.option("--csv", "form", flag_value="csv", help="Print CSV.")
 @click.option("--output", help="A new folder for a Parquet data set, local or of fsspec.")
 @click.option("--overwrite", is_flag=True, help="Replace the answers in --output.")
+@click.option(
+    "--engine",
+    type=click.Choice(["litert", "tensorflow"]),
+    help="What runs the network.  [default: litert if it is installed, except for --output]",
+)
+@click.option("--check", is_flag=True, help="Compare the images with those of validation.")
+@click.option(
+    "--page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="check.html",
+    show_default=True,
+    help="The HTML file of --check.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(["shift", "out-of-distribution"]),
+    help="With --check, exit with 1 if a test finds a shift, or that test.",
+)
 def predict(
-    files: tuple[str, ...], model: str, form: str | None, output: str | None, overwrite: bool
+    files: tuple[str, ...],
+    model: str,
+    form: str | None,
+    output: str | None,
+    overwrite: bool,
+    engine: str | None,
+    check: bool,
+    page: Path,
+    fail_on: str | None,
 ) -> None:
     """Predict the classes, tags or numbers of images.
 
@@ -38,7 +63,14 @@ def predict(
 
     With --output, answers for any number of files are written as a Parquet data set, in parts. The
     same command resumes a run that was killed. Files that are not images have a row with `error`.
+
+    With --check, the images are compared with the validation images of the model, in numbers and in
+    a page, and no predictions are printed.
     """
+    if check and (output or form == "csv"):
+        raise click.UsageError("--check prints a summary, or JSON with --json, and writes a page")
+    if fail_on and not check:
+        raise click.UsageError("--fail-on is for --check, which is missing")
     if output and form:
         raise click.UsageError("--output writes Parquet; use it without --json and --csv")
     if overwrite and not output:
@@ -53,23 +85,70 @@ def predict(
 
     processor.pin()  # as for most bundles: MLflow imports NumPy before this one is known
     addresses.check(map(addresses.normalized, files))  # before seconds of imports
-    with _package(model) as package:
+    with packages.package_of(model) as package:
         processor.use(portable=bundle.read(package).portable)
-        click.echo(f"model: {_described(model)}", err=True)
-        if output:
+        click.echo(f"model: {packages.described(model)}", err=True)
+        if check:
+            _check(files, package, page, as_json=form == "json", fail_on=fail_on)
+        elif output:
             _predict_all(files, package, output, overwrite=overwrite)
         else:
-            _predict(files, package, form)
+            _predict(files, package, form, engine)
 
 
-def _predict(files: tuple[str, ...], package: Path, form: str | None) -> None:
+def _predict(files: tuple[str, ...], package: Path, form: str | None, wanted: str | None) -> None:
     from seedlings.serving import predictions
-    from seedlings.serving.predictor import Predictor
 
-    table, bad = predictions.of_files(Predictor(package), files)
+    predictor = _predictor(files, package, wanted)
+    table, bad = predictions.of_files(predictor, files)
+    if form == "json":
+        table["engine"] = predictor.engine
     click.echo(predictions.text(table, form), nl=False)
     if bad:
         raise SeedlingsError(f"no prediction for {len(bad)} of the files:\n  " + "\n  ".join(bad))
+
+
+def _predictor(files: tuple[str, ...], package: Path, wanted: str | None) -> "Predictor":
+    """Return the predictor with an engine; by default the fastest that is installed."""
+    from seedlings.exports import cached
+    from seedlings.exports.files import of_tests_or_first
+    from seedlings.serving.predictor import Predictor
+
+    if wanted == "tensorflow" or not (wanted or cached.is_installed()):
+        return Predictor(package)
+    try:
+        return Predictor(
+            package, (cached.network(package, of_tests_or_first(files)), cached.FORMAT)
+        )
+    except (SeedlingsError, OSError) as error:
+        if wanted:
+            raise
+        click.echo(f"TensorFlow answers, as there is no export: {error}", err=True)
+        return Predictor(package)
+
+
+def _check(
+    files: tuple[str, ...], package: Path, page: Path, *, as_json: bool, fail_on: str | None
+) -> None:
+    from seedlings.shift import command, comparison
+    from seedlings.shift import page as pages_
+
+    new, found, bad, predictor = command.check(package, files)
+    pages_.write(found, new, predictor, page)
+    if as_json:
+        click.echo(json.dumps(found.as_json() | {"skipped": bad}, indent=2, ensure_ascii=False))
+    else:
+        for line in pages_.lines(found):
+            click.echo(line)
+        click.echo(f"page: {page}")
+    if bad:
+        click.echo(f"no image in {len(bad)} of the files:\n  " + "\n  ".join(bad), err=True)
+    rejected = {test.name for test in found.tests if test.rejects}
+    if (fail_on == "shift" and rejected) or fail_on in rejected:
+        raise SeedlingsError(
+            f"--fail-on {fail_on}: expected images like those of validation, found a difference of "
+            f"{', '.join(sorted(rejected))} (p < {comparison.LEVEL:g})"
+        )
 
 
 def _predict_all(files: tuple[str, ...], package: Path, output: str, *, overwrite: bool) -> None:
@@ -89,7 +168,7 @@ def _predict_all(files: tuple[str, ...], package: Path, output: str, *, overwrit
 
 
 @click.command()
-@click.option("--model", default=None, help=_MODEL + _LAST)
+@click.option("--model", default=None, help=packages.MODEL + packages.LAST)
 @click.option(
     "--port", type=pages.PORT, default=5001, show_default=True, help="The port on 127.0.0.1."
 )
@@ -105,11 +184,11 @@ def serve(model: str | None, port: int) -> None:
     pages.check_port(port)
     with model_folder.create(paths.home() / _SERVERS) as folder:
         target = folder / "model"
-        chosen = model or _champion_or_last()
-        with _package(chosen) as package:
+        chosen = model or packages.champion_or_last()
+        with packages.package_of(chosen) as package:
             portable = bundle.read(package).portable
             client.save_model(package, target)
-        click.echo(f"model: {_described(chosen)}")
+        click.echo(f"model: {packages.described(chosen)}")
         click.echo(f"server: http://127.0.0.1:{port}/invocations (stop with Ctrl-C)")
         command = [
             "mlflow",
@@ -125,7 +204,7 @@ def serve(model: str | None, port: int) -> None:
 
 
 @click.command()
-@click.option("--model", default=None, help=_MODEL + _LAST)
+@click.option("--model", default=None, help=packages.MODEL + packages.LAST)
 @click.option(
     "--port", type=pages.PORT, default=8501, show_default=True, help="The port on 127.0.0.1."
 )
@@ -141,11 +220,11 @@ def demo(model: str | None, port: int) -> None:
     script = Path(__file__).parents[1] / "serving" / "demo_page.py"
     with model_folder.create(paths.home() / _SERVERS) as folder:
         target = folder / "model"
-        chosen = model or _champion_or_last()
-        with _package(chosen) as package:
+        chosen = model or packages.champion_or_last()
+        with packages.package_of(chosen) as package:
             portable = bundle.read(package).portable
             shutil.copytree(package, target)
-        click.echo(f"model: {_described(chosen)}")
+        click.echo(f"model: {packages.described(chosen)}")
         pages.serve(script, port, str(target), portable=portable)
 
 
@@ -168,46 +247,6 @@ def promote(name: str, force: bool, confidence: float) -> None:
     from seedlings.tracking import registry
 
     click.echo(f"{registry.ADDRESS} is {registry.promote(name, confidence, force=force)}")
-
-
-def _described(model: str) -> str:
-    """Return a model in words: where it is, its version, and its main metric, if it is known."""
-    if not _is_folder(model):
-        from seedlings.tracking import client, registry
-
-        with client.reachable():
-            return registry.described(model)
-    record = paths.record("evaluate")
-    if Path(model) != paths.PACKAGED or not record.is_file():
-        return model
-    found = records.read(record)
-    return f"{model}, {summaries.score(found.metrics, summaries.split(found.params))}"
-
-
-def _is_folder(model: str) -> bool:
-    return Path(model).is_dir() or ("/" in model and ":/" not in model)
-
-
-@contextmanager
-def _package(model: str) -> Iterator[Path]:
-    """Yield the folder of a model: `model` itself, or a copy of a model in MLflow."""
-    if _is_folder(model):
-        yield Path(model)  # bundle.read raises the error for a missing folder
-        return
-    from seedlings.tracking import client
-
-    with tempfile.TemporaryDirectory() as folder:
-        with client.reachable():
-            package = client.Tracker().download_package(model, Path(folder))
-        yield package
-
-
-def _champion_or_last() -> str:
-    from seedlings.tracking import client, registry
-
-    with client.reachable():
-        known = client.Tracker().champion()
-    return registry.ADDRESS if known else str(paths.PACKAGED)
 
 
 COMMANDS = (predict, serve, demo, promote)

@@ -249,7 +249,7 @@ def _find(name: str, images: Files, annotations: Annotations) -> tuple[str, str 
                 return found, None
         except OSError as error:
             return str(path), f"{images.folder / path} cannot be opened ({error.strerror})"
-    if PureWindowsPath(path).drive:
+    if PureWindowsPath(annotations.images, text).drive:
         return str(path), f"{path} {_OUTSIDE}"
     similar = images.similar(path)
     hint = f", but {images.folder / similar} is" if similar else ""

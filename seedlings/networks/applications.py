@@ -12,11 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from seedlings.errors import SeedlingsError
 from seedlings.networks import hub
 
 if TYPE_CHECKING:
     from seedlings.networks.runtime import keras
+
+_DIGITS = 14  # of a gain in float64
 
 Shape = tuple[int, int, int]  # height, width and channels of the images
 
@@ -95,9 +99,26 @@ def _of_keras(name: str) -> Application:
         return _function(name)(include_top=False, weights=weights, input_shape=shape)
 
     def preprocess(images: Any) -> Any:
-        return importlib.import_module(_function(name).__module__).preprocess_input(images)
+        module = importlib.import_module(_function(name).__module__)
+        return _by_channel(module.preprocess_input, images)
 
     return Application(build, preprocess, {"imagenet": Weights()})
+
+
+def _by_channel(preprocess_input: Callable[[Any], Any], images: Any) -> Any:
+    """Return what a function of keras.applications does, as a layer with its constants as numbers.
+
+    Each of them scales and shifts each channel, and may reverse their order. As tensors, which they
+    use, the constants would become inputs of an exported model.
+    """
+    from seedlings.networks.runtime import keras
+
+    offset = preprocess_input(np.zeros((1, 1, 3)))[0, 0]
+    gains = np.stack([preprocess_input(row[None, None])[0, 0] - offset for row in np.eye(3)])
+    if gains[0, 0] == 0.0:
+        images, gains = keras.ops.flip(images, axis=-1), gains[::-1]
+    scale = gains.diagonal().round(_DIGITS)
+    return keras.layers.Rescaling(scale.tolist(), offset.tolist(), name="preprocessing")(images)
 
 
 def _function(name: str) -> Callable[..., "keras.Model"]:

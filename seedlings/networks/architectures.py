@@ -182,7 +182,7 @@ def _pooling(name: str) -> "keras.layers.Layer":
         return keras.layers.Flatten(name="pooling")
     if name == "max":
         return keras.layers.GlobalMaxPooling2D(name="pooling")
-    return keras.layers.GlobalAveragePooling2D(name="pooling")
+    return layers.GlobalAveragePooling2D(name="pooling")
 
 
 def _penalties(params: Regularization) -> dict[str, Any]:

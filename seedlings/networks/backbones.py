@@ -128,7 +128,7 @@ def _pooled(backbone: "keras.Model", application: Application, params: Extract, 
     below = keras.Model(backbone.input, [layer.output for layer in chosen], name="below")
     maps = below(pixels)
     rows = [
-        keras.layers.GlobalAveragePooling2D(name=f"mean_{layer.name}")(output)
+        layers.GlobalAveragePooling2D(name=f"mean_{layer.name}")(output)
         for layer, output in zip(chosen, maps, strict=True)
     ]
     return keras.layers.Concatenate(name="features")(rows) if len(rows) > 1 else rows[0]

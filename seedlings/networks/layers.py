@@ -1,4 +1,4 @@
-"""Layers whose results do not depend on the type of the processor.
+"""Layers whose results do not depend on the type of the processor, or on the runtime of an export.
 
 They have the weights, names and options of the layers of Keras with the same names.
 """
@@ -79,6 +79,43 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 @keras.saving.register_keras_serializable("seedlings")
+class GlobalAveragePooling2D(keras.layers.GlobalAveragePooling2D):
+    """Means over the places of maps (N x H x W x C): of each row, then of the rows.
+
+    One sum of all places loses digits in runtimes that add one after another: for maps of 37 x 37,
+    10 times as many as two sums, and then an exported model answers differently.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """Return the means (N x C, or N x 1 x 1 x C with `keepdims`)."""
+        dtype = keras.backend.result_type(inputs.dtype, "float32")  # bfloat16 has too few digits
+        rows = tf.reduce_mean(tf.cast(inputs, dtype), axis=2, keepdims=self.keepdims)
+        return tf.cast(tf.reduce_mean(rows, axis=1, keepdims=self.keepdims), inputs.dtype)
+
+
+@keras.saving.register_keras_serializable("seedlings")
+class Normalization(keras.layers.Normalization):
+    """Normalisation with its mean and variance as NumPy arrays.
+
+    As tensors, they would become inputs of an exported model.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        """Create the weights, and take the constants from them or from the configuration."""
+        super().build(input_shape)
+        self._convert()
+
+    def finalize_state(self) -> None:
+        """Take the constants from the weights, after they were loaded."""
+        super().finalize_state()
+        self._convert()
+
+    def _convert(self) -> None:
+        for name in ("mean", "variance"):
+            setattr(self, name, np.asarray(getattr(self, name)))
+
+
+@keras.saving.register_keras_serializable("seedlings")
 class Transposition(keras.layers.Layer):
     """Exchanges height and width of images (N x H x W x C).
 
@@ -95,17 +132,26 @@ class Transposition(keras.layers.Layer):
 
 
 def replaced(model: "keras.Model") -> "keras.Model":
-    """Return a copy of a model, with the same weights and the batch normalisation above."""
+    """Return a copy of a model, with the same weights and the layers above."""
 
     def copy(layer: "keras.layers.Layer") -> "keras.layers.Layer":
-        is_plain = type(layer) is keras.layers.BatchNormalization
-        return (BatchNormalization if is_plain else type(layer)).from_config(layer.get_config())
+        return _REPLACED.get(type(layer), type(layer)).from_config(layer.get_config())
 
-    if not any(type(layer) is keras.layers.BatchNormalization for layer in model.layers):
+    if not any(type(layer) in _REPLACED for layer in model.layers):
         return model
     twin = keras.models.clone_model(model, clone_function=copy)
     twin.set_weights(model.get_weights())
+    for layer in twin.layers:
+        if isinstance(layer, Normalization):
+            layer.finalize_state()
     return twin
+
+
+_REPLACED: dict[type, Any] = {
+    keras.layers.BatchNormalization: BatchNormalization,
+    keras.layers.GlobalAveragePooling2D: GlobalAveragePooling2D,
+    keras.layers.Normalization: Normalization,
+}
 
 
 def _fused(inputs: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:

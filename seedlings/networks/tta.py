@@ -26,18 +26,18 @@ def averaged(model: "keras.Model", count: int) -> "keras.Model":
     return keras.Model(images, _mean(outputs), name=model.name)
 
 
-def with_second_output(model: "keras.Model", head: "keras.Model") -> "keras.Model":
-    """Return an assembled model, of one or several copies, with a second output.
+def with_more_outputs(model: "keras.Model", head: "keras.Model") -> "keras.Model":
+    """Return an assembled model, of one or several copies, with further outputs.
 
-    `head` has two outputs for features: those of the model's head, and the second one, which is
-    that of the image as it is. The feature extractor runs once for each copy.
+    `head` has several outputs for features: those of the model's head, and further ones, which are
+    those of the image as it is. The feature extractor runs once for each copy.
     """
     images = keras.Input(model.input_shape[1:], dtype="uint8", name="image")
-    outputs, second = head(model.get_layer("feature_extractor")(images))
+    outputs, *more = head(model.get_layer("feature_extractor")(images))
     copies = _copies(images, count(model))[1:]
     if copies:
         outputs = _mean([outputs, *(_outputs(model, copy) for copy in copies)])
-    return keras.Model(images, [outputs, second], name=model.name)
+    return keras.Model(images, [outputs, *more], name=model.name)
 
 
 def count(model: "keras.Model") -> int:

@@ -39,9 +39,35 @@ def reference(
     """
     training = split_table.rows(table, "train")
     network = row_of(architectures.head_of(model))
-    most = min(_MOST_ROWS, max(1, _MOST_BYTES // (4 * network.output_shape[1])))
-    drawn = np.random.default_rng(seed).permutation(training)[:most]
+    drawn = np.random.default_rng(seed).permutation(training)[: _most(network)]
     return np.concatenate([*_computed(network, model, features, images, np.sort(drawn))])
+
+
+def _most(row: "keras.Model") -> int:
+    """Return how many images a bundle has the features of."""
+    return min(_MOST_ROWS, max(1, _MOST_BYTES // (4 * row.output_shape[1])))
+
+
+def validation(
+    model: "keras.Model", features: Path, images: Path, table: pd.DataFrame, *, seed: int
+) -> tuple[Rows, NDArray[np.float32]]:
+    """Return the features and the outputs of validation images that are drawn by the seed.
+
+    They are as many as those of `reference` at most, and of each group there is one, because images
+    of a group are one observation.
+    """
+    rows = split_table.rows(table, "validation")
+    alone = table.iloc[rows].drop_duplicates("group").index.to_numpy()
+    head = architectures.head_of(model)
+    row = row_of(head)
+    drawn = np.sort(np.random.default_rng(seed).permutation(alone)[: _most(row)])
+    found = np.concatenate([*_computed(row, model, features, images, drawn)])
+    if tta.count(model) == 1:
+        return found, np.concatenate([*_computed(head, model, features, images, drawn)])
+    run = models.compiled(model)
+    with store.unpacked(images, drawn) as whole:
+        parts = [run(whole[start : start + _BATCH]) for start in range(0, len(whole), _BATCH)]
+    return found, np.concatenate(parts)
 
 
 def of_split(
@@ -90,8 +116,12 @@ def threshold(distances: NDArray[np.floating], share: float) -> tuple[float, flo
     return float(f"{largest * (1.0 + _MARGIN):.6g}"), round(place / (count + 1), 6)
 
 
-def with_distances(model: "keras.Model", reference: Rows) -> "keras.Model":
+def with_distances(
+    model: "keras.Model", reference: Rows, *, with_rows: bool = False
+) -> "keras.Model":
     """Return a model with a further output (N x 1): the distance to the nearest reference image.
+
+    With `with_rows`, a third output has the features (N x C) that the distance is measured in.
 
     The model maps images (N x H x W x 3, RGB uint8) to outputs; with test-time augmentation, the
     distance is that of the image as it is. Both come from one run of the network. The distance is
@@ -99,9 +129,10 @@ def with_distances(model: "keras.Model", reference: Rows) -> "keras.Model":
     for few features as for many.
     """
     head = architectures.head_of(model)
-    distance = _distance(reference)(row_of(head).output)
-    twin = keras.Model(head.input, [head.output, distance], name="head_with_distance")
-    return twin if head is model else tta.with_second_output(model, twin)
+    row = row_of(head).output
+    outputs = [head.output, _distance(reference)(row), *([row] if with_rows else [])]
+    twin = keras.Model(head.input, outputs, name="head_with_distance")
+    return twin if head is model else tta.with_more_outputs(model, twin)
 
 
 def row_of(head: "keras.Model") -> "keras.Model":
@@ -113,7 +144,7 @@ def row_of(head: "keras.Model") -> "keras.Model":
     names = [layer.name for layer in head.layers]
     features = head.get_layer("pooling").input if "pooling" in names else head.input
     inputs = keras.Input(features.shape[1:])
-    row = inputs if len(inputs.shape) == 2 else keras.layers.GlobalAveragePooling2D()(inputs)
+    row = inputs if len(inputs.shape) == 2 else layers.GlobalAveragePooling2D()(inputs)
     network = keras.Model(inputs, keras.layers.Identity()(row), name="distance_features")
     return keras.Model(head.input, network(features))
 

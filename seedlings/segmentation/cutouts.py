@@ -9,20 +9,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seedlings import images
 from seedlings.config import paths
 from seedlings.config.reuse import Reuse
 from seedlings.errors import SeedlingsError
 from seedlings.io import parts, rows, store, threads
 from seedlings.io.rows import Rows
 from seedlings.io.shards import Engine, Shard
-from seedlings.segmentation import fits, masks
+from seedlings.segmentation import preprocessing
 from seedlings.segmentation.params import Segment
 
 SHARES = "foreground.csv"  # in the folder of the stage's report
 
 _SHOWN = 10
-_DECIMALS = 6  # of a share
 
 
 @dataclass(frozen=True)
@@ -62,14 +60,15 @@ class Cutting:
 
     def _cut(self, file: tuple[str, bytes]) -> tuple[NDArray[np.uint8], float]:
         path, data = file
-        return with_share(decode(data, self.params, name=path), self.params)
+        image = preprocessing.decoded(data, self.params, name=path)
+        return preprocessing.cut_out_with_share(image, self.params)
 
     def numerics(self) -> str:
         """Return the digest of numerics: of the cut-out of an image of noise."""
         height, width = self.params.pixels
         shape = (height + height // 3, width + width // 3, 3)
         noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-        return parts.digest(one(noise, self.params).tobytes())
+        return parts.digest(preprocessing.cut_out(noise, self.params).tobytes())
 
 
 def make(
@@ -96,37 +95,6 @@ def make(
 def _read_shares(path: Path) -> dict[str, float]:
     table = pd.read_csv(path, dtype={"digest": str}, float_precision="round_trip")
     return dict(zip(table["digest"], table["foreground"], strict=True))
-
-
-def decode(data: bytes, params: Segment, *, name: str = "") -> NDArray[np.uint8]:
-    """Return an image file (RGB uint8), of which a cut-out needs at least twice its size.
-
-    A larger file is decoded at a reduced size, so every cut-out must be of an image from here; see
-    images.decode.
-    """
-    height, width = params.pixels
-    return images.decode(data, name=name, least=(2 * height, 2 * width))
-
-
-def one(image: NDArray[np.uint8], params: Segment) -> NDArray[np.uint8]:
-    """Return the cut-out of an image (RGB uint8, any size), which is the input of the models."""
-    return with_share(image, params)[0]
-
-
-def with_share(image: NDArray[np.uint8], params: Segment) -> tuple[NDArray[np.uint8], float]:
-    """Return the cut-out of an image, and its share (0..1) of foreground; see `one`.
-
-    The foreground, and the colour of the background, are those of the image without its padding.
-    """
-    height, width = params.pixels
-    resized = fits.resized(image, height, width, params.fit)
-    cut_out = masks.METHODS[params.method].cut_out(resized)
-    share = round(masks.foreground(masks.kept(cut_out)), _DECIMALS)  # as in the table
-    picture = masks.with_background(resized, cut_out, params.background)
-    if params.fit != "pad":
-        return picture, share
-    colour = masks.background_colour(resized, cut_out, params.background)
-    return fits.padded(picture, height, width, colour), share
 
 
 def summarize(shares: NDArray[np.float64]) -> dict[str, float]:

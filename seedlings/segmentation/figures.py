@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from seedlings.io import store, threads
 from seedlings.plots import image_grid
 from seedlings.plots.image_grid import Row, Tile
-from seedlings.segmentation import cutouts as cutting
+from seedlings.segmentation import preprocessing
 from seedlings.segmentation.params import FITS, Segment
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def fits(raw: Path, table: pd.DataFrame, params: Segment, path: Path) -> bool:
     """
 
     def decode(name: str) -> NDArray[np.uint8]:
-        return cutting.decode((raw / name).read_bytes(), params, name=name)
+        return preprocessing.decoded((raw / name).read_bytes(), params, name=name)
 
     places = np.unique(np.linspace(0, len(table) - 1, _COMPARED).astype(int))
     sample = dict.fromkeys(table["path"].iloc[places])
@@ -78,6 +78,6 @@ def _distortion(image: NDArray[np.uint8], params: Segment) -> float:
 def _in_each_fit(image: NDArray[np.uint8], params: Segment) -> list[Tile]:
     tiles = [Tile(image_grid.fit(image), "image")]
     for fit in FITS:
-        cutout = cutting.one(image, params.model_copy(update={"fit": fit}))
+        cutout = preprocessing.cut_out(image, params.model_copy(update={"fit": fit}))
         tiles.append(Tile(cutout, f"{fit} (used)" if fit == params.fit else fit))
     return tiles

@@ -7,23 +7,19 @@ proportions of height x width. `pad` resizes it so that all of it is inside, and
 from collections.abc import Sequence
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
-from seedlings import images
-
-Image = NDArray[np.uint8]
+from seedlings.images import Image, resize
 
 
 def resized(image: Image, height: int, width: int, fit: str) -> Image:
     """Return the image for a fit, without padding: with `pad`, one side may be shorter."""
     match fit:
         case "crop":
-            return images.resize(_cropped(image, height, width), height, width)
+            return resize(_cropped(image, height, width), height, width)
         case "pad":
-            return images.resize(image, *_inside(image, height, width))
+            return resize(image, *_inside(image, height, width))
         case _:
-            return images.resize(image, height, width)
+            return resize(image, height, width)
 
 
 def padded(image: Image, height: int, width: int, colour: Sequence[int]) -> Image:

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
+from seedlings.images import Image
+
 Mask = NDArray[np.bool_]
 
 

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from seedlings import processor
 from seedlings.errors import SeedlingsError
 from seedlings.io.shards import Engine, Shard
-from seedlings.packaging.bundle import read as read_bundle
+from seedlings.packaging import bundle
 from seedlings.serving import addresses
+from seedlings.serving.inference import BATCH
 from seedlings.serving.listing import Listing
 from seedlings.serving.parquet import Parquet
 from seedlings.serving.predictions import decoded, printable
-from seedlings.serving.predictor import BATCH, Predictor
+from seedlings.serving.predictor import Predictor
 
 # The network's outputs are float32; one field for each class, so that a query reads one alone.
 _TYPES = {"text": pa.string(), "number": pa.float32()}
@@ -57,9 +58,9 @@ class Answers:
 
     name = "predict"
 
-    def __init__(self, bundle: Path) -> None:
-        files = sorted(path for path in bundle.iterdir() if path.is_file())
-        self._files = {path.name: path.read_bytes() for path in files}
+    def __init__(self, package: Path) -> None:
+        self._files = {path.name: path.read_bytes() for path in bundle.files(package)}
+        self._digest = bundle.digest(package)
         self._folder = str(Path.cwd())  # relative paths are relative to it, also in a worker
         self._predictor: Predictor | None = None
 
@@ -68,10 +69,7 @@ class Answers:
 
     def digest(self) -> str:
         """Return a digest of the bundle."""
-        digest = hashlib.blake2b(digest_size=16)
-        for name, data in self._files.items():
-            digest.update(f"{name} {len(data)}\0".encode() + data)
-        return digest.hexdigest()
+        return self._digest
 
     def read(self, shard: Shard) -> Inputs:
         """Return the cut-outs of the images of a shard: smaller than the images, or their files.
@@ -138,7 +136,7 @@ _REASON = {"out_of_distribution": "text"}
 
 
 def predict(
-    bundle: Path, paths: Sequence[str], output: str, *, engine: Engine, overwrite: bool
+    package: Path, paths: Sequence[str], output: str, *, engine: Engine, overwrite: bool
 ) -> Summary:
     """Write the answers for all files at and below the paths as Parquet parts in a folder.
 
@@ -153,8 +151,8 @@ def predict(
                 f"expected an output outside of the images, found {target} in {path}; "
                 "choose another --output"
             )
-    processor.use(portable=read_bundle(bundle).portable)  # workers get the settings that are here
-    task, sink = Answers(bundle), Parquet(target)
+    processor.use(portable=bundle.read(package).portable)  # workers get the settings that are here
+    task, sink = Answers(package), Parquet(target)
     with tempfile.TemporaryDirectory() as folder:
         shards = Listing(addresses.distinct(inputs), Path(folder) / "files", printable)
         if not shards:

@@ -1,10 +1,8 @@
 """Predictions of a packaged model for files and folders of images."""
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -12,10 +10,10 @@ from seedlings.errors import SeedlingsError
 from seedlings.images import BadImageError, Image
 from seedlings.io import threads
 from seedlings.io.progress import bar
+from seedlings.serving import texts
 from seedlings.serving.addresses import distinct, normalized, read
-from seedlings.serving.predictor import BATCH, Predictor
-
-_DIGITS = 7
+from seedlings.serving.inference import BATCH
+from seedlings.serving.predictor import Predictor
 
 
 def of_files(predictor: Predictor, paths: Sequence[Path | str]) -> tuple[pd.DataFrame, list[str]]:
@@ -49,28 +47,9 @@ def of_files(predictor: Predictor, paths: Sequence[Path | str]) -> tuple[pd.Data
 
 
 def text(table: pd.DataFrame, form: str | None) -> str:
-    """Return the table in the format `json` or `csv`, or as aligned columns if `form` is None.
-
-    JSON and CSV have 7 digits of each number, as many as float32 holds. A CSV has one column for
-    each class or tag; aligned columns have no `probabilities`, and without a row there is no text.
-    """
-    if form == "json":
-        rows = [_rounded(row) for row in table.to_dict("records")]
-        return json.dumps(rows, indent=2, ensure_ascii=False) + "\n"
-    flat = table.drop(columns="probabilities", errors="ignore")
-    if form == "csv":
-        if "probabilities" in table:
-            named = pd.DataFrame(table["probabilities"].tolist())
-            flat = flat.join(named, suffixes=("", " (probability)"))
-        return flat.map(_rounded).to_csv(index=False, lineterminator="\n")
-    return "" if flat.empty else flat.round(4).to_string(index=False) + "\n"
-
-
-def _rounded(value: Any) -> Any:
-    """Return a value in which all numbers have 7 digits."""
-    if isinstance(value, dict):
-        return {name: _rounded(inner) for name, inner in value.items()}
-    return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
+    """Return the table in a form of texts.as_text."""
+    rows = table.to_dict("records")
+    return texts.as_text([{str(name): row[name] for name in row} for row in rows], form)
 
 
 def decoded(addresses: Sequence[str], predictor: Predictor) -> Iterator[Image | str]:

@@ -5,8 +5,8 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from importlib.metadata import version
+from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from seedlings.errors import SeedlingsError
 from seedlings.networks import hub
 from seedlings.tasks import TASKS
 from seedlings.tracking import page
-from seedlings.tracking.tags import CHAMPION, EXPERIMENT, PARENT, SERVED_WITH
+from seedlings.tracking.tags import CHAMPION, EXPERIMENT, PARENT, SERVED_WITH, TENSORFLOW
 
 # MLflow reads these when it is imported. A slow server must not delay a stage for long.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
@@ -263,8 +263,17 @@ def _flavour(package: Path, card: Path | None = None) -> dict[str, Any]:
 def _requirements(package: Path) -> list[str]:
     """Return the pinned packages that a server of a package needs."""
     pinned = [f"{name}=={version(name)}" for name in SERVED_WITH]
+    tensorflow = _version_of_tensorflow()
+    pinned += [f"{name}=={tensorflow} ; {machines}" for name, machines in TENSORFLOW.items()]
     architecture = (package / "model.json").read_text(encoding="utf-8")
     return [*pinned, f"{hub.PACKAGE}=={hub.VERSION}"] if hub.is_in(architecture) else pinned
+
+
+def _version_of_tensorflow() -> str:
+    for name in TENSORFLOW:
+        with suppress(PackageNotFoundError):
+            return version(name)
+    raise PackageNotFoundError("tensorflow")
 
 
 @contextmanager

@@ -52,10 +52,7 @@ def described(address: str) -> str:
 
     `address` is `ADDRESS`, another of MLflow's, or the id of a run. Raises MLflow's exceptions.
     """
-    tracker = client.Tracker()
-    champion = tracker.champion() if address == ADDRESS else None
-    run = tracker.find(champion[1] if champion else address)
-    text = f"the champion, version {champion[0]}" if champion else address
+    run, text = _run_of(address)
     if run is None or not any(name.startswith("finetuned/") for name in run.data.metrics):
         return text
     return f"{text}, {summaries.score(run.data.metrics, summaries.split(run.data.params))}"
@@ -70,6 +67,23 @@ def _description(card: str) -> str:
     ends = [heading.start() for heading in re.finditer("^#+ ", text, re.MULTILINE)]
     kept = max(end for end in ends if end + len(rest) <= _LONGEST_DESCRIPTION)
     return text[:kept].rstrip() + rest
+
+
+def lock_of(address: str) -> str | None:
+    """Return the digest of the dvc.lock of a model in MLflow, if its run has it; see `described`.
+
+    Raises MLflow's exceptions.
+    """
+    run, _ = _run_of(address)
+    return run.data.tags.get(LOCK) if run else None
+
+
+def _run_of(address: str) -> tuple[client.Run | None, str]:
+    """Return the run of a model in MLflow, if it is known, and the model's version in words."""
+    tracker = client.Tracker()
+    champion = tracker.champion() if address == ADDRESS else None
+    run = tracker.find(champion[1] if champion else address)
+    return run, f"the champion, version {champion[0]}" if champion else address
 
 
 def _check_split(challenger: comparisons.Side) -> None:

@@ -34,6 +34,11 @@ SERVED_WITH = (
     "pillow",
     "pydantic",
     "ruamel-yaml",
-    "tensorflow",
     "tqdm",
 )
+# And TensorFlow: its package without code for GPUs, where there is one. The names of the packages,
+# with the machines that they are for, as in pyproject.toml.
+TENSORFLOW = {
+    "tensorflow": "sys_platform != 'linux' or platform_machine != 'x86_64'",
+    "tensorflow-cpu": "sys_platform == 'linux' and platform_machine == 'x86_64'",
+}

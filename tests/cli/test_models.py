@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from benchmarks import networks
 from seedlings import images, processor
-from seedlings.cli import cli, models
+from seedlings.cli import cli, packages
 from seedlings.config import paths
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
@@ -31,7 +31,7 @@ def command(tmp_path: Path, params: Params) -> list[str]:
     """The command for a folder with an image, with a small model and --output."""
     segment = {**params.segment.model_dump(), "pixels": [20, 24]}
     model = architectures.baseline((20, 24, 3), 1, TASKS["binary"])
-    contents = bundle.Contents("binary", ["a", "b"], segment, 0.5, 1e9, 0.99, portable=True)
+    contents = networks.contents("binary", ["a", "b"], segment)
     networks.package(model, contents, tmp_path / "model")
     (tmp_path / "images").mkdir()
     black = images.encode_png(np.zeros((30, 30, 3), np.uint8))
@@ -54,14 +54,14 @@ def test_the_model_of_the_workspace_is_described_with_its_metric(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert models._described("models/packaged") == "models/packaged"
+    assert packages.described("models/packaged") == "models/packaged"
     record = Record("evaluate", {"evaluate.split": "test"})
     record.add_metrics({"finetuned/accuracy": 0.75, "images": 8.0})
     paths.report("evaluate").mkdir(parents=True)
     record.write(paths.record("evaluate"))
     text = "models/packaged, accuracy 0.7500 (no interval) on 8 test images"
-    assert models._described("models/packaged") == text
-    assert models._described("another/model") == "another/model"
+    assert packages.described("models/packaged") == text
+    assert packages.described("another/model") == "another/model"
 
 
 def test_files_without_a_prediction_are_an_error_with_the_first_of_them(

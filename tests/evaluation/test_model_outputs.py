@@ -14,7 +14,6 @@ from seedlings.io import split_table
 from seedlings.io.files import write_csv
 from seedlings.networks import architectures, models, runtime
 from seedlings.networks.runtime import keras
-from seedlings.packaging.bundle import Contents
 from seedlings.params import check
 from seedlings.tasks import TASKS
 from stages import evaluate
@@ -74,7 +73,7 @@ def test_the_outputs_that_explain_reads_depend_on_no_parameter_of_a_statistic(
     models.save(architectures.baseline((32, 32, 3), 3, task), paths.BASELINE)
     finetuned = assembly.classifier(params, (32, 32), 3, task)
     segment = params.segment.model_dump()
-    contents = Contents("multiclass", list("abc"), segment, 0.5, 1e9, 0.99, portable=True)
+    contents = networks.contents("multiclass", list("abc"), segment)
     networks.package(finetuned, contents, paths.PACKAGED)
     for stage in ("baseline", "finetune"):
         curves = pd.DataFrame([[1, 1, 1, 1]], columns=["loss", "val_loss", "score", "val_score"])

@@ -35,6 +35,22 @@ def test_every_network_of_keras_has_its_function_and_its_preprocessing() -> None
         assert callable(sys.modules[function.__module__].preprocess_input)
 
 
+@pytest.mark.parametrize(
+    ("name", "tolerance"),
+    [("VGG16", 0.0), ("DenseNet121", 1e-6), ("MobileNetV2", 1e-6), ("ConvNeXtTiny", 0.0)],
+)
+def test_the_preprocessing_of_keras_is_a_layer_without_tensors(
+    name: str, tolerance: float, rng: np.random.Generator
+) -> None:
+    inputs = keras.Input((5, 6, 3))
+    model = keras.Model(inputs, applications.find(name).preprocess(inputs))
+    assert "__tensor__" not in model.to_json()
+    images = rng.uniform(0, 255, (4, 5, 6, 3)).astype(np.float32)
+    module = sys.modules[applications._function(name).__module__]
+    expected = module.preprocess_input(keras.ops.convert_to_tensor(images))
+    np.testing.assert_allclose(model(images), expected, rtol=0, atol=tolerance)
+
+
 def test_both_parts_of_the_default_backbone_have_the_synthetic_weights() -> None:
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     values["extract"].update(cut="block4_pool", pooling="none")

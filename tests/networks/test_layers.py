@@ -117,22 +117,54 @@ def test_the_optimised_graph_of_inference_has_no_reciprocal_square_root(
 def test_a_network_with_replaced_layers_has_the_same_weights_and_outputs(
     rng: np.random.Generator,
 ) -> None:
-    """InceptionV3 normalises without a scale, MobileNet with one."""
+    """InceptionV3 normalises without a scale, MobileNet with one; EfficientNet averages inside."""
     inputs = keras.Input((8, 8, 3))
     x = keras.layers.Conv2D(5, 3, name="first")(inputs)
     x = keras.layers.BatchNormalization(scale=False, name="second")(x)
     x = keras.layers.BatchNormalization(center=False, axis=3, name="third")(x)
+    x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="fourth")(x)
     network = keras.Model(inputs, x)
     weights = [rng.uniform(0.5, 1.5, w.shape).astype(np.float32) for w in network.get_weights()]
     network.set_weights(weights)
     copy = layers.replaced(network)
-    assert [type(layer) for layer in copy.layers[2:]] == [layers.BatchNormalization] * 2
-    assert [layer.name for layer in copy.layers[1:]] == ["first", "second", "third"]
+    assert [type(layer) for layer in copy.layers[2:4]] == [layers.BatchNormalization] * 2
+    assert type(copy.layers[4]) is layers.GlobalAveragePooling2D
+    names = ["first", "second", "third", "fourth"]
+    assert [layer.name for layer in copy.layers[1:]] == names
     images = rng.normal(3.0, 2.0, (4, 8, 8, 3)).astype(np.float32)
     for training in (False, True):
         ours, theirs = copy(images, training=training), network(images, training=training)
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
     assert layers.replaced(copy) is copy
+
+
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_averages_over_places_are_those_of_keras_with_more_digits(
+    keepdims: bool, rng: np.random.Generator
+) -> None:
+    maps = rng.uniform(0.0, 100.0, (2, 75, 75, 8)).astype(np.float32)
+    ours = np.asarray(layers.GlobalAveragePooling2D(keepdims=keepdims)(maps))
+    theirs = np.asarray(keras.layers.GlobalAveragePooling2D(keepdims=keepdims)(maps))
+    assert ours.shape == theirs.shape
+    exact = maps.astype(np.float64).mean(axis=(1, 2), keepdims=keepdims)
+    np.testing.assert_allclose(ours, exact, rtol=3e-7)
+
+
+def test_a_replaced_normalisation_has_its_constants_also_after_loading(
+    rng: np.random.Generator, tmp_path: Path
+) -> None:
+    inputs = keras.Input((8, 8, 3))
+    adapted = keras.layers.Normalization()
+    x = keras.layers.Normalization(mean=[1.0, 2.0, 3.0], variance=[4.0, 5.0, 6.0])(adapted(inputs))
+    network = keras.Model(inputs, x)
+    adapted.adapt(rng.normal(2.0, 3.0, (4, 8, 8, 3)).astype(np.float32))
+    copy = layers.replaced(network)
+    assert [type(layer) for layer in copy.layers[1:]] == [layers.Normalization] * 2
+    models.save(copy, tmp_path / "model")
+    images = rng.normal(3.0, 2.0, (4, 8, 8, 3)).astype(np.float32)
+    for ours in (copy, models.load(tmp_path / "model")):
+        np.testing.assert_allclose(ours(images), network(images), rtol=1e-6, atol=1e-6)
+        assert all(isinstance(layer.mean, np.ndarray) for layer in ours.layers[1:])
 
 
 def test_batch_normalisation_refuses_a_mask(normalizations: Callable[..., Both]) -> None:

@@ -18,6 +18,7 @@ from seedlings.tasks import TASKS
 def contents(params: Params) -> Contents:
     return Contents(
         task="binary",
+        answers="two_classes",
         outputs=["a", "b"],
         segment={**params.segment.model_dump(), "pixels": [20, 24]},
         tag_threshold=0.5,

@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks import arrays
+from benchmarks import arrays, networks
 from seedlings.networks import architectures, models, tta
 from seedlings.networks.runtime import keras
 from seedlings.packaging import bundle, distances
-from seedlings.packaging.bundle import Contents
 from seedlings.params import Params
 from seedlings.tasks import TASKS
 
@@ -161,11 +160,8 @@ def test_the_images_beyond_the_distance_of_a_package_are_named(
     params: Params, tmp_path: Path
 ) -> None:
     model = of_mean_colours()
-    contents = Contents(
-        *("binary", ["a", "b"], params.segment.model_dump(), 0.5),
-        largest_distance=2.0,
-        share_within=0.99,
-        portable=True,
+    contents = networks.contents(
+        "binary", ["a", "b"], params.segment.model_dump(), largest_distance=2.0
     )
     # The mean is 100 and the standard deviation 10, so that the distances are 0, 1, 3 and 9.
     bundle.write(

@@ -19,7 +19,6 @@ from seedlings.data import duplicates
 from seedlings.evaluation import doubtful_labels
 from seedlings.io import parts, split_table, store
 from seedlings.io.files import write_array, write_csv
-from seedlings.packaging import bundle
 from seedlings.params import check
 from seedlings.tasks import TASKS
 
@@ -102,7 +101,7 @@ def written(
         names = kind.outputs(table["label"])
         model = assembly.classifier(params, (SIDE, SIDE), len(names), kind)
         segment = params.segment.model_dump()
-        contents = bundle.Contents(task, names, segment, 0.5, 1e9, 0.99, portable=True)
+        contents = networks.contents(task, names, segment)
         networks.package(model, contents, paths.PACKAGED)
         truth = kind.targets(table["label"][9:])
         eye = np.eye(len(names), dtype=np.float32)

@@ -13,7 +13,7 @@ from seedlings.errors import SeedlingsError
 from seedlings.io import parts, threads
 from seedlings.io.shards import Here
 from seedlings.params import check
-from seedlings.segmentation import cutouts, masks
+from seedlings.segmentation import cutouts, masks, preprocessing
 from seedlings.segmentation.params import FITS, Segment
 
 
@@ -68,10 +68,10 @@ def test_padding_changes_neither_the_mask_nor_the_share_of_foreground(
 ) -> None:
     image = np.full((20, 40, 3), (110, 85, 60), np.uint8)  # soil
     image[5:15, 10:20] = (60, 140, 50)  # a plant on an eighth of it
-    padded, share = cutouts.with_share(
+    padded, share = preprocessing.cut_out_with_share(
         image, segment(fit="pad", pixels=[40, 40], background=background)
     )
-    without, alone = cutouts.with_share(
+    without, alone = preprocessing.cut_out_with_share(
         image, segment(fit="stretch", pixels=[20, 40], background=background)
     )
     assert share == alone == 0.125
@@ -87,7 +87,7 @@ def test_a_whole_image_is_padded_with_black(
 ) -> None:
     image = np.full((20, 40, 3), 200, np.uint8)
     params = segment(fit="pad", pixels=[40, 40], background=background, method="none")
-    padded, share = cutouts.with_share(image, params)
+    padded, share = preprocessing.cut_out_with_share(image, params)
     assert share == 1.0
     assert padded[:, 0, 0].tolist() == [0] * 10 + [200] * 20 + [0] * 10
 
@@ -102,7 +102,7 @@ def test_a_large_image_is_decoded_at_twice_the_size_of_its_cut_out_or_more(
     noise: Callable[..., np.ndarray],
 ) -> None:
     data = images.encode_png(noise(200, 330))
-    assert cutouts.decode(data, segment(pixels=[*pixels])).shape == (*shape, 3)
+    assert preprocessing.decoded(data, segment(pixels=[*pixels])).shape == (*shape, 3)
 
 
 @pytest.mark.parametrize("fit", FITS)

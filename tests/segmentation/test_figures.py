@@ -9,7 +9,7 @@ import pytest
 from benchmarks import arrays
 from seedlings import images
 from seedlings.params import Params
-from seedlings.segmentation import cutouts, figures
+from seedlings.segmentation import figures, preprocessing
 from seedlings.tasks import TASKS
 
 
@@ -54,7 +54,7 @@ def test_the_images_that_a_fit_changes_most_are_shown_in_each(
     tiles = drawn[0][0].tiles
     assert [tile.caption for tile in tiles] == ["image", "stretch", "crop (used)", "pad"]
     image = images.read(tmp_path / "b")
-    assert np.array_equal(tiles[2].image, cutouts.one(image, segment))
+    assert np.array_equal(tiles[2].image, preprocessing.cut_out(image, segment))
     assert tiles[3].image[0].max() == 0
 
 

@@ -21,7 +21,6 @@ from seedlings.cluster.engine import Cluster
 from seedlings.errors import SeedlingsError
 from seedlings.io.shards import Here, Shard
 from seedlings.networks import architectures
-from seedlings.packaging import bundle
 from seedlings.params import Params
 from seedlings.serving import bulk, listing, predictions
 from seedlings.serving.predictor import Predictor
@@ -44,7 +43,9 @@ def model(tmp_path: Path, params: Params) -> Callable[..., Path]:
         network = architectures.baseline((20, 24, 3), units, TASKS[task])
         segment = {**params.segment.model_dump(), "pixels": [20, 24], "method": "none"}
         outputs = NAMES.get(task, ["value"])
-        contents = bundle.Contents(task, outputs, segment, 0.5, 253.0, 0.99, portable)
+        contents = networks.contents(
+            task, outputs, segment, largest_distance=253.0, portable=portable
+        )
         networks.package(network, contents, tmp_path / name)
         return tmp_path / name
 

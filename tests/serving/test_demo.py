@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from benchmarks import networks
 from seedlings import images
-from seedlings.packaging import bundle
 from seedlings.params import check
 from seedlings.serving.predictor import Predictor
 from seedlings.tasks import TASKS
@@ -44,9 +43,7 @@ def opened(tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         units = 1 if task != "multiclass" else len(NAMES[task])
         model = assembly.classifier(params, (24, 24), units, TASKS[task])
         segment = params.segment.model_dump()
-        contents = bundle.Contents(
-            task, NAMES[task], segment, 0.5, largest_distance, 0.99, portable=True
-        )
+        contents = networks.contents(task, NAMES[task], segment, largest_distance=largest_distance)
         networks.package(model, contents, tmp_path / task)
         monkeypatch.setattr(sys, "argv", ["demo", str(tmp_path / task)])
         return testing.AppTest.from_file(str(SCRIPT), default_timeout=600).run()

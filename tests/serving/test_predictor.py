@@ -11,16 +11,15 @@ from numpy.typing import NDArray
 from PIL import ExifTags
 from PIL import Image as PillowImage
 
-from benchmarks import arrays
+from benchmarks import arrays, networks
 from seedlings import processor
 from seedlings.config.reuse import Reuse
 from seedlings.io import parts
 from seedlings.io.shards import Here, Shard
 from seedlings.networks import architectures, models
 from seedlings.packaging import bundle
-from seedlings.packaging.bundle import Contents
 from seedlings.params import Params
-from seedlings.segmentation import cutouts
+from seedlings.segmentation import cutouts, preprocessing
 from seedlings.segmentation.params import FITS, Fit
 from seedlings.serving import bulk, predictions
 from seedlings.serving.predictor import Predictor
@@ -40,14 +39,12 @@ def packaged(tmp_path: Path, params: Params) -> Packaged:
     def make(task: str, largest_distance: float = 1e9, **segment: Any) -> Predictor:
         units = 3 if task == "multiclass" else 1
         model = architectures.baseline((20, 24, 3), units, TASKS[task])
-        contents = Contents(
-            task=task,
-            outputs=NAMES.get(task, ["value"]),
-            segment={**params.segment.model_dump(), "pixels": [20, 24], **segment},
-            tag_threshold=0.5,
+        contents = networks.contents(
+            task,
+            NAMES.get(task, ["value"]),
+            {**params.segment.model_dump(), "pixels": [20, 24], **segment},
             largest_distance=largest_distance,
             share_within=0.993,
-            portable=True,
         )
         bundle.write(model, contents, GREY, tmp_path / "package")
         return Predictor(tmp_path / "package")
@@ -66,7 +63,7 @@ def test_classes_come_with_all_their_probabilities(
     predictor = packaged("multiclass")
     found = predictor.answer(pictures)
     assert list(found) == ["prediction", "probability", "probabilities", "out_of_distribution"]
-    batch = np.stack([cutouts.one(p, predictor._segment) for p in pictures])
+    batch = np.stack([preprocessing.cut_out(p, predictor.segment) for p in pictures])
     assert np.array_equal(predictor.cut_out(pictures[0]), batch[0])
     expected = models.load(tmp_path / "package").predict(batch, verbose=0)
     given = pd.DataFrame(found["probabilities"].tolist())

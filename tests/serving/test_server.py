@@ -17,7 +17,6 @@ from project import Project
 from benchmarks import networks
 from seedlings import images
 from seedlings.networks import architectures
-from seedlings.packaging import bundle
 from seedlings.params import Params
 from seedlings.serving.predictor import Predictor
 from seedlings.tasks import TASKS
@@ -32,7 +31,7 @@ def package(tmp_path: Path, params: Params) -> Path:
     """A package of a small network for two classes."""
     model = architectures.baseline((32, 32, 3), 1, TASKS["binary"])
     segment = {**params.segment.model_dump(), "pixels": [32, 32]}
-    contents = bundle.Contents("binary", ["a", "b"], segment, 0.5, 1e9, 0.99, portable=True)
+    contents = networks.contents("binary", ["a", "b"], segment)
     networks.package(model, contents, tmp_path / "package")
     return tmp_path / "package"
 

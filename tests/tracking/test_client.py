@@ -3,10 +3,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from imports import ROOT
+from packaging.requirements import Requirement
 
 from seedlings.config import paths
 from seedlings.networks import hub
@@ -21,6 +23,16 @@ run = tracker.start("a", tags={}, params={"epochs": 3})
 for epoch in (1, 2, 3):
     tracker.log_metrics(run, {"loss": 0.5}, epoch)
 """
+
+
+def requirements_of(folder: Path, layer: str) -> list[str]:
+    """Return the requirements of a saved model with one layer."""
+    package = folder / "package"
+    package.mkdir()
+    (package / paths.BUNDLE).write_text(json.dumps({"task": "multiclass"}))
+    (package / "model.json").write_text(json.dumps({"registered_name": layer}))
+    client.save_model(package, folder / "model")
+    return (folder / "model" / "requirements.txt").read_text().splitlines()
 
 
 @pytest.fixture
@@ -65,10 +77,28 @@ def test_runs_are_found_by_tags_that_they_have_or_do_not_have(here: Path) -> Non
 def test_a_served_model_requires_keras_hub_only_for_its_layers(
     layer: str, needed: list[str], tmp_path: Path
 ) -> None:
-    package = tmp_path / "package"
-    package.mkdir()
-    (package / paths.BUNDLE).write_text(json.dumps({"task": "multiclass"}))
-    (package / "model.json").write_text(json.dumps({"registered_name": layer}))
-    client.save_model(package, tmp_path / "model")
-    lines = (tmp_path / "model" / "requirements.txt").read_text().splitlines()
+    lines = requirements_of(tmp_path, layer)
     assert [line for line in lines if line.startswith("keras-hub")] == needed
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "name"),
+    [
+        ("linux", "x86_64", "tensorflow-cpu"),
+        ("linux", "aarch64", "tensorflow"),
+        ("darwin", "arm64", "tensorflow"),
+        ("darwin", "x86_64", "tensorflow"),
+    ],
+)
+def test_a_served_model_requires_the_same_tensorflow_as_the_project(
+    system: str, machine: str, name: str, tmp_path: Path
+) -> None:
+    platform = {"sys_platform": system, "platform_machine": machine}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    served = requirements_of(tmp_path, "Dense")
+    for lines in (served, project["dependencies"]):
+        requirements = [Requirement(line) for line in lines if line.startswith("tensorflow")]
+        assert [r.name for r in requirements if r.marker.evaluate(platform)] == [name]
+    [version] = {str(Requirement(line).specifier) for line in served if "tensorflow" in line}
+    lock = (ROOT / "requirements.lock").read_text("utf-8")
+    assert f"\n{name}{version} ; " in lock

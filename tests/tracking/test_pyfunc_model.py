@@ -14,7 +14,6 @@ from mlflow.pyfunc import scoring_server
 from benchmarks import networks
 from seedlings import images
 from seedlings.networks import architectures
-from seedlings.packaging import bundle
 from seedlings.tasks import TASKS
 from seedlings.tracking import client
 
@@ -29,7 +28,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("served")
     segment = {"method": "none", "background": "black", "pixels": [20, 24], "fit": "stretch"}
     segment["empty_below"] = 0.01
-    contents = bundle.Contents("binary", ["a", "b"], segment, 0.5, 1e9, 0.99, portable=True)
+    contents = networks.contents("binary", ["a", "b"], segment)
     networks.package(
         architectures.baseline((20, 24, 3), 1, TASKS["binary"]), contents, folder / "package"
     )

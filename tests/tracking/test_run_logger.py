@@ -123,7 +123,7 @@ def test_the_model_that_is_logged_is_the_package(
 ) -> None:
     model = architectures.baseline((20, 20, 3), 2, TASKS["multiclass"])
     segment = {**params.segment.model_dump(), "pixels": [20, 20]}
-    contents = bundle.Contents("multiclass", ["a", "b"], segment, 0.5, 1e9, 0.99, portable=True)
+    contents = networks.contents("multiclass", ["a", "b"], segment)
     networks.package(model, contents, here / "models/packaged")
     tracker = client.Tracker()
     write_text(here / paths.MODEL_CARD, "# Card")

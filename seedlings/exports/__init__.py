@@ -1,0 +1,1 @@
+"""Exports: a packaged model as a folder that needs neither Seedlings nor, mostly, TensorFlow."""
