@@ -78,6 +78,15 @@ def lock_of(address: str) -> str | None:
     return run.data.tags.get(LOCK) if run else None
 
 
+def card_of(address: str) -> str:
+    """Return the model card of a model in MLflow; empty if it has none; see `described`.
+
+    Raises MLflow's exceptions.
+    """
+    run, _ = _run_of(address)
+    return client.Tracker().card(run) if run and client.has_model(run) else ""
+
+
 def _run_of(address: str) -> tuple[client.Run | None, str]:
     """Return the run of a model in MLflow, if it is known, and the model's version in words."""
     tracker = client.Tracker()

@@ -122,3 +122,6 @@ def test_a_version_has_the_model_card_in_whole_sections_as_its_description(
         found = tracker.get_model_version(EXPERIMENT, version).description
         assert found == expected
         assert len(found) <= 5000
+        whole = card.read_text(encoding="utf-8") if count else ""
+        assert registry.card_of(registry.ADDRESS) == registry.card_of(run_id) == whole
+    assert registry.card_of(tracker.start("without a model", tags={}, params={})) == ""
