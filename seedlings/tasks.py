@@ -36,6 +36,7 @@ class Metric:
     title: str
     worst: float = 0.0
     best: float = 1.0
+    hugging_face: str = ""  # its identifier there, if it has one
 
     @property
     def is_higher_better(self) -> bool:
@@ -52,6 +53,7 @@ class Task(ABC):
     """What a model predicts for an image."""
 
     name: str
+    hugging_face = "image-classification"  # its identifier there
     loss: str  # the name in Keras
     activation: str  # of the last layer
     epoch_metric: str  # the name in the log of each epoch; better in the direction of `main_metric`
@@ -157,9 +159,9 @@ class Multiclass(Task):
     name, loss, activation = "multiclass", "sparse_categorical_crossentropy", "softmax"
     epoch_metric, epoch_metric_class = "accuracy", "SparseCategoricalAccuracy"
     metrics = (
-        Metric("accuracy", "accuracy"),
-        Metric("macro_f1", "macro F1"),
-        Metric("weighted_f1", "weighted F1"),
+        Metric("accuracy", "accuracy", hugging_face="accuracy"),
+        Metric("macro_f1", "macro F1", hugging_face="f1"),
+        Metric("weighted_f1", "weighted F1", hugging_face="f1"),
         Metric("log_loss", "log loss", worst=math.inf, best=0.0),
         Metric("calibration_error", "calibration error", worst=1.0, best=0.0),
     )
@@ -225,9 +227,9 @@ class Multilabel(Task):
     epoch_metric, epoch_metric_class = "binary_accuracy", "BinaryAccuracy"
     metrics = (
         Metric("f2", "F2"),
-        Metric("macro_f1", "macro F1"),
-        Metric("micro_f1", "micro F1"),
-        Metric("exact_match", "exact match"),
+        Metric("macro_f1", "macro F1", hugging_face="f1"),
+        Metric("micro_f1", "micro F1", hugging_face="f1"),
+        Metric("exact_match", "exact match", hugging_face="exact_match"),
     )
     label_metric = metrics[0]
     evaluator = "seedlings.evaluation.tags:TagEvaluator"
@@ -268,11 +270,12 @@ class Regression(Task):
     """A number; a linear output, with the mean squared error. Targets: N x 1 float32."""
 
     name, loss, activation = "regression", "mean_squared_error", "linear"
+    hugging_face = "image-regression"
     epoch_metric, epoch_metric_class = "mean_absolute_error", "MeanAbsoluteError"
     metrics = (
-        Metric("mae", "MAE", worst=math.inf, best=0.0),
+        Metric("mae", "MAE", worst=math.inf, best=0.0, hugging_face="mae"),
         Metric("rmse", "RMSE", worst=math.inf, best=0.0),
-        Metric("r2", "R2", worst=-math.inf),
+        Metric("r2", "R2", worst=-math.inf, hugging_face="r_squared"),
     )
     label_metric = metrics[0]
     evaluator = "seedlings.evaluation.numbers:NumberEvaluator"

@@ -1,9 +1,10 @@
 """Train the baseline on the pixels, with which the fine-tuned model is compared."""
 
+from functools import partial
+
 from seedlings.config import paths
 from seedlings.config.records import Record
 from seedlings.io import split_table, store
-from seedlings.io.files import write_csv
 from seedlings.networks import architectures, models, runtime
 from seedlings.tasks import TASKS
 from seedlings.training import batches, fit
@@ -13,6 +14,7 @@ from seedlings.training.params import Baseline
 def main(record: Record, *, baseline: Baseline, seed: int, task: str, threads: int) -> None:
     runtime.prepare(seed, threads)
     kind = TASKS[task]
+    record.after_epoch = partial(fit.write_history, task=kind, flushed=False)
     table = split_table.read(paths.SPLIT)
     shape, units = store.shape(paths.IMAGES)[1:], kind.units(table["label"])
     with batches.of_training(paths.IMAGES, table, kind, size=baseline.batch_size, seed=seed) as (
@@ -25,5 +27,5 @@ def main(record: Record, *, baseline: Baseline, seed: int, task: str, threads: i
         record.add_metrics(fit.score(model, validation), "validation/")
     models.save(model, paths.BASELINE)
 
-    write_csv(paths.report("baseline") / "history.csv", fit.history(record, kind))
+    fit.write_history(record, kind)
     record.add_metrics(models.sizes(model))

@@ -44,14 +44,15 @@ def main(
     record.add_metrics({"out_of_distribution/share": named})
 
     report = paths.report("evaluate")
+    drawings = report / "figures"  # a folder of pictures alone, which dvc.yaml names
     write_json(report / "metrics.json", metrics.nest(record.metrics))
     write_csv(report / "predictions.csv", evaluator.predictions(results))
     write_csv(report / "confusion.csv", evaluator.pairs(results))
-    for picture in evaluator.draw(results, report):
+    for picture in evaluator.draw(results, drawings):
         record.add_picture(picture)
     for name, outputs in results.items():
         write_csv(report / f"{name}_classes.csv", evaluator.table(outputs))
-        picture = record.add_picture(report / f"{name}_mistakes.png")
+        picture = record.add_picture(drawings / f"{name}_mistakes.png")
         wrong = list(evaluator.mistakes(outputs))
         figures.mistakes(paths.IMAGES, table, wrong, params=evaluate, path=picture)
     if kind.has_classes and evaluate.doubtful_labels:
@@ -67,12 +68,12 @@ def main(
         check = check.without(pd.read_csv(paths.DECIDED, dtype=str, keep_default_na=False))
         write_csv(report / "doubtful_labels.csv", check.doubtful)
         record.details["doubtful_labels"] = check.summary()
-        picture = record.add_picture(report / "doubtful_labels.png")
+        picture = record.add_picture(drawings / "doubtful_labels.png")
         figures.doubtful_labels(paths.IMAGES, table, check, params=evaluate, path=picture)
     for stage in ("baseline", "finetune"):
-        picture = record.add_picture(report / f"{stage}_curves.png")
+        picture = record.add_picture(drawings / f"{stage}_curves.png")
         figures.curves(paths.report(stage) / "history.csv", kind.epoch_metric, picture)
     window = backbones.of_model(finetuned).window
     if (augmentation := Augmentation(finetune.augment, window, seed)).active:
-        picture = record.add_picture(report / "augmentations.png")
+        picture = record.add_picture(drawings / "augmentations.png")
         figures.augmentations(paths.IMAGES, augmentation, picture)

@@ -6,7 +6,6 @@ from typing import Any
 from seedlings.config import params, paths, reuse
 from seedlings.config.records import Record
 from seedlings.io import split_table
-from seedlings.io.files import write_csv
 from seedlings.io.partial_results import PartialResults
 from seedlings.networks import architectures, backbones, features, models, runtime
 from seedlings.networks.params import Extract
@@ -23,6 +22,7 @@ def main(
     runtime.prepare(seed, threads)
     replicas.use_threads(threads, finetune.replicas)
     kind = TASKS[task]
+    record.after_epoch = partial(fit.write_history, task=kind, flushed=False)
     table = split_table.read(paths.SPLIT)
     backbone = backbones.load(paths.BACKBONE)
     trains_backbone = backbone.is_pooled and finetune.unfreeze.active  # after the head, from images
@@ -63,6 +63,6 @@ def main(
     models.save(whole, paths.FINETUNED)
     done.remove()
 
-    write_csv(paths.report("finetune") / "history.csv", fit.history(record, kind))
+    fit.write_history(record, kind)
     record.add_metrics(models.sizes(whole))
     record.details["precision"] = precision.choose(finetune.precision)

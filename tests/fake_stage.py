@@ -45,6 +45,9 @@ def main(record: Record) -> None:
     for epoch in range(record.params.get(f"{record.stage}.epochs", 0)):
         names = ("loss", "val_loss", "accuracy", "val_accuracy")
         record.add_epoch({name: numbers[(epoch + at) % 32] for at, name in enumerate(names)})
+    if record.stage == "finetune":
+        last = {"epoch": record.epochs, "val_loss": record.curves["val_loss"][-1]}
+        Path("reports/finetune/metrics.json").write_text(json.dumps({"last_epoch": last}), "utf-8")
     if record.stage == "split":
         rows = [[f"{number}.png", LABELS[number % 2], "test", number] for number in range(IMAGES)]
         write("data/split.csv", ["path", "label", "split", "group"], rows)

@@ -16,7 +16,7 @@ from imports import ROOT
 
 from seedlings import images
 from seedlings.config import params as config
-from seedlings.config import paths
+from seedlings.config import paths, pipeline
 from seedlings.config.params import Probability
 from seedlings.config.records import Record
 from seedlings.data.params import Data
@@ -146,7 +146,8 @@ def run(stage: str, params: Params) -> Record:
     """Run the function of a stage in the current folder."""
     main = import_module(f"stages.{stage}").main
     values = {"engine": Here()} | {name: getattr(params, name) for name in Params.model_fields}
-    record = Record(stage, config.flatten({"task": params.task, "evaluate": {"split": "test"}}), [])
+    every = config.flatten(params.model_dump())
+    record = Record(stage, pipeline.read().declared(stage, every))
     main(record, **{name: values[name] for name in get_type_hints(main) if name in values})
     record.write(paths.record(stage))
     return record
@@ -191,10 +192,11 @@ def test_a_source_a_backbone_a_transformation_and_a_task_are_one_entry_each(
     image = np.full((4, 4, 3), 55, np.uint8)
     negatives = {int(own.one(image, np.random.default_rng(n))[0, 0, 0]) for n in range(9)}
     assert negatives == {55, 200}
-    assert "reports/evaluate/augmentations.png" in records["evaluate"].pictures
+    assert "reports/evaluate/figures/augmentations.png" in records["evaluate"].pictures
     metrics = records["evaluate"].metrics
     assert next(iter(metrics)) == "finetuned/within_one"
     assert summaries.lines(metrics)[0].title == "within one grade"
+    assert "**within one grade " in paths.MODEL_CARD.read_text(encoding="utf-8")
     page = Path("reports/index.html").read_text(encoding="utf-8")
     assert "finetuned, within one grade" in page
     assert "<figcaption>g</figcaption>" in page

@@ -65,14 +65,15 @@ def _origin(model: str) -> "Origin":
 
     if not packages.is_folder(model):
         with client.reachable():
-            return Origin(registry.lock_of(model))
+            return Origin(registry.lock_of(model), registry.card_of(model))
     if Path(model) != paths.PACKAGED or not paths.LOCK.is_file():
         return Origin()
     try:
-        return Origin(revisions.current().digest)
+        lock = revisions.current().digest
     except SeedlingsError as error:
-        click.echo(f"the export names no dvc.lock: {error}", err=True)
+        click.echo(f"the export names no dvc.lock and has no model card: {error}", err=True)
         return Origin()
+    return Origin(lock, paths.MODEL_CARD.read_text(encoding="utf-8"))
 
 
 COMMANDS = (export,)

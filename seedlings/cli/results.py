@@ -41,6 +41,8 @@ def summary() -> None:
         click.echo(f"\n{click.wrap_text(f'Warning: {sentence}', 100)}")
     if paths.PAGE.exists():
         click.echo(f"\nReport:  {paths.PAGE}")
+    if paths.MODEL_CARD.exists():
+        click.echo(f"Card:    {paths.MODEL_CARD}")
     click.echo("\nPictures:")
     for picture in pictures():
         click.echo(f"  {picture}")

@@ -16,6 +16,7 @@ PACKAGED = Path("models/packaged")
 BUNDLE = "bundle.json"  # inside PACKAGED
 REPORTS = Path("reports")
 PAGE = REPORTS / "index.html"
+MODEL_CARD = REPORTS / "model_card.md"
 PIPELINE = Path("dvc.yaml")
 LOCK = Path("dvc.lock")
 PARAMS = Path("params.yaml")

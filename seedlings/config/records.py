@@ -16,7 +16,11 @@ from seedlings.io.files import write_json
 
 @dataclass(slots=True)
 class Record:
-    """The results of one stage. Paths are relative to the project's root, with slashes."""
+    """The results of one stage. Paths are relative to the project's root, with slashes.
+
+    After each epoch, `after_epoch`, which belongs to the stage, can write an output that shows how
+    far it is, and `on_epoch` tells an observer, which changes no output.
+    """
 
     stage: str
     params: dict[str, Any] = field(default_factory=dict)
@@ -25,6 +29,7 @@ class Record:
     curves: dict[str, list[float]] = field(default_factory=dict)
     pictures: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
+    after_epoch: Callable[["Record"], None] | None = field(default=None, repr=False)
     on_epoch: Callable[[int, Mapping[str, float]], None] | None = field(default=None, repr=False)
 
     def add_metrics(self, metrics: Mapping[str, float], prefix: str = "") -> None:
@@ -40,9 +45,11 @@ class Record:
         return max(map(len, self.curves.values()), default=0)
 
     def add_epoch(self, values: Mapping[str, float]) -> None:
-        """Add one point to each curve, and call `on_epoch` with the values."""
+        """Add one point to each curve, and call `after_epoch`, then `on_epoch`."""
         for name, value in values.items():
             self.curves.setdefault(name, []).append(float(value))
+        if self.after_epoch:
+            self.after_epoch(self)
         if self.on_epoch:
             self.on_epoch(self.epochs, values)
 

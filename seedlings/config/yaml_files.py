@@ -1,6 +1,7 @@
 """YAML files, read as DVC reads them: YAML 1.2, in which `on` is a text and 1e-3 a number."""
 
 import io
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,16 @@ def _fill(tree: Any, values: Mapping[str, Any]) -> None:
             _fill(here, value)
         else:
             tree[key] = value
+
+
+def dump(tree: Mapping[str, Any]) -> str:
+    """Return a tree of plain values as a text of YAML, without breaks in its lines."""
+    yaml = YAML()
+    yaml.Representer = _Representer
+    yaml.width = sys.maxsize
+    found = io.StringIO()
+    yaml.dump(tree, found)
+    return found.getvalue()
 
 
 class _Representer(RoundTripRepresenter):

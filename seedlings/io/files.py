@@ -21,7 +21,7 @@ _FICLONE = 0x40049409  # of Linux (ioctl_ficlone(2))
 
 
 @contextmanager
-def replacing(path: Path, *, shared: bool = False) -> Iterator[Path]:
+def replacing(path: Path, *, shared: bool = False, flushed: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`, which replaces `path` if the block ends without error.
 
     The block creates a file or a folder there. After an error `path` is unchanged. After a kill at
@@ -30,9 +30,9 @@ def replacing(path: Path, *, shared: bool = False) -> Iterator[Path]:
     killed process are removed first.
 
     A file is flushed to the disk before it replaces another, so that a power cut leaves no half of
-    it, and keeps the permissions of a file that its owner may write. A folder is not flushed:
-    folders are outputs of stages, which DVC copies into its cache without a flush, and which a
-    stage can compute again.
+    it, and keeps the permissions of a file that its owner may write; with `flushed` False, for one
+    that is written again at once, it is not. A folder is not flushed: folders are outputs of
+    stages, which DVC copies into its cache without a flush, and which a stage can compute again.
 
     With `shared`, several processes may write the same file at the same time. Each has a temporary
     path of its own, and the caller removes the leftovers, whose names `is_partial` knows.
@@ -47,7 +47,7 @@ def replacing(path: Path, *, shared: bool = False) -> Iterator[Path]:
         if _is_folder(scratch) or _is_folder(path):
             _replace_folder(scratch, path)
         else:
-            _replace_file(scratch, path)
+            _replace_file(scratch, path, flushed=flushed)
     finally:
         remove(scratch)
         recover(path)
@@ -69,12 +69,15 @@ def is_partial(name: str) -> bool:
     return name.startswith(".") and name.endswith(_PARTIAL)
 
 
-def _replace_file(scratch: Path, path: Path) -> None:
+def _replace_file(scratch: Path, path: Path, *, flushed: bool = True) -> None:
     # Links of DVC into its cache are read-only or symbolic; their modes are those of the cache.
     if path.is_file() and not path.is_symlink() and path.stat().st_mode & stat.S_IWUSR:
         shutil.copymode(path, scratch)
-    _flush(scratch)
+    if flushed:
+        _flush(scratch)
     scratch.replace(path)
+    if not flushed:
+        return
     try:
         _flush(path.parent)
     except OSError as error:  # some network file systems flush no folder
@@ -136,11 +139,16 @@ def copy(source: Path, target: Path) -> None:
             shutil.copyfileobj(old, new)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_text(path: Path, text: str, *, flushed: bool = True) -> None:
+    """Write a text (UTF-8), atomically."""
+    with replacing(path, flushed=flushed) as scratch:
+        scratch.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any, *, flushed: bool = True) -> None:
     """Write `value` as indented JSON (UTF-8, keys in the given order), atomically."""
-    with replacing(path) as scratch:
-        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-        scratch.write_text(text + "\n", encoding="utf-8")
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n", flushed=flushed)
 
 
 def write_array(path: Path, array: "NDArray") -> None:
@@ -151,7 +159,7 @@ def write_array(path: Path, array: "NDArray") -> None:
         np.save(file, array, allow_pickle=False)
 
 
-def write_csv(path: Path, table: "pd.DataFrame") -> None:
+def write_csv(path: Path, table: "pd.DataFrame", *, flushed: bool = True) -> None:
     """Write a table as CSV (UTF-8, without the index), atomically."""
-    with replacing(path) as scratch:
+    with replacing(path, flushed=flushed) as scratch:
         table.to_csv(scratch, index=False, lineterminator="\n")

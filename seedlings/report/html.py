@@ -11,7 +11,7 @@ from PIL import Image as PillowImage
 
 from seedlings import images
 from seedlings.images import Image
-from seedlings.io.files import replacing
+from seedlings.io.files import write_text
 
 _QUALITIES = (85, 70, 50, 30)
 _SIDE = 4096  # pixels; browsers on phones do not show larger images
@@ -34,8 +34,7 @@ def write(template: Path, values: Mapping[str, Any], path: Path) -> None:
         lstrip_blocks=True,
     )
     text = templates.get_template(template.name).render(values)
-    with replacing(path) as scratch:
-        scratch.write_text(text, encoding="utf-8")
+    write_text(path, text)
 
 
 def embed(pictures: Sequence[Path], megabytes: float) -> dict[str, str]:

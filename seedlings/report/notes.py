@@ -1,6 +1,6 @@
 """Notes on the results: what the data are, which files are left out, and warnings with advice.
 
-The page of the report and `seedlings summary` show the same sentences.
+The page of the report, the model card and `seedlings summary` show the same sentences.
 """
 
 import math
@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import Any
 from urllib.parse import urlsplit
 
-from seedlings.config import paths
+from seedlings.config import paths, records
 from seedlings.config.records import Record
 from seedlings.report import summaries
 
@@ -33,10 +33,9 @@ _WIDTH = 0.2  # of an interval
 _CHANCE = 0.05  # p-value
 _LABELS = {"multilabel": "tags", "regression": ""}
 _WITHOUT_PATH = ("sample", "digits")
-_MODELS = {
+TRIVIAL = {
     "majority": "a model that sees no image and always predicts what is most frequent",
     "mean": "a model that sees no image and always predicts the mean",
-    "baseline": "the baseline",
 }
 
 
@@ -49,6 +48,11 @@ class Note:
     rest: str = ""
 
 
+def read() -> dict[str, Record]:
+    """Return the records of all stages before the report, by name."""
+    return {stage: records.read(paths.record(stage)) for stage in STAGES}
+
+
 def data(found: Records) -> str:
     """Return what the data are: source, number of images and classes, and images in each split.
 
@@ -57,11 +61,20 @@ def data(found: Records) -> str:
     params, counts = found["download"].params, found["split"].metrics
     if "data.source" not in params or "images" not in counts:
         return ""
-    labels = _LABELS.get(str(found["split"].params.get("task")), "classes")
+    labels = label_noun(str(found["split"].params.get("task")))
     of_labels = f" of {counts['classes']:,.0f} {labels}" if labels else ""
     splits = ", ".join(f"{counts[name]:,.0f} {name}" for name in ("train", "validation", "test"))
-    source = " ".join([str(params["data.source"]), *_names(params)])
-    return f"{source}: {counts['images']:,.0f} images{of_labels} ({splits})"
+    return f"{source(params)}: {counts['images']:,.0f} images{of_labels} ({splits})"
+
+
+def source(params: Mapping[str, Any]) -> str:
+    """Return the source of the data and its name, from the parameters of download, by full keys."""
+    return " ".join([str(params["data.source"]), *_names(params)])
+
+
+def label_noun(task: str) -> str:
+    """Return what the labels of a task are, in the plural; empty for numbers."""
+    return _LABELS.get(task, "classes")
 
 
 def _names(params: Mapping[str, Any]) -> list[str]:
@@ -154,8 +167,9 @@ def _not_better(found: Records) -> Iterator[str]:
         other = metrics.get(f"{model}/{main.metric}")
         if model == "finetuned" or other is None or sign * (finetuned - other) > 0:
             continue
+        name = TRIVIAL.get(model, "the baseline")
         yield (
-            f"The fine-tuned model is not better than {_MODELS[model]}: {main.title} "
+            f"The fine-tuned model is not better than {name}: {main.title} "
             f"{finetuned:.3g} and {other:.3g}. Check the labels and the cut-outs "
             "(reports/segment/before_and_after.png), then train longer, with another backbone "
             "(extract) or learning rate (finetune.optimizer)."

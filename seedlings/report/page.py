@@ -4,25 +4,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from seedlings.config import paths, records
 from seedlings.config.records import Record
-from seedlings.report import diagrams, html, notes, summaries
-from seedlings.report.notes import STAGES
+from seedlings.report import diagrams, html, notes, summaries, tables
+from seedlings.report.notes import Records
 from seedlings.report.params import Report
-from seedlings.tasks import TASKS, Metric
+from seedlings.tasks import TASKS
 
-_PAIRS = 8
 _MEGABYTES = 4.0  # of images, so that the page can be sent by e-mail
 
 
-def write(path: Path, params: Report, preset: str) -> None:
+def write(path: Path, params: Report, *, preset: str, found: Records, card: str) -> None:
     """Write the page to `path`, from the records and the reports of the earlier stages.
 
-    `preset` is the name of the preset that wrote the parameters, before later edits.
+    `preset` is the name of the preset that wrote the parameters, before later edits; `found` are
+    the records by stage, and `card` is the text of the model card.
     """
-    found = {stage: records.read(paths.record(stage)) for stage in STAGES}
     needs = {stage: set(record.reads) for stage, record in found.items()}
     metrics = found["evaluate"].metrics
     split = summaries.split(found["evaluate"].params)
@@ -50,8 +46,8 @@ def write(path: Path, params: Report, preset: str) -> None:
         "counts": found["split"].details["counts"],
         "without_images": found["split"].details.get("absent", []),
         "weights": found["finetune"].metrics,
-        "details": _details(TASKS[found["evaluate"].params["task"]].label_metric),
-        "pairs": _pairs(),
+        "details": tables.by_label(TASKS[found["evaluate"].params["task"]].label_metric),
+        "pairs": tables.confusions(),
         "doubtful": found["evaluate"].details.get("doubtful_labels"),
         "activations": _activations(found["explain"].metrics),
         "diagram": diagrams.draw(needs | {"report": set(needs)}),
@@ -59,6 +55,7 @@ def write(path: Path, params: Report, preset: str) -> None:
         "width": diagrams.WIDTH,
         "parameters": _parameters(found),
         "stages": pictures,
+        "card": card,
         "pictures": html.embed([Path(p) for own in pictures.values() for p in own], _MEGABYTES),
     }
     html.write(html.TEMPLATES / "report.html", values, path)
@@ -88,30 +85,6 @@ def _original_labels(metrics: Mapping[str, float], split: str) -> dict[str, Any]
         "comparison_original": summaries.comparison(before),
         "count_original": summaries.count(before, split),
     }
-
-
-def _details(by: Metric) -> pd.DataFrame:
-    """Return the fine-tuned model's metrics by class, tag or range, from worst to best.
-
-    A label without true images has no scores, and is last.
-    """
-    table = pd.read_csv(
-        paths.report("evaluate") / "finetuned_classes.csv",
-        converters={"label": str, "range": str},  # also a label such as NA
-    )
-    return table.sort_values(by.name, ascending=by.is_higher_better, kind="stable")
-
-
-def _pairs() -> list[tuple[str, str, int]]:
-    """Return the most frequent confusions of the fine-tuned model as (true, predicted, count)."""
-    table = pd.read_csv(
-        paths.report("evaluate") / "confusion.csv", dtype=str, keep_default_na=False
-    )
-    wrong = table[table["label"] != table["finetuned"]]
-    counts = (
-        wrong.groupby(["label", "finetuned"]).size().sort_values(ascending=False, kind="stable")
-    )
-    return [(true, given, int(count)) for (true, given), count in counts.head(_PAIRS).items()]
 
 
 def _activations(metrics: Mapping[str, float]) -> list[tuple[str, float, float]]:

@@ -9,3 +9,4 @@ from seedlings.config.params import Section
 
 class Report(Section):
     title: Annotated[str, Field(min_length=1)]
+    licence: Annotated[str, Field(min_length=1)] | None

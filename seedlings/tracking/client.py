@@ -36,6 +36,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 _LARGEST_BATCH = 100  # of parameters
 _MOST_METRICS = 1000  # in a batch
+_MODEL = "model"  # the name of a run's model
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
@@ -155,12 +156,24 @@ class Tracker(MlflowClient):
         if inputs:
             self.log_inputs(run_id, inputs)
 
-    def log_package(self, run_id: str, package: Path) -> None:
-        """Log a package as an MLflow model, with its signature and pinned requirements."""
+    def log_package(self, run_id: str, package: Path, card: Path | None = None) -> None:
+        """Log a package as an MLflow model, with signature, pinned requirements and model card.
+
+        A `card` that does not exist, as in revisions from before there were cards, is left out.
+        """
         import mlflow.pyfunc
 
         with mlflow.start_run(run_id=run_id), _quietly():
-            mlflow.pyfunc.log_model(name="model", **_flavour(package))
+            mlflow.pyfunc.log_model(name=_MODEL, **_flavour(package, card))
+
+    def card(self, run: Run) -> str:
+        """Return the model card of a run's model; empty if the model was logged without one."""
+        from mlflow.artifacts import list_artifacts, load_text
+
+        address = f"runs:/{run.info.run_id}/{_MODEL}/artifacts"
+        names = [file.path.rpartition("/")[2] for file in list_artifacts(address)]
+        card = paths.MODEL_CARD.name
+        return load_text(f"{address}/{card}") if card in names else ""
 
     def download_package(self, address: str, target: Path) -> Path:
         """Return the package of a model (`models:/...`, or the id of a run), copied into `target`.
@@ -183,13 +196,21 @@ class Tracker(MlflowClient):
             return version.version, version.run_id
         return None
 
-    def promote(self, run: Run, tags: Mapping[str, str]) -> str:
-        """Register a run's model with tags, set its alias `champion`, and return its version."""
+    def promote(self, run: Run, tags: Mapping[str, str], description: str) -> str:
+        """Register a run's model, set its alias `champion`, and return its version.
+
+        The version gets the tags and, in Markdown, the description of at most 5,000 characters.
+        """
         if not self.search_registered_models(f"name = '{EXPERIMENT}'"):
             self.create_registered_model(EXPERIMENT)
         source, model_id = _model_of(run), run.outputs.model_outputs[0].model_id
         version = self.create_model_version(
-            EXPERIMENT, source, run.info.run_id, tags=dict(tags), model_id=model_id
+            EXPERIMENT,
+            source,
+            run.info.run_id,
+            tags=dict(tags),
+            description=description,
+            model_id=model_id,
         ).version
         self.set_registered_model_alias(EXPERIMENT, CHAMPION, version)
         return version
@@ -217,8 +238,8 @@ def save_model(package: Path, target: Path) -> None:
         mlflow.pyfunc.save_model(target, **_flavour(package))
 
 
-def _flavour(package: Path) -> dict[str, Any]:
-    """Return the arguments of MLflow's `log_model` and `save_model` for a package."""
+def _flavour(package: Path, card: Path | None = None) -> dict[str, Any]:
+    """Return the arguments of MLflow's `log_model` and `save_model` for a package and its card."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import Map
@@ -229,10 +250,11 @@ def _flavour(package: Path) -> dict[str, Any]:
     answer = {**TASKS[task].answer_types, "out_of_distribution": "text"}
     outputs = [ColSpec(kinds[kind], name) for name, kind in answer.items()]
     code = Path(__file__).parents[1]
+    has_card = card is not None and card.is_file()
     return {
         "python_model": str(Path(__file__).with_name("pyfunc_model.py")),
         "code_paths": [str(code)],
-        "artifacts": {"package": str(package)},
+        "artifacts": {"package": str(package)} | ({"card": str(card)} if has_card else {}),
         "signature": ModelSignature(Schema([ColSpec(text, "image")]), Schema(outputs)),
         "pip_requirements": _requirements(package),
     }

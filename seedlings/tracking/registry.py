@@ -1,13 +1,16 @@
 """The registry: the model version with the alias `champion` in MLflow."""
 
 import getpass
+import re
 from datetime import UTC, datetime
 
+from seedlings.config import paths
 from seedlings.errors import SeedlingsError
 from seedlings.report import summaries
 from seedlings.tracking import client, comparisons, git
 from seedlings.tracking.tags import CHAMPION, EXPERIMENT, LOCK
 
+_LONGEST_DESCRIPTION = 5000  # characters, in MLflow's databases
 ADDRESS = f"models:/{EXPERIMENT}@{CHAMPION}"
 
 
@@ -40,7 +43,8 @@ def promote(name: str, confidence: float, *, force: bool = False) -> str:
             "seedlings.promoted_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "seedlings.promoted_because": text,
         }
-        return f"version {tracker.promote(run, tags)} now: {text}"
+        version = tracker.promote(run, tags, _description(tracker.card(run)))
+        return f"version {version} now: {text}"
 
 
 def described(address: str) -> str:
@@ -54,6 +58,17 @@ def described(address: str) -> str:
     return f"{text}, {summaries.score(run.data.metrics, summaries.split(run.data.params))}"
 
 
+def _description(card: str) -> str:
+    """Return a model card without its YAML, and with the sections that fit into a description."""
+    text = re.sub(r"\A---\n.*?\n---\n", "", card, flags=re.DOTALL).strip()
+    if len(text) <= _LONGEST_DESCRIPTION:
+        return text
+    rest = f"\n\nThe rest is in {paths.MODEL_CARD.name}, an artifact of the model."
+    ends = [heading.start() for heading in re.finditer("^#+ ", text, re.MULTILINE)]
+    kept = max(end for end in ends if end + len(rest) <= _LONGEST_DESCRIPTION)
+    return text[:kept].rstrip() + rest
+
+
 def lock_of(address: str) -> str | None:
     """Return the digest of the dvc.lock of a model in MLflow, if its run has it; see `described`.
 
@@ -61,6 +76,15 @@ def lock_of(address: str) -> str | None:
     """
     run, _ = _run_of(address)
     return run.data.tags.get(LOCK) if run else None
+
+
+def card_of(address: str) -> str:
+    """Return the model card of a model in MLflow; empty if it has none; see `described`.
+
+    Raises MLflow's exceptions.
+    """
+    run, _ = _run_of(address)
+    return client.Tracker().card(run) if run and client.has_model(run) else ""
 
 
 def _run_of(address: str) -> tuple[client.Run | None, str]:

@@ -80,7 +80,7 @@ def _publish(tracker: Tracker, revision: Revision, *, models: bool) -> bool:
         raw = paths.RAW.as_posix()
         tracker.log_hashes(run, {raw: revision.outputs[raw]}, "pipeline")
         if wanted and not (parent and client.has_model(parent)):
-            tracker.log_package(run, root / paths.PACKAGED)
+            tracker.log_package(run, root / paths.PACKAGED, root / paths.MODEL_CARD)
     tracker.set_terminated(run, end_time=_end(tracker, run))
     tracker.set_tags(run, {COMPLETE: "true"})
     return True

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.class_weight import compute_class_weight
 
+from seedlings.config import paths
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
+from seedlings.io.files import write_csv, write_json
 from seedlings.io.partial_results import PartialResults
 from seedlings.networks import architectures, backbones
 from seedlings.networks.runtime import keras
@@ -326,6 +328,18 @@ def history(record: Record, task: "Task") -> pd.DataFrame:
     return table.rename(
         columns={task.epoch_metric: "score", f"val_{task.epoch_metric}": "val_score"}
     )
+
+
+def write_history(record: Record, task: "Task", *, flushed: bool = True) -> None:
+    """Write the history as history.csv, and its last epoch as metrics.json, beside the record.
+
+    DVC's tools show both while a stage runs; see `files.replacing` for `flushed`.
+    """
+    table = history(record, task)
+    last = {"epoch": len(table)} | table[["val_score", "val_loss"]].iloc[-1].to_dict()
+    report = paths.report(record.stage)
+    write_csv(report / "history.csv", table, flushed=flushed)
+    write_json(report / "metrics.json", {"last_epoch": last}, flushed=flushed)
 
 
 def _trainable_layers(model: "keras.Model") -> "keras.Model | None":

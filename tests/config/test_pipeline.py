@@ -16,7 +16,7 @@ from imports import ROOT, closure, room
 from seedlings.config import pipeline, yaml_files
 from seedlings.config.params import Section
 from seedlings.params import Params
-from seedlings.report import page
+from seedlings.report import notes
 from seedlings.tracking import tags
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -92,8 +92,9 @@ def test_a_stage_script_has_a_main_alone(stage: str) -> None:
 def test_the_report_depends_on_all_that_other_stages_report() -> None:
     deps = set(STAGES["report"]["deps"])
     assert {f"reports/{stage}" for stage in STAGES if stage != "report"} <= deps
-    assert list(page.STAGES) == [stage for stage in STAGES if stage != "report"]
-    assert (LIBRARY / "report" / "templates" / "report.html").is_file()  # in a room that is a dep
+    assert list(notes.STAGES) == [stage for stage in STAGES if stage != "report"]
+    for template in ("report.html", "model_card.md"):
+        assert (LIBRARY / "report" / "templates" / template).is_file()  # in a room that is a dep
 
 
 def test_dvc_depends_on_the_path_of_the_data_as_it_is_written(

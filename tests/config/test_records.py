@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,16 @@ def test_a_record_comes_back(tmp_path: Path) -> None:
     assert record.curves == {"loss": [2.0, 1.0]}
     assert record.metrics == {"validation/accuracy": 1.0}
     assert record.pictures == ["reports/finetune/curves.png"]
+
+
+def test_after_each_epoch_the_stage_writes_before_an_observer_is_told() -> None:
+    told: list[Any] = []
+    record = Record("finetune")
+    record.on_epoch = lambda epoch, values: told.append((epoch, dict(values)))
+    record.after_epoch = lambda one: told.append(one.curves["loss"].copy())
+    record.add_epoch({"loss": 2.0})
+    record.add_epoch({"loss": 1.0})
+    assert told == [[2.0], (1, {"loss": 2.0}), [2.0, 1.0], (2, {"loss": 1.0})]
 
 
 def test_a_metric_that_is_no_number_is_refused() -> None:

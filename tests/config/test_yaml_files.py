@@ -111,3 +111,11 @@ def test_a_file_that_is_missing_or_not_yaml_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"a: \xe9")
     with pytest.raises(SeedlingsError, match=r"base\.yaml: .*can't decode byte 0xe9"):
         yaml_files.read(path)
+
+
+def test_a_tree_that_is_written_is_what_every_reader_finds() -> None:
+    texts = ["on", "1_000", "1:30", "null", "", "- a", "a: b # c", "'\"", "été 玉米", "x " * 200]
+    tree = {"texts": texts, "numbers": [0.918918918918919, 1e-07, -3, 7.2e-43], "none": None}
+    written = yaml_files.dump(tree)
+    assert all(read(written) == tree for read in READERS.values())
+    assert len(written.splitlines()) == 3 + len(texts) + len(tree["numbers"])

@@ -34,6 +34,10 @@ def write_text(path: Path, text: str = "new" * 10) -> None:
         scratch.write_text(text)
 
 
+def write_unflushed(path: Path) -> None:
+    files.write_text(path, "new" * 10, flushed=False)
+
+
 def write_shared(path: Path) -> None:
     with files.replacing(path, shared=True) as scratch:
         scratch.write_bytes(b"new" * 10)
@@ -51,7 +55,12 @@ def write_folder(path: Path) -> None:
         fill(scratch, "new")
 
 
-WRITERS = {"text": write_text, "shared": write_shared, "folder": write_folder}
+WRITERS = {
+    "text": write_text,
+    "unflushed": write_unflushed,
+    "shared": write_shared,
+    "folder": write_folder,
+}
 BEFORE = {
     "nothing": lambda path: None,
     "file": lambda path: path.write_text("old"),
@@ -169,6 +178,9 @@ def test_what_is_written_is_on_the_disk_before_it_replaces(
     monkeypatch.setattr(os, "replace", replace)
     write_text(path)
     assert order == [tmp_path / ".a.partial", "replace", tmp_path]
+    order.clear()
+    files.write_json(path, {"epoch": 1}, flushed=False)
+    assert order == ["replace"]
 
 
 def test_links_are_replaced_and_what_they_share_is_unchanged(tmp_path: Path) -> None:

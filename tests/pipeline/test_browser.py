@@ -181,7 +181,9 @@ def test_a_picture_of_an_experiment_opens(page: "Page", shown: Shown) -> None:
     picture = page.get_by_alt_text(CONFUSION)
     picture.wait_for()
     size = picture.evaluate("image => [image.naturalWidth, image.naturalHeight]")
-    with Image.open(shown.project.root / "reports" / "evaluate" / "confusion.png") as file:
+    with Image.open(
+        shown.project.root / "reports" / "evaluate" / "figures" / "confusion.png"
+    ) as file:
         assert size == [*file.size]
 
 
@@ -257,6 +259,8 @@ def test_a_better_model_becomes_the_champion_and_is_served(shown: Shown) -> None
     client = mlflow.MlflowClient(f"sqlite:///{project.root / 'mlflow.db'}")
     champion = client.get_model_version_by_alias("seedlings", "champion")
     assert champion.run_id == shown.runs["longer"].info.run_id
+    accuracy = shown.runs["longer"].data.metrics["finetuned/accuracy"]
+    assert f"Its result: **accuracy {accuracy:.4f} (" in champion.description
     assert set(champion.tags) == {f"seedlings.promoted_{what}" for what in ("by", "at", "because")}
     [image, *_] = sorted((project.root / paths.RAW).rglob("*.png"))
     command = ["seedlings", "predict", "--csv", "--model", "models:/seedlings@champion", str(image)]

@@ -50,7 +50,7 @@ def lock(project: Project) -> dict[str, Any]:
 
 def test_the_commands_of_dvc_work(project: Project) -> None:
     shown = json.loads(project.run("dvc", "metrics", "show", "--json"))
-    [metrics] = shown[""]["data"].values()
+    metrics = shown[""]["data"]["reports/evaluate/metrics.json"]
     path = project.root / "reports" / "evaluate" / "metrics.json"
     assert metrics["data"] == json.loads(path.read_text(encoding="utf-8"))
     expected = {"images", "groups", "baseline", "finetuned", "majority", "mcnemar"}
@@ -148,10 +148,18 @@ def test_the_report_has_every_picture_inside_and_every_class(project: Project) -
 
 def test_outputs_hold_nothing_of_time_or_place(project: Project) -> None:
     for path in (project.root / "reports").rglob("*"):
-        if path.suffix in (".json", ".csv"):
+        if path.suffix in (".json", ".csv", ".md"):
             text = path.read_text(encoding="utf-8")
             assert str(project.root) not in text, path
             assert not re.search(r"20\d\d-\d\d-\d\d", text), path
+
+
+def test_the_model_card_names_the_split_as_dvc_lock_does(project: Project) -> None:
+    outs = {out["path"]: out["md5"] for out in lock(project)["stages"]["split"]["outs"]}
+    card = (project.root / paths.MODEL_CARD).read_text(encoding="utf-8")
+    assert f"`{outs['data/split.csv']}`" in card
+    metrics = json.loads((project.root / "reports/evaluate/metrics.json").read_text("utf-8"))
+    assert f"accuracy {metrics['finetuned']['accuracy']:.4f} (" in card
 
 
 def test_mlflow_has_the_stages_under_a_parent_with_the_final_numbers(project: Project) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from seedlings.config import paths
 from seedlings.config.records import Record
-from seedlings.report import page
+from seedlings.report import notes, page
 from seedlings.report.params import Report
 
 METRICS = {
@@ -45,12 +45,13 @@ def test_the_page_names_the_split_that_is_evaluated(
         "finetune": Record("finetune", metrics={"weights": 2.0, "trainable_weights": 1.0}),
         "evaluate": Record("evaluate", params=params, metrics=METRICS | CROSSING | CORRECTED),
     }
-    for stage in page.STAGES:
+    for stage in notes.STAGES:
         results.get(stage, Record(stage)).write(paths.record(stage))
     report = paths.report("evaluate")
     (report / "finetuned_classes.csv").write_text("label,f1\nb,\na,0.5\n", encoding="utf-8")
     (report / "confusion.csv").write_text("label,finetuned\na,a\n", encoding="utf-8")
-    page.write(Path("index.html"), Report(title="A <b>page</b>"), "sample")
+    section = Report(title="A <b>page</b>", licence=None)
+    page.write(Path("index.html"), section, preset="sample", found=notes.read(), card="# A & B")
     text = Path("index.html").read_text(encoding="utf-8")
     comparison = "Wilcoxon signed-rank test of the two models: p = 0.5."
     corrected = (
@@ -66,6 +67,7 @@ def test_the_page_names_the_split_that_is_evaluated(
         f"8 {split} images have no (near) duplicate in {others}. {comparison}",
     ]
     assert "<ul><li>b: no image in test</li></ul>" in text
+    assert "<pre># A &amp; B</pre>" in text
     assert "<h1>A &lt;b&gt;page&lt;/b&gt;</h1>" in text
     assert (
         "<p>Files that are not usable as images: 1</p>\n<ul><li>&lt;b&gt;.png: no image</li></ul>"

@@ -1,15 +1,18 @@
 """The registry; what it writes in MLflow is tested in tests/pipeline/test_browser.py."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from seedlings.config import paths
 from seedlings.errors import SeedlingsError
 from seedlings.tracking import comparisons, registry
 from seedlings.tracking.client import Tracker
 from seedlings.tracking.revisions import Revision
+from seedlings.tracking.tags import EXPERIMENT
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -87,3 +90,38 @@ def test_a_model_in_mlflow_is_described_with_its_version_and_metric(
     monkeypatch.setattr(Tracker, "champion", lambda self: ("3", run))
     assert registry.described(registry.ADDRESS) == f"the champion, version 3, {found}"
     assert registry.described("models:/seedlings/2") == "models:/seedlings/2"
+
+
+def test_a_version_has_the_model_card_in_whole_sections_as_its_description(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copyfile(empty_database, tmp_path / "mlflow.db")
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / paths.BUNDLE).write_text(json.dumps({"task": "multiclass"}), encoding="utf-8")
+    (package / "model.json").write_text("{}", encoding="utf-8")
+    tracker = Tracker()
+    head, sections = "---\ntags:\n- a\n---\n\n", ["# A\n\nfirst", *["## B\n\n" + "é" * 1600] * 4]
+    rest = "The rest is in model_card.md, an artifact of the model."
+    for count, expected in (
+        (0, ""),
+        (2, "\n\n".join(sections[:2])),
+        (4, "\n\n".join(sections[:4])),
+        (5, "\n\n".join([*sections[:4], rest])),
+    ):
+        card = tmp_path / "model_card.md"
+        card.unlink(missing_ok=True)
+        if count:
+            card.write_text(head + "\n\n".join(sections[:count]) + "\n", encoding="utf-8")
+        run_id = tracker.start("run", tags={}, params={})
+        tracker.log_package(run_id, package, card)
+        run = tracker.get_run(run_id)
+        description = registry._description(tracker.card(run))
+        version = tracker.promote(run, {}, description)
+        found = tracker.get_model_version(EXPERIMENT, version).description
+        assert found == expected
+        assert len(found) <= 5000
+        whole = card.read_text(encoding="utf-8") if count else ""
+        assert registry.card_of(registry.ADDRESS) == registry.card_of(run_id) == whole
+    assert registry.card_of(tracker.start("without a model", tags={}, params={})) == ""

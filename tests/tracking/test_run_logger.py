@@ -17,8 +17,9 @@ from mlflow.types import DataType
 from benchmarks import networks
 from seedlings import images
 from seedlings.config import params as config
-from seedlings.config import pipeline, records
+from seedlings.config import paths, pipeline, records
 from seedlings.config.records import Record
+from seedlings.io.files import write_text
 from seedlings.networks import architectures
 from seedlings.packaging import bundle
 from seedlings.params import Params
@@ -125,7 +126,10 @@ def test_the_model_that_is_logged_is_the_package(
     contents = networks.contents("multiclass", ["a", "b"], segment)
     networks.package(model, contents, here / "models/packaged")
     tracker = client.Tracker()
-    tracker.log_package(tracker.start("parent", tags={}, params={}), here / "models/packaged")
+    write_text(here / paths.MODEL_CARD, "# Card")
+    run = tracker.start("parent", tags={}, params={})
+    tracker.log_package(run, here / "models/packaged", here / paths.MODEL_CARD)
+    assert tracker.card(runs()["parent"]) == "# Card"
     [output] = runs()["parent"].outputs.model_outputs
     loaded = mlflow.pyfunc.load_model(f"models:/{output.model_id}")
     pictures = np.random.default_rng(0).integers(0, 256, (3, 31, 17, 3), dtype=np.uint8)

@@ -1,10 +1,14 @@
+import functools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from seedlings.config import paths
 from seedlings.config.records import Record
 from seedlings.io.partial_results import PartialResults
 from seedlings.networks.runtime import keras
@@ -78,6 +82,49 @@ def test_a_training_that_was_killed_ends_with_the_same_weights(
     assert resumed.curves == curves.curves
     for back, weights in zip(found, expected, strict=True):
         assert np.array_equal(back, weights)
+
+
+def test_a_running_training_shows_each_epoch_and_a_killed_one_ends_with_the_same_files(
+    tree: dict[str, Any],
+    tmp_path: Path,
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    params, task = settings(tree), TASKS["multiclass"]
+    points = rng.normal(size=(32, 4)).astype(np.float32)
+    data = Batches(points, rng.integers(0, 3, 32), size=16, seed=5)
+    history, metrics = (paths.report("finetune") / name for name in ("history.csv", "metrics.json"))
+
+    def look(epoch: int, values: Any) -> None:
+        [*_, row] = pd.read_csv(history).to_dict("records")
+        assert (row["epoch"], row["val_loss"]) == (epoch, values["val_loss"])
+        assert json.loads(metrics.read_text(encoding="utf-8")) == {
+            "last_epoch": {name: row[name] for name in ("epoch", "val_score", "val_loss")}
+        }
+
+    def train(folder: str, killed_in: int | None = None) -> dict[Path, bytes]:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / folder)
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
+
+        def watch(epoch: int, values: Any) -> None:
+            look(epoch, values)
+            if epoch == killed_in:
+                raise Killed
+
+        write = functools.partial(fit.write_history, task=task, flushed=False)
+        record = Record("finetune", after_epoch=write, on_epoch=watch)
+        partial = PartialResults(Path("model"), "k")
+        fit.train_head(model, data, data, record=record, task=task, params=params, partial=partial)
+        fit.write_history(record, task)
+        return {path: path.read_bytes() for path in (history, metrics)}
+
+    expected = train("undisturbed")
+    with pytest.raises(Killed):
+        train("killed", killed_in=3)
+    assert len(pd.read_csv(history)) == 3
+    assert train("killed") == expected
 
 
 @pytest.mark.parametrize("pooled", [True, False])
