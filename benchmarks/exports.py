@@ -74,7 +74,12 @@ def _models(root: Path, *, small: bool) -> Mapping[str, tuple[str, ...]]:
         return {"sample, small": SMALL}
     with zipfile.ZipFile(PLANTS) as archive:
         archive.extractall(root / "plants")
-    real = ("data.source=folder", f"data.path={root / 'plants' / 'train'}")
+    real = (
+        "data.source=folder",
+        f"data.path={root / 'plants' / 'train'}",
+        "data.url=null",
+        "data.folder=null",
+    )
     labelled = write_labels(root / "labelled")
     own = f"data.path={labelled}"
     return {

@@ -101,7 +101,7 @@ def _readme(name: str, found: Equality, card: str) -> str:
     """Return the model card with a section about the export before its first one."""
     runtime = RUNTIMES[name]
     used = f"""\
-## Use
+## Run this export
 
     python -m pip install -r requirements.txt
     python {_SCRIPT} leaf.jpg images/            # a table; or --json, --csv
