@@ -132,7 +132,7 @@ def export(project: Project, form: str, python: Path) -> None:
     """Print the size of an export, how equal it is, and what it costs to answer."""
     target = project.root / "exports" / form
     start = time.perf_counter()
-    project.run("seedlings", "export", "--format", form)
+    project.run("seedlings", "export", "--format", form, "--tolerance", "1e-4")
     took = time.perf_counter() - start
     found = folder.read(target)["equality"]
     picture = project.root / paths.RAW / _tests(project.root)[0]

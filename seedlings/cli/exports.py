@@ -36,12 +36,21 @@ _TARGET = Path("exports")
     type=click.Path(exists=True, path_type=Path),
     help="Images to compare the answers on.  [default: the test images]",
 )
-def export(name: str, model: str, output: Path | None, images: Path | None) -> None:
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0.0, 0.1),
+    default=1e-5,
+    show_default=True,
+    help="The largest difference of a probability; for numbers, as a share of their range.",
+)
+def export(
+    name: str, model: str, output: Path | None, images: Path | None, tolerance: float
+) -> None:
     """Write a model as a folder that predicts without Seedlings.
 
     The folder has the network in a format, its preprocessing, and a script that predicts. It is
-    written only if it answers as the packaged model does, to within 1e-5 of a probability, for
-    every test image.
+    written only if it answers as the packaged model does, to within --tolerance, for every test
+    image.
     """
     from seedlings.exports import files, folder
     from seedlings.packaging import bundle
@@ -51,7 +60,9 @@ def export(name: str, model: str, output: Path | None, images: Path | None) -> N
     with packages.package_of(model) as package:
         processor.use(portable=bundle.read(package).portable)
         chosen = files.at([str(images)]) if images else files.of_tests()
-        found = folder.write(package, name, target, files=chosen, origin=_origin(model))
+        found = folder.write(
+            package, name, target, files=chosen, origin=_origin(model), limit=tolerance
+        )
     click.echo(
         f"{target}: compared on {found.images} images, largest difference of an output "
         f"{found.output:.1e}"

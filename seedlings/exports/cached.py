@@ -30,6 +30,10 @@ _EQUALITY = "equality.json"
 _VERSIONS = ("seedlings", "ai-edge-litert", "keras")
 
 
+class NotEqualError(SeedlingsError):
+    """The packaged model cannot be exported, or its export gives other answers."""
+
+
 def is_installed() -> bool:
     """Return whether the runtime is installed."""
     return find_spec("ai_edge_litert") is not None
@@ -39,8 +43,9 @@ def network(package: Path, files: Iterable[File]) -> Network:
     """Return the network of a packaged model, as an export that is made at the first use.
 
     It is compared with the packaged model on image files once; see equality.check. Raises
-    SeedlingsError if it cannot be exported or if it gives other answers, also at later uses, and
-    OSError if the cache folder cannot be written.
+    NotEqualError if it cannot be exported or if it gives other answers, also at later uses, though
+    only the first one prints why; NoImagesError if there is no image to compare it on; and OSError
+    if the cache folder cannot be written.
     """
     folder = Path(pooch.os_cache("seedlings")) / "exports"
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +59,7 @@ def network(package: Path, files: Iterable[File]) -> Network:
         own.touch()
     found = json.loads((own / _EQUALITY).read_text(encoding="utf-8"))
     if "error" in found:
-        raise SeedlingsError(found["error"])
+        raise NotEqualError(found["error"])
     return RUNTIMES[FORMAT].load(own / RUNTIMES[FORMAT].file)
 
 
@@ -73,11 +78,13 @@ def _make(package: Path, target: Path, files: Iterable[File]) -> None:
             formats.write(model, FORMAT, scratch)
             run = RUNTIMES[FORMAT].load(scratch / RUNTIMES[FORMAT].file)
             packaged = Predictor(package, with_tensorflow(model))
-            found = equality.check(packaged, Predictor(package, (run, FORMAT)), files)
+            exported = Predictor(package, (run, FORMAT))
+            found = equality.check(packaged, exported, files, equality.LIMIT)
         except NoImagesError:
             raise
         except SeedlingsError as error:
             write_json(scratch / _EQUALITY, {"error": str(error)})
+            print(f"predict: TensorFlow answers, also in future: {error}", file=sys.stderr)
         else:
             write_json(scratch / _EQUALITY, asdict(found))
 

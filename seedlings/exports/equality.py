@@ -1,6 +1,6 @@
 """Equality: whether an exported model answers as the packaged one does, image by image."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -15,7 +15,6 @@ from seedlings.images import BadImageError
 from seedlings.serving.inference import BATCH, Inference
 
 LIMIT = 1e-5  # of a probability, or of the range of numbers
-_CLOSE = 2 * LIMIT  # of two probabilities whose order may differ
 _DISTANCE = 1e-4  # of a distance, as a share of the largest one of an in-distribution image
 
 File = tuple[str, bytes]  # its name, for messages, and its content
@@ -37,14 +36,17 @@ class Equality:
     images: int
     output: float
     distance: float
+    limit: float  # of `output`
 
 
-def check(packaged: Inference, exported: Inference, files: Iterable[File]) -> Equality:
+def check(
+    packaged: Inference, exported: Inference, files: Iterable[File], limit: float = LIMIT
+) -> Equality:
     """Return the largest differences between two inferences, for image files.
 
     Files that are no images are left out. Raises NoImagesError if none is left, and SeedlingsError
     that names an image if its input of the network is another one, if an output differs by more
-    than `LIMIT`, or if the answer is another one although it is clear.
+    than `limit`, or if the answer is another one although it is clear.
     """
     names, ours, theirs = [], [], []
     same = _cut_outs(packaged, exported, files)
@@ -62,16 +64,11 @@ def check(packaged: Inference, exported: Inference, files: Iterable[File]) -> Eq
     contents = packaged.contents
     outputs = _output_differences(ours_out, theirs_out, contents.answers)
     distances = np.abs(ours_far - theirs_far) / contents.largest_distance
-    for values, limit, what in ((outputs, LIMIT, "output"), (distances, _DISTANCE, "distance")):
-        worst = int(values.argmax())
-        if not values[worst] <= limit:  # also NaN
-            raise SeedlingsError(
-                f"export: {names[worst]}: expected its {what} to differ by at most {limit:g}, "
-                f"found {values[worst]:.3g}; the exported model is not used"
-            )
+    _check_all(outputs, limit, "output", names)
+    _check_all(distances, max(limit, _DISTANCE), "distance", names)
     for number, name in enumerate(names):
-        _check_answer(ours_out[number], theirs_out[number], contents, name)
-    return Equality(len(names), float(outputs.max()), float(distances.max()))
+        _check_answer(ours_out[number], theirs_out[number], contents, name, limit)
+    return Equality(len(names), float(outputs.max()), float(distances.max()), limit)
 
 
 def _cut_outs(
@@ -106,19 +103,32 @@ def _output_differences(ours: NDArray, theirs: NDArray, form: str) -> NDArray[np
     return differences / (span or 1.0)
 
 
-def _check_answer(ours: NDArray, theirs: NDArray, contents: Any, name: str) -> None:
+def _check_all(
+    differences: NDArray[np.float64], limit: float, what: str, names: Sequence[str]
+) -> None:
+    """Raise SeedlingsError that names the image with the largest difference if that is too large."""
+    worst = int(differences.argmax())
+    if not differences[worst] <= limit:  # also NaN
+        raise SeedlingsError(
+            f"export: {names[worst]}: expected its {what} to differ by at most {limit:g} from that "
+            f"of the packaged model, found {differences[worst]:.3g}; the exported model is not "
+            "used. Another format may be nearer, and --tolerance accepts a larger difference"
+        )
+
+
+def _check_answer(ours: NDArray, theirs: NDArray, contents: Any, name: str, limit: float) -> None:
     """Raise SeedlingsError if two rows of outputs give other classes or tags, and not narrowly."""
     if contents.answers == "numbers":
         return
     if contents.answers == "tags":
         tags = ours >= contents.tag_threshold
-        is_clear = np.abs(ours - contents.tag_threshold) > LIMIT
+        is_clear = np.abs(ours - contents.tag_threshold) > limit
         same = bool((tags == (theirs >= contents.tag_threshold))[is_clear].all())
     else:
         if contents.answers == "two_classes":
             ours, theirs = (both_classes(row[None])[0] for row in (ours, theirs))
         second, first = np.sort(ours)[-2:]
-        same = first - second <= _CLOSE or ours.argmax() == theirs.argmax()
+        same = first - second <= 2 * limit or ours.argmax() == theirs.argmax()
     if not same:
         raise SeedlingsError(
             f"export: {name}: expected the answer of the packaged model, found another one; the "

@@ -32,7 +32,13 @@ class Origin:
 
 
 def write(
-    package: Path, name: str, target: Path, *, files: Iterable[File], origin: Origin
+    package: Path,
+    name: str,
+    target: Path,
+    *,
+    files: Iterable[File],
+    origin: Origin,
+    limit: float = equality.LIMIT,
 ) -> Equality:
     """Write the packaged model of a folder as an export in a format, and return its equality.
 
@@ -50,7 +56,7 @@ def write(
         (scratch / _SCRIPT).write_text(script.predict(), encoding="utf-8")
         described = _described(package, name, predictor, origin)
         write_json(scratch / MODEL, described)
-        found = equality.check(predictor, _loaded(scratch), files)
+        found = equality.check(predictor, _loaded(scratch), files, limit)
         write_json(scratch / MODEL, {**described, "equality": asdict(found)})
         required = "".join(f"{line}\n" for line in requirements(name))
         (scratch / "requirements.txt").write_text(required, encoding="utf-8")
@@ -110,7 +116,7 @@ def _readme(name: str, found: Equality, card: str) -> str:
 as in training, and `{MODEL}` has the classes, the thresholds and the digest of the packaged model.
 
 This export was compared with the packaged model on {found.images} images: the input of the network
-is the same, the largest difference of an output is {found.output:.1e} (at most {equality.LIMIT:g}).
+is the same, the largest difference of an output is {found.output:.1e} (at most {found.limit:g}).
 
 """
     head, mark, rest = (card or "# Exported model\n\n").partition("\n## ")

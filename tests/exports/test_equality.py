@@ -27,11 +27,13 @@ def inference(rows: Sequence[Sequence[float]], form: str, distance: float = 1.0)
     return Inference(contents, SimpleNamespace(**segment), network)
 
 
-def check(ours: Any, theirs: Any, form: str, distance: float = 1.0) -> equality.Equality:
+def check(
+    ours: Any, theirs: Any, form: str, distance: float = 1.0, limit: float = equality.LIMIT
+) -> equality.Equality:
     files = [
         (f"{n}.png", images.encode_png(np.full((8, 8, 3), n, np.uint8))) for n in range(len(ours))
     ]
-    return equality.check(inference(ours, form), inference(theirs, form, distance), files)
+    return equality.check(inference(ours, form), inference(theirs, form, distance), files, limit)
 
 
 def test_the_largest_differences_are_found() -> None:
@@ -76,6 +78,12 @@ def test_what_is_beyond_the_limits_names_the_image(
         check(ours, theirs, form)
 
 
+def test_a_larger_limit_accepts_a_larger_difference_of_clear_answers() -> None:
+    found = check([[0.2, 0.8]], [[0.20005, 0.79995]], "classes", limit=1e-4)
+    assert found.output == pytest.approx(5e-5, rel=0.01)
+    assert found.limit == 1e-4
+
+
 def test_a_distance_that_differs_names_the_image() -> None:
     with pytest.raises(SeedlingsError, match="0.png: expected its distance"):
         check([[0.2, 0.8]], [[0.2, 0.8]], "classes", distance=1.001)
@@ -92,4 +100,4 @@ def test_a_distance_that_differs_names_the_image() -> None:
 def test_another_answer_is_named(ours: Any, theirs: Any, form: str) -> None:
     contents = SimpleNamespace(answers=form, tag_threshold=0.5)
     with pytest.raises(SeedlingsError, match="x.png: expected the answer of the packaged model"):
-        equality._check_answer(np.array(ours), np.array(theirs), contents, "x.png")
+        equality._check_answer(np.array(ours), np.array(theirs), contents, "x.png", 1e-5)

@@ -79,13 +79,13 @@ def test_an_export_answers_without_tensorflow_as_the_packaged_model_does(
 def test_an_export_says_what_it_is(package: Package, files: Files, tmp_path: Path) -> None:
     made = package("multiclass")
     found = write(made, "saved_model", tmp_path / "out", files)
-    assert found == Equality(40, 0.0, 0.0)
+    assert found == Equality(40, 0.0, 0.0, LIMIT)
     described = folder.read(tmp_path / "out")
     assert described["packaged_model"] == bundle.digest(made)
     assert described["dvc_lock"] == "a" * 64
     assert described["bundle"]["outputs"] == ["ä", "b", "c"]
     assert described["bundle"]["segment"]["fit"] == "pad"
-    assert described["equality"] == {"images": 40, "output": 0.0, "distance": 0.0}
+    assert described["equality"] == {"images": 40, "output": 0.0, "distance": 0.0, "limit": LIMIT}
     required = (tmp_path / "out" / "requirements.txt").read_text().splitlines()
     assert [line.partition("==")[0] for line in required] == [
         *("numpy", "opencv-python-headless", "pillow", formats.package_of("saved_model"))
