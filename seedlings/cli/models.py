@@ -123,7 +123,8 @@ def _predictor(files: tuple[str, ...], package: Path, wanted: str | None) -> "Pr
     except (SeedlingsError, OSError) as error:
         if wanted:
             raise
-        click.echo(f"TensorFlow answers, as there is no export: {error}", err=True)
+        if not isinstance(error, cached.NotEqualError):  # which was told at the first use
+            click.echo(f"TensorFlow answers, as there is no export: {error}", err=True)
         return Predictor(package)
 
 

@@ -106,7 +106,7 @@ def _output_differences(ours: NDArray, theirs: NDArray, form: str) -> NDArray[np
 def _check_all(
     differences: NDArray[np.float64], limit: float, what: str, names: Sequence[str]
 ) -> None:
-    """Raise SeedlingsError that names the image with the largest difference if that is too large."""
+    """Raise SeedlingsError with the name of the image whose difference is too large."""
     worst = int(differences.argmax())
     if not differences[worst] <= limit:  # also NaN
         raise SeedlingsError(
