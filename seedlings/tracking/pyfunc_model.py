@@ -1,7 +1,5 @@
 """The pyfunc model: the code that MLflow runs for a package, without a pickle."""
 
-import base64
-import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,13 +11,13 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel
 
 from seedlings.images import BadImageError, Image
+from seedlings.serving.base64_files import file_of
 from seedlings.serving.predictor import Predictor
 
 _FORM = (
     "expected image files as text in the column `image`, in base64 or as data URIs with base64, "
     'such as {"dataframe_split": {"columns": ["image"], "data": [["iVBORw0KGgo..."]]}}'
 )
-_DATA_URI = re.compile(r"data:[^,]*;base64,")
 
 
 class BadRequestError(MlflowException):
@@ -74,8 +72,7 @@ def _file(cell: Any) -> bytes:
         return cell
     if not isinstance(cell, str):
         raise ValueError(f"it has the type {type(cell).__name__}")
-    text = "".join(_DATA_URI.sub("", cell, count=1).split())
-    return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    return file_of(cell)
 
 
 set_model(PackagedModel())
