@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,10 @@ from pathlib import Path
 
 import boto3
 import pytest
+from fastapi import FastAPI
+
+from seedlings.serving import http_server
+from seedlings.serving.http_requests import Limits
 
 
 def free_port() -> int:
@@ -44,6 +49,22 @@ def running(
         if server.poll() is None:
             os.killpg(server.pid, signal.SIGKILL)
         server.wait()
+
+
+@contextmanager
+def in_thread(app: FastAPI) -> Iterator[str]:
+    """A server of an app, in a thread of this process; gives its address."""
+    server = http_server.server(app, host="127.0.0.1", port=0, limits=Limits())
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 @contextmanager

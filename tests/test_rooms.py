@@ -54,6 +54,7 @@ def test_imports_go_one_way(module: Path) -> None:
         ("bcolz", "io/store.py"),
         ("tensorflow", "networks/runtime.py exports/runtimes.py"),
         *((name, "exports/runtimes.py") for name in ("ai_edge_litert", "onnxruntime", "openvino")),
+        ("fastapi", "serving/http_requests.py serving/http_server.py"),
         ("streamlit", "serving/demo.py review/page.py"),
         ("ruamel", "config/yaml_files.py"),
         ("distributed", "cluster/connection.py"),

@@ -20,7 +20,7 @@ def as_text(rows: Sequence[Row], form: str | None) -> str:
     without a row there is no text.
     """
     if form == "json":
-        return json.dumps([_rounded(row) for row in rows], indent=2, ensure_ascii=False) + "\n"
+        return json.dumps([rounded(row) for row in rows], indent=2, ensure_ascii=False) + "\n"
     return _csv(rows) if form == "csv" else _aligned(rows)
 
 
@@ -32,7 +32,7 @@ def _csv(rows: Sequence[Row]) -> str:
     classes = list(first.get("probabilities", {}))
     titles = [f"{name} (probability)" if name in names else name for name in classes]
     writer.writerow([*names, *titles])
-    for row in map(_rounded, rows):
+    for row in map(rounded, rows):
         numbers = row.get("probabilities", {})
         writer.writerow([row[name] for name in names] + [numbers[name] for name in classes])
     return text.getvalue()
@@ -55,8 +55,8 @@ def _cell(value: Any) -> str:
     return f"{value:.{_SHOWN_DIGITS}f}" if isinstance(value, float) else str(value)
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """Return a value in which all numbers have 7 digits."""
     if isinstance(value, Mapping):
-        return {name: _rounded(inner) for name, inner in value.items()}
+        return {name: rounded(inner) for name, inner in value.items()}
     return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
