@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seedlings.errors import SeedlingsError
-from seedlings.exports import equality, formats, script
+from seedlings.exports import container, equality, formats, script
 from seedlings.exports.equality import Equality, File
 from seedlings.exports.runtimes import RUNTIMES
 from seedlings.io.files import replacing, write_json
@@ -47,6 +47,7 @@ def write(
     if `target` is there and no export.
     """
     formats.check(name)
+    container.check()
     _check_target(target)
     network = load(package)
     predictor = Predictor(package, with_tensorflow(network))
@@ -60,6 +61,7 @@ def write(
         write_json(scratch / MODEL, {**described, "equality": asdict(found)})
         required = "".join(f"{line}\n" for line in requirements(name))
         (scratch / "requirements.txt").write_text(required, encoding="utf-8")
+        container.write(scratch)
         (scratch / _README).write_text(_readme(name, found, origin.card), encoding="utf-8")
     return found
 
@@ -111,6 +113,12 @@ def _readme(name: str, found: Equality, card: str) -> str:
 
     python -m pip install -r requirements.txt
     python {_SCRIPT} leaf.jpg images/            # a table; or --json, --csv
+
+Over HTTP, on this machine; in a container, see `Dockerfile`:
+
+    python -m pip install -r requirements-server.txt
+    python server.py --port 8000
+    curl -F file=@leaf.jpg http://127.0.0.1:8000/predict
 
 `{runtime.file}` is the network for {runtime.title}; `{_SCRIPT}` decodes, fits and segments images
 as in training, and `{MODEL}` has the classes, the thresholds and the digest of the packaged model.

@@ -1,4 +1,4 @@
-"""The script of an export: one file that is composed of modules of Seedlings.
+"""The scripts of an export: files that are composed of modules of Seedlings.
 
 A composed module takes names of others by `from seedlings... import name`, without another name for
 them, and no two modules define the same name. So their source, without the imports, is a script.
@@ -35,11 +35,22 @@ it of the modules that its own pipeline runs, so the preprocessing is that of tr
 """
 # SPDX-License-Identifier: Apache-2.0
 '''
-_TAIL = f"""
+SERVER = (
+    "serving.base64_files",
+    "serving.http_requests",
+    "serving.http_server",
+    "exports.server",
+)
+_SERVER_HEAD = '''"""Serves the exported model in this folder over HTTP.
 
-if __name__ == "__main__":
-    {standalone.main.__name__}()
+    python server.py --port 8000
+    curl -F file=@leaf.jpg http://127.0.0.1:8000/predict
+
+It needs predict.py beside it, and the packages in requirements-server.txt. Seedlings composed it of
+the modules of its own server.
 """
+# SPDX-License-Identifier: Apache-2.0
+'''
 
 
 def predict() -> str:
@@ -48,6 +59,11 @@ def predict() -> str:
         compose(_HEAD, PREDICT)
         + f'\n\nif __name__ == "__main__":\n    {standalone.main.__name__}()\n'
     )
+
+
+def server() -> str:
+    """Return the source of `server.py`, which imports from `predict.py`."""
+    return compose(_SERVER_HEAD, SERVER, dict.fromkeys(PREDICT, "predict"))
 
 
 def compose(head: str, modules: Sequence[str], others: Mapping[str, str] | None = None) -> str:

@@ -90,6 +90,9 @@ def test_an_export_says_what_it_is(package: Package, files: Files, tmp_path: Pat
     assert [line.partition("==")[0] for line in required] == [
         *("numpy", "opencv-python-headless", "pillow", formats.package_of("saved_model"))
     ]
+    served = (tmp_path / "out" / "requirements-server.txt").read_text().splitlines()
+    assert served[0] == "-r requirements.txt"
+    assert {line.partition("==")[0] for line in served[1:]} >= {"fastapi", "uvicorn"}
     readme = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert readme.startswith("# A model\n")
     assert "compared with the packaged model on 40 images" in readme

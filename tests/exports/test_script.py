@@ -7,9 +7,13 @@ from imports import ROOT
 from seedlings.exports import script
 
 
-def test_the_script_has_the_source_of_each_module() -> None:
-    composed = script.predict()
-    for module in script.PREDICT:
+@pytest.mark.parametrize(
+    ("composed", "modules"),
+    [(script.predict(), script.PREDICT), (script.server(), script.SERVER)],
+    ids=["predict.py", "server.py"],
+)
+def test_a_script_has_the_source_of_each_module(composed: str, modules: tuple[str, ...]) -> None:
+    for module in modules:
         source = (ROOT / "seedlings" / f"{module.replace('.', '/')}.py").read_text("utf-8")
         for node in ast.parse(source).body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Assign):
