@@ -26,6 +26,19 @@ def described(model: str) -> str:
     return f"{model}, {summaries.score(found.metrics, summaries.split(found.params))}"
 
 
+def card(model: str) -> str:
+    """Return the model card of a model in Markdown; a title, if it has none."""
+    if not is_folder(model):
+        from seedlings.tracking import client, registry
+
+        with client.reachable():
+            found = registry.card_of(model)
+    else:
+        is_known = Path(model) == paths.PACKAGED and paths.MODEL_CARD.is_file()
+        found = paths.MODEL_CARD.read_text(encoding="utf-8") if is_known else ""
+    return found or f"# {described(model)}\n"
+
+
 def is_folder(model: str) -> bool:
     """Return whether a model is a folder, and not one in MLflow."""
     return Path(model).is_dir() or ("/" in model and ":/" not in model)

@@ -29,14 +29,17 @@ def check(port: int) -> None:
     check_port(port)
 
 
-def check_port(port: int) -> None:
-    """Raise SeedlingsError if a port of the loopback address cannot be used."""
+def check_port(port: int, host: str = "127.0.0.1") -> None:
+    """Raise SeedlingsError if a port of an address of this machine cannot be used."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        socket.create_server(("127.0.0.1", port)).close()
+        socket.create_server((host, port), family=family).close()
     except OSError as error:
-        used = error.errno == errno.EADDRINUSE
-        reason = f"port {port} is in use" if used else f"cannot use port {port} ({error.strerror})"
-        raise SeedlingsError(f"{reason}; choose another with --port") from error
+        if error.errno == errno.EADDRINUSE:
+            reason = f"port {port} is in use; choose another with --port"
+        else:
+            reason = f"cannot use port {port} of {host} ({error.strerror}); choose another one"
+        raise SeedlingsError(reason) from error
 
 
 def serve(script: Path, port: int, *arguments: str, portable: bool) -> None:

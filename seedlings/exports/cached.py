@@ -12,6 +12,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pooch
 from filelock import FileLock
@@ -23,6 +24,9 @@ from seedlings.exports.runtimes import RUNTIMES
 from seedlings.io.files import replacing, write_json
 from seedlings.packaging import bundle
 from seedlings.serving.inference import Network
+
+if TYPE_CHECKING:
+    from seedlings.exports.folder import Origin
 
 FORMAT = "litert"
 _KEPT = 8  # exports, those that were used last
@@ -42,6 +46,14 @@ def is_installed() -> bool:
 def network(package: Path, files: Iterable[File]) -> Network:
     """Return the network of a packaged model, as an export that is made at the first use.
 
+    Raises what `made` does.
+    """
+    return RUNTIMES[FORMAT].load(made(package, files) / RUNTIMES[FORMAT].file)
+
+
+def made(package: Path, files: Iterable[File]) -> Path:
+    """Return the folder of the cached export of a packaged model, made at the first use.
+
     It is compared with the packaged model on image files once; see equality.check. Raises
     NotEqualError if it cannot be exported or if it gives other answers, also at later uses, though
     only the first one prints why; NoImagesError if there is no image to compare it on; and OSError
@@ -60,7 +72,16 @@ def network(package: Path, files: Iterable[File]) -> Network:
     found = json.loads((own / _EQUALITY).read_text(encoding="utf-8"))
     if "error" in found:
         raise NotEqualError(found["error"])
-    return RUNTIMES[FORMAT].load(own / RUNTIMES[FORMAT].file)
+    return own
+
+
+def copy(package: Path, target: Path, *, files: Iterable[File], origin: "Origin") -> None:
+    """Copy the cached export into a new folder, which `server` serves. Raises what `made` does."""
+    from seedlings.exports import folder
+
+    shutil.copytree(made(package, files), target)
+    write_json(target / folder.MODEL, folder.describe(package, FORMAT, origin))
+    (target / folder.README).write_text(origin.card, encoding="utf-8")
 
 
 def _make(package: Path, target: Path, files: Iterable[File]) -> None:

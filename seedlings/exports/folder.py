@@ -19,7 +19,7 @@ from seedlings.serving.predictor import Predictor, load, with_tensorflow
 
 MODEL = "model.json"
 _SCRIPT = "predict.py"
-_README = "README.md"
+README = "README.md"
 _REQUIRED = ("numpy", "opencv-python-headless", "pillow")
 
 
@@ -55,20 +55,32 @@ def write(
         scratch.mkdir()
         formats.write(network, name, scratch)
         (scratch / _SCRIPT).write_text(script.predict(), encoding="utf-8")
-        described = _described(package, name, predictor, origin)
+        described = describe(package, name, origin)
         write_json(scratch / MODEL, described)
         found = equality.check(predictor, _loaded(scratch), files, limit)
         write_json(scratch / MODEL, {**described, "equality": asdict(found)})
         required = "".join(f"{line}\n" for line in requirements(name))
         (scratch / "requirements.txt").write_text(required, encoding="utf-8")
         container.write(scratch)
-        (scratch / _README).write_text(_readme(name, found, origin.card), encoding="utf-8")
+        (scratch / README).write_text(_readme(name, found, origin.card), encoding="utf-8")
     return found
 
 
 def read(folder: Path) -> dict[str, Any]:
     """Return the description of the export in a folder, of the file `MODEL`."""
     return dict(json.loads((folder / MODEL).read_text(encoding="utf-8")))
+
+
+def describe(package: Path, name: str, origin: Origin) -> dict[str, Any]:
+    """Return the description of an export of a packaged model in a format."""
+    return {
+        "format": name,
+        "file": RUNTIMES[name].file,
+        "bundle": asdict(bundle.read(package)),
+        "packaged_model": bundle.digest(package),
+        "dvc_lock": origin.lock,
+        "seedlings": version("seedlings"),
+    }
 
 
 def requirements(name: str) -> list[str]:
@@ -82,17 +94,6 @@ def _check_target(target: Path) -> None:
             f"--output {target}: expected a new folder, or an export to replace, found something "
             "else; choose another one"
         )
-
-
-def _described(package: Path, name: str, predictor: Predictor, origin: Origin) -> dict[str, Any]:
-    return {
-        "format": name,
-        "file": RUNTIMES[name].file,
-        "bundle": asdict(predictor.contents),
-        "packaged_model": bundle.digest(package),
-        "dvc_lock": origin.lock,
-        "seedlings": version("seedlings"),
-    }
 
 
 def _loaded(folder: Path) -> Inference:
