@@ -1,7 +1,5 @@
 """Small data sets that tests draw themselves, in the layouts of the systems' public data."""
 
-import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,11 +99,3 @@ def write_folders(
                 picture = _ground(size, size, rng)
                 SHAPES[shape](picture, rng)
                 (folder / f"{label}-{number}.png").write_bytes(images.encode_png(picture))
-
-
-def png_that_claims(height: int, width: int) -> bytes:
-    """A small PNG whose header speaks of more pixels than there are."""
-    data = bytearray(images.encode_png(np.zeros((2, 2, 3), np.uint8)))
-    data[16:24] = struct.pack(">II", width, height)
-    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
-    return bytes(data)

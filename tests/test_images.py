@@ -8,13 +8,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
-import drawings
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageCms
 
+from benchmarks.model_servers import png_that_claims
 from seedlings import images
 from seedlings.images import BadImageError
 
@@ -458,7 +458,7 @@ def test_what_is_no_image_is_refused(data: bytes, reason: str) -> None:
 )
 def test_a_bomb_is_refused_by_its_header(side: int, found: str) -> None:
     with pytest.raises(BadImageError, match=f"at most 150,000,000 pixels, found {found}"):
-        images.decode(drawings.png_that_claims(side, side))
+        images.decode(png_that_claims(side, side))
 
 
 def test_resize_averages_what_it_shrinks() -> None:

@@ -4,6 +4,7 @@ A request is multipart/form-data with files, JSON with base64, or one file as it
 """
 
 import json
+import logging
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, fields, replace
@@ -13,6 +14,9 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from seedlings.serving.base64_files import file_of
+
+# A request that cannot be read is answered with the reason; it need not be logged as well.
+logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 Sent = tuple[str | None, bytes]  # the name of an image file, if the request has one; its content
 Count = Callable[[int], None]

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import drawings
 import mlflow
 import numpy as np
 import pandas as pd
@@ -16,6 +15,7 @@ import yaml
 from PIL import Image as PillowImage
 from project import STAGES, Project
 
+from benchmarks.model_servers import png_that_claims
 from seedlings import images
 from seedlings.config import paths, records
 from seedlings.data import sample
@@ -229,7 +229,7 @@ def test_what_a_messy_folder_holds_is_all_listed_and_can_be_skipped(
     bad = {
         "Maize/notes.txt": (b"not an image", "expected an image"),
         "Maize/zero.png": (b"", "found an empty file"),
-        "Maize/huge.png": (drawings.png_that_claims(20_000, 20_000), "at most 150,000,000 pixels"),
+        "Maize/huge.png": (png_that_claims(20_000, 20_000), "at most 150,000,000 pixels"),
         "Sugar beet/half.png": (images.encode_png(noise())[:300], "expected a whole image"),
     }
     for name, data in {**good, **{name: data for name, (data, _) in bad.items()}}.items():

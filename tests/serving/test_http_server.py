@@ -14,7 +14,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import drawings
 import numpy as np
 import pytest
 import requests
@@ -23,6 +22,7 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from benchmarks import networks
+from benchmarks.model_servers import png_that_claims
 from seedlings import images
 from seedlings.cli import cli
 from seedlings.networks import architectures
@@ -245,7 +245,7 @@ def chunks(count: int) -> Iterator[bytes]:
         ({"images": 1}, lambda a: predict_files(a, a=b"", b=b""), 413, "1 images, found 2"),
         (
             {"pixels": 399},
-            lambda a: predict(a, drawings.png_that_claims(20, 20)),
+            lambda a: predict(a, png_that_claims(20, 20)),
             400,
             "image 0: expected at most 399 pixels, found 400",
         ),
