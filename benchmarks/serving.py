@@ -238,11 +238,11 @@ def _ask_at_once(server: _Running, clients: int) -> None:
 
 def _end_in_the_middle(server: _Running, clients: int) -> None:
     """Print what clients get whose requests run when the server is asked to end."""
-    picture = encoded(images.encode_png(np.zeros((3000, 3000, 3), np.uint8)))
-    body = SERVERS[server.name].request(*[picture] * 8)
+    picture = encoded(images.encode_png(np.zeros((2000, 2000, 3), np.uint8)))
+    body = SERVERS[server.name].request(*[picture] * 4)
     with ThreadPoolExecutor(clients) as pool:
         asked = [pool.submit(_status, server, body) for _ in range(clients)]
-        time.sleep(1)  # all have arrived, and none is answered
+        time.sleep(0.5)  # all have arrived, and none is answered
         server.process.send_signal(signal.SIGTERM)
         found = Counter(answer.result() for answer in asked)
     print(f"{server.name}: SIGTERM while {clients} requests run: {_listed(found)}")

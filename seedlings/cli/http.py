@@ -54,6 +54,7 @@ def serve(model: str, target: Path, *, host: str, port: int, limits: Sequence[st
         if not is_export:
             shutil.copytree(package, target)
     click.echo(f"model: {packages.described(model)}")
+    click.echo(f"engine: {'LiteRT' if is_export else 'TensorFlow'}")
     if host not in _LOOPBACK:
         click.echo("anyone who reaches this address can use the server: see docs/security.md")
     click.echo(f"server: http://{f'[{host}]' if ':' in host else host}:{port} (stop with Ctrl-C)")
@@ -75,7 +76,8 @@ def _export(package: Path, target: Path, origin: "Origin") -> bool:
     try:
         cached.copy(package, target, files=files.of_tests(), origin=origin)
     except (SeedlingsError, OSError) as error:
-        click.echo(f"TensorFlow answers, as there is no export: {error}", err=True)
+        if not isinstance(error, cached.NotEqualError):  # which was told at the first use
+            click.echo(f"TensorFlow answers, as there is no export: {error}", err=True)
         return False
     return True
 

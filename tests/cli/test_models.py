@@ -148,6 +148,7 @@ def test_a_server_for_people_runs_an_export_with_the_card_in_a_small_process(
         cli, ["serve", "--http", "--model", str(paths.PACKAGED), *options], catch_exceptions=False
     )
     assert done.exit_code == 0
+    assert "engine: LiteRT\n" in done.stdout
     [(folder, (program, arguments, environment))] = started
     assert arguments[:3] == [program, "-m", "seedlings.exports.server"]
     assert arguments[3:] == ["--folder", str(folder), *options[:4], "--limit=images=3"]
@@ -166,6 +167,7 @@ def test_without_an_export_tensorflow_serves_people_from_a_copy(
     done = CliRunner().invoke(cli, ["serve", "--http", *options], catch_exceptions=False)
     assert done.exit_code == 0
     assert ("TensorFlow answers, as there is no export" in done.stderr) == is_installed
+    assert "engine: TensorFlow\n" in done.stdout
     [(app, given)] = started
     assert given["host"] == "127.0.0.1"
     with servers.in_thread(app) as address:

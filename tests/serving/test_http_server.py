@@ -342,6 +342,27 @@ def test_a_network_that_fails_ends_no_server(start: Start, network: Network) -> 
     assert predict(address).status_code == 200
 
 
+def test_large_images_are_decoded_one_at_a_time(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside: list[int] = []
+    most: list[int] = []
+
+    class Slow(Inference):
+        def decode(self, data: bytes) -> images.Image:
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.01)
+            inside.pop()
+            return super().decode(data)
+
+    monkeypatch.setattr(http_server, "_LARGE", 0)
+    inference = Slow(CONTENTS, SimpleNamespace(**SEGMENT), network)
+    with servers.in_thread(http_server.app(inference, "numpy", "", Limits())) as address:
+        assert predict_json(address, {"images": BASE64 * 4}).status_code == 200
+    assert most == [1] * 12
+
+
 def test_requests_are_counted(start: Start) -> None:
     address = start()
     for _ in range(2):
