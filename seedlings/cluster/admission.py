@@ -11,7 +11,7 @@ from seedlings.cluster import identity, work
 from seedlings.cluster.connection import Answer, ClusterError, Connection, Member
 from seedlings.cluster.work import Installed, Pickled
 from seedlings.errors import SeedlingsError
-from seedlings.io.shards import Shard, Sink, Task
+from seedlings.io.shards import Shard, Sink, Work
 
 TIMEOUT = "SEEDLINGS_CLUSTER_TIMEOUT"
 ATTEMPTS = 3
@@ -51,7 +51,7 @@ class Admission:
     Workers also have this process' settings of the processor; those with others are restarted.
     """
 
-    def __init__(self, connection: Connection, task: Task, sink: Sink) -> None:
+    def __init__(self, connection: Connection, task: Work, sink: Sink) -> None:
         self.pickled = Pickled.of((task, sink))
         self.timeout = timeout()
         self._connection, self._task = connection, task

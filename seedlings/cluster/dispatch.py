@@ -14,7 +14,7 @@ from seedlings.cluster.connection import Answer, Connection, Member
 from seedlings.cluster.work import Outcome, Pickled
 from seedlings.errors import SeedlingsError
 from seedlings.io.progress import bar
-from seedlings.io.shards import Shard, Sink, Task, remaining
+from seedlings.io.shards import Shard, Sink, Work, remaining
 
 _SLOWER = 20  # a shard may take this many times the median before its worker is replaced
 _IN_FLIGHT = 2  # shards a worker: one that it computes, one that waits there
@@ -32,7 +32,7 @@ class _Failing(Exception):  # noqa: N818 - an event, which `run` handles
 class Dispatcher:
     """Computes the shards of one task on the workers behind a connection."""
 
-    def __init__(self, connection: Connection, task: Task, sink: Sink) -> None:
+    def __init__(self, connection: Connection, task: Work, sink: Sink) -> None:
         self._connection, self._task, self._sink = connection, task, sink
         self._admission = Admission(connection, task, sink)
         self._waiting: deque[Job] = deque()

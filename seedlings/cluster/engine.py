@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from seedlings.errors import SeedlingsError
-from seedlings.io.shards import Engine, Here, Shard, Sink, Task
+from seedlings.io.shards import Engine, Here, Shard, Sink, Work
 
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
 _WANTED = "SEEDLINGS_CLUSTER"
@@ -56,7 +56,7 @@ class Cluster:
         self.address = address
         self.optional = optional
 
-    def map(self, task: Task, shards: Sequence[Shard], sink: Sink) -> None:
+    def map(self, task: Work, shards: Sequence[Shard], sink: Sink) -> None:
         """Compute the shards that the sink does not have; afterwards it has all of them.
 
         Raises SeedlingsError for bad input, for an image that fails three times, and if the cluster

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from seedlings.cluster.connection import ClusterError
 from seedlings.cluster.work import Pickled, StorageCheck
-from seedlings.io.shards import Shard, Sink, Task
+from seedlings.io.shards import Shard, Sink, Work
 
 _PAUSE = 0.2  # seconds
 
 
 @contextmanager
-def checking(task: Task, sink: Sink, shard: Shard) -> Iterator[bytes]:
+def checking(task: Work, sink: Sink, shard: Shard) -> Iterator[bytes]:
     """Yield a pickled StorageCheck, with which a worker finds out whether it sees this storage.
 
     A sink has `shared` if all machines see it, such as a bucket, or `folder`, a path: a file in it

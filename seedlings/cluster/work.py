@@ -15,7 +15,7 @@ from seedlings.cluster import identity
 from seedlings.cluster.identity import Identity
 from seedlings.errors import SeedlingsError
 from seedlings.io.parts import digest
-from seedlings.io.shards import Shard, Sink, Task
+from seedlings.io.shards import Shard, Sink, Work
 
 _LOADED = identity.code()  # when this process imported the library
 _ONE_AT_A_TIME = threading.Lock()  # a worker with several threads computes one shard at a time
@@ -74,7 +74,7 @@ class _Current:
     """The task of this process, with the digest of its pickled bytes."""
 
     digest: str = ""
-    task: Task | None = None
+    task: Work | None = None
     sink: Sink | None = None
 
 
@@ -152,7 +152,7 @@ def compute(order: bytes) -> Outcome:
             return Outcome("failed", message=traceback.format_exc(limit=-3))
 
 
-def _sees_storage(task: Task, check: StorageCheck) -> bool:
+def _sees_storage(task: Work, check: StorageCheck) -> bool:
     """Return whether this worker writes where the client reads, and reads the same inputs."""
     if not check.shared and (check.token is None or not check.token.is_file()):
         return False
