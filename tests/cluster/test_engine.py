@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import cluster_tasks
+import clusters
 import dask
 import pytest
 from cluster_tasks import Folder, Roots
@@ -71,6 +72,21 @@ def test_a_scheduler_that_is_down_is_an_error_or_the_work_is_done_here(
         with pytest.raises(SeedlingsError, match=rf"expected a Dask scheduler at {address} \(DASK"):
             compute(Cluster(address), tmp_path)
         assert len(compute(Cluster(address, optional=True), tmp_path).bytes()) == 13
+    assert capsys.readouterr().err.count("warning: ") == 1
+
+
+@pytest.mark.slow
+def test_a_scheduler_without_workers_is_an_error_or_the_work_is_done_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEEDLINGS_CLUSTER_TIMEOUT", "1")
+    with clusters.running(tmp_path / "cluster", 0) as started:
+        started.use()
+        message = rf"expected workers at the scheduler {started.address}, found none for 1 s \(SEED"
+        with pytest.raises(SeedlingsError, match=message):
+            compute(Cluster(started.address), tmp_path)
+        found = compute(Cluster(started.address, optional=True), tmp_path)
+    assert len(found.bytes()) == 13
     assert capsys.readouterr().err.count("warning: ") == 1
 
 
