@@ -44,7 +44,7 @@ class Cluster:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of a cluster's processes, which can import the tests' tasks."""
+    """The environment of a cluster's processes, which can import the tests' works."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests"))), **more}
 
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import cluster_tasks
+import cluster_works
 import clusters
 import psutil
 import pytest
-from cluster_tasks import Apart, Folder, Roots
+from cluster_works import Apart, Folder, Roots
 from imports import ROOT
 
 from seedlings import processor
@@ -25,8 +25,8 @@ from seedlings.errors import SeedlingsError
 from seedlings.io.shards import Here
 
 pytestmark = pytest.mark.slow
-CLIENT = "import sys, cluster_tasks; cluster_tasks.compute(*sys.argv[1:])"
-COUNT = len(cluster_tasks.cut(cluster_tasks.numbers()))
+CLIENT = "import sys, cluster_works; cluster_works.compute(*sys.argv[1:])"
+COUNT = len(cluster_works.cut(cluster_works.numbers()))
 
 
 @pytest.fixture
@@ -36,9 +36,9 @@ def here(tmp_path: Path) -> dict[str, bytes]:
 
 
 def compute(engine: Here | Cluster, work: Roots, sink: Apart, *orders: str) -> Apart:
-    items = cluster_tasks.numbers()
+    items = cluster_works.numbers()
     items[20:20] = orders
-    engine.map(work, cluster_tasks.cut(items), sink)
+    engine.map(work, cluster_works.cut(items), sink)
     return sink
 
 

@@ -3,11 +3,11 @@ import socket
 import sys
 from pathlib import Path
 
-import cluster_tasks
+import cluster_works
 import clusters
 import dask
 import pytest
-from cluster_tasks import Folder, Roots
+from cluster_works import Folder, Roots
 from servers import free_port
 
 from seedlings.cluster import engine
@@ -39,7 +39,7 @@ def test_the_environment_chooses_the_engine(monkeypatch: pytest.MonkeyPatch) -> 
 
 def compute(cluster: Cluster, folder: Path) -> Folder:
     sink = Folder(folder / "results")
-    cluster.map(Roots(folder), cluster_tasks.cut(cluster_tasks.numbers()), sink)
+    cluster.map(Roots(folder), cluster_works.cut(cluster_works.numbers()), sink)
     return sink
 
 
@@ -59,7 +59,7 @@ def test_without_the_extra_the_error_says_what_to_install(
 
 def test_with_nothing_to_compute_no_scheduler_is_needed(tmp_path: Path) -> None:
     sink = Folder(tmp_path / "results")
-    pieces = cluster_tasks.cut(cluster_tasks.numbers())
+    pieces = cluster_works.cut(cluster_works.numbers())
     Here().map(Roots(tmp_path), pieces, sink)
     Cluster("tcp://127.0.0.1:1").map(Roots(tmp_path), pieces, sink)
 

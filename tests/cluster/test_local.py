@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import cluster_tasks
+import cluster_works
 import clusters
 import dask
 import psutil
@@ -20,7 +20,7 @@ import pytest
 import servers
 import yaml
 from click.testing import CliRunner
-from cluster_tasks import Apart, Roots
+from cluster_works import Apart, Roots
 from distributed import Security
 from filelock import FileLock
 from imports import ROOT
@@ -31,14 +31,14 @@ from seedlings.cluster.connection import ClusterError, Connection
 from seedlings.io.shards import Here
 
 CLIENT = """
-import os, sys, time; from pathlib import Path; import cluster_tasks
+import os, sys, time; from pathlib import Path; import cluster_works
 from seedlings.cluster import engine
 from seedlings.cluster.connection import Connection
 with Connection(os.environ["DASK_SCHEDULER_ADDRESS"]) as connection:
     connection.client.wait_for_workers(2)
-pieces = cluster_tasks.cut(cluster_tasks.numbers())
+pieces = cluster_works.cut(cluster_works.numbers())
 folder = Path(sys.argv[1])
-engine.choose().map(cluster_tasks.Roots(folder, delay=0.1), pieces, cluster_tasks.Apart(folder))
+engine.choose().map(cluster_works.Roots(folder, delay=0.1), pieces, cluster_works.Apart(folder))
 """
 OLD = """
 import distributed.versions as versions
@@ -284,6 +284,6 @@ def test_workers_on_two_machines_with_addresses_of_their_own(tmp_path: Path) -> 
         assert "workers=2" in done.stderr
         assert {address for address, _ in listening(worker)} == {"02004D0A"}
     here = Apart(tmp_path / "here")
-    pieces = cluster_tasks.cut(cluster_tasks.numbers())
+    pieces = cluster_works.cut(cluster_works.numbers())
     Here().map(Roots(tmp_path), pieces, here)
     assert Apart(results).bytes() == here.bytes()

@@ -1,4 +1,4 @@
-"""Tasks and sinks that workers of a cluster can import, which misbehave as their items ask."""
+"""Works and sinks that workers of a cluster can import, which misbehave as their items ask."""
 
 import math
 import os
