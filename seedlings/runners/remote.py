@@ -9,12 +9,15 @@ the command as `Here` does, and ends it with all its processes if
   for LIMIT seconds by the clock of the supervisor. Clocks of two machines are never compared.
 
 The file `running` beside the clone is there from before a supervisor starts its command until the
-command has ended. So the search, and the next one after a kill, knows when a clone is free.
+command has ended. So the search, and the next one after a kill, knows when a clone is free. The
+file `begun` stays: Dask gives the command of a worker that has ended to another worker, which must
+not run it again in the same clone.
 """
 
 import json
 import os
 import select
+import shutil
 import subprocess
 import sys
 import threading
@@ -22,21 +25,23 @@ import time
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seedlings.cluster import engine, identity, work
+from seedlings.cluster import engine, identity
+from seedlings.cluster.identity import Identity
 from seedlings.runners.processes import Handle, Here, Pool, end_leftover, log_of
 
 if TYPE_CHECKING:
-    from seedlings.cluster.workers import Workers
+    from seedlings.cluster.connection import Connection
+    from seedlings.cluster.worker import Answer
 
 LIMIT = 60.0  # seconds; more than a network file system takes to show a change
 _PAUSE = 0.2  # seconds
 _BEATS = 10  # how often a lease is touched in LIMIT seconds
 _KILLED = -9
-_LEASE, _RUNNING, _LOCK, _TOKEN = ".lease", ".running", ".lock", "token"
+_LEASE, _BEGUN, _RUNNING, _LOCK, _TOKEN = ".lease", ".begun", ".running", ".lock", "token"
 _PROGRAMS = ["dvc", "git"]
 _ROOT = Path(__file__).parents[2]
 _ONE_AT_A_TIME = threading.Lock()  # a worker with several threads runs one command at a time
@@ -54,18 +59,15 @@ def choose(folder: Path) -> Iterator[Pool]:
         yield Here()
         return
     from seedlings.cluster.connection import ClusterError, Connection
-    from seedlings.cluster.workers import Workers
 
     with ExitStack() as stack:
         pool: Pool = Here()
         try:
             connection = stack.enter_context(Connection(address))
-            token = uuid.uuid4().hex
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / _TOKEN).write_text(token, encoding="utf-8")
-            here = identity.identify(identity.locked(), identity.code())
-            workers = Workers(connection, work.check, here, folder / _TOKEN, token, _PROGRAMS)
-            pool = stack.enter_context(_renewed(Remote(workers, optional=optional)))
+            check = Check(identity.identify(identity.locked()), str(folder / _TOKEN))
+            Path(check.file).write_text(check.token, encoding="utf-8")
+            pool = stack.enter_context(_renewed(Remote(connection, check, optional=optional)))
         except ClusterError as error:
             engine.without(str(error), optional=optional)
         yield pool
@@ -74,8 +76,8 @@ def choose(folder: Path) -> Iterator[Pool]:
 class Remote:
     """The pool of a scheduler's workers. A command that finds no free worker waits for one."""
 
-    def __init__(self, workers: "Workers", *, optional: bool) -> None:
-        self.workers, self._optional = workers, optional
+    def __init__(self, connection: "Connection", check: "Check", *, optional: bool) -> None:
+        self.connection, self.check, self._optional = connection, check, optional
         self.leases: set[Path] = set()
         self._is_lost = False
 
@@ -94,7 +96,7 @@ class Remote:
 
         if not self._is_lost:
             try:
-                self.workers.look()
+                self.connection.count()
             except ClusterError as error:
                 self._is_lost = True
                 engine.without(str(error), optional=self._optional)
@@ -106,15 +108,16 @@ class _Command:
         self, pool: Remote, command: Sequence[str], folder: Path, settings: Mapping[str, str]
     ) -> None:
         self._pool, self._folder = pool, folder.absolute()
-        self._order = Order([*command], str(self._folder), dict(settings), uuid.uuid4().hex, LIMIT)
+        token = uuid.uuid4().hex
+        self._order = Order([*command], str(self._folder), dict(settings), token, LIMIT)
         self._code: int | None = None
         self._is_over = False
         self._here: Handle | None = None
         log_of(self._folder).write_bytes(b"")
         lease = self._folder.with_suffix(_LEASE)
-        lease.write_text(self._order.token, encoding="utf-8")
+        lease.write_text(token, encoding="utf-8")
         pool.leases.add(lease)
-        self._call = pool.workers.call(run, self._order)
+        self._submit()
 
     def poll(self) -> int | None:
         if not self._is_over:
@@ -128,23 +131,34 @@ class _Command:
             self._is_over = True
             self._code = _KILLED if self._code is None else self._code
             self._pool.leases.discard(self._folder.with_suffix(_LEASE))
-            self._pool.workers.forget(self._call)
+            self._future.release()
             withdraw([self._folder])
 
+    def _submit(self) -> None:
+        client = self._pool.connection.client
+        self._future = client.submit(run, self._order, self._pool.check, pure=False)
+
     def _look(self) -> None:
-        is_usable, answer = self._pool.look(), self._call.answer
-        if answer is not None and answer.error:
+        order = self._order
+        if not self._pool.look():
+            has_begun = self._folder.with_suffix(_BEGUN).exists()
             self.end()
-            with log_of(self._folder).open("a", encoding="utf-8") as log:
-                print(answer.error, file=log)
-        elif answer is not None:
-            self._code = answer.value
-            self.end()
-        elif not is_usable:
-            self.end()
-            if self._call.member is None:  # it has not begun
-                order = self._order
+            if not has_begun:
                 self._here = Here().start(order.command, self._folder, order.settings)
+        elif self._future.status == "error":
+            with log_of(self._folder).open("a", encoding="utf-8") as log:
+                print(self._future.exception(), file=log)
+            self.end()
+        elif self._future.status == "finished":
+            answer = self._future.result()
+            if isinstance(answer, int):
+                self._code = answer
+                self.end()
+            else:
+                self._future.release()  # so that the worker can be retired
+                self._pool.connection.refuse(answer.member, answer.value)
+                if self._pool.look():
+                    self._submit()
 
 
 @contextmanager
@@ -185,7 +199,7 @@ def withdraw(clones: Collection[Path]) -> None:
     for clone in clones:
         while clone.with_suffix(_RUNNING).exists() and time.monotonic() < end:
             time.sleep(_PAUSE / 4)
-        for ending in (_RUNNING, _LOCK):  # the number in `lock` is that of a remote process
+        for ending in (_BEGUN, _RUNNING, _LOCK):  # the number in `lock` is that of a remote process
             clone.with_suffix(ending).unlink(missing_ok=True)
 
 
@@ -200,11 +214,44 @@ class Order:
     limit: float  # seconds
 
 
-def run(order: Order) -> int:
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What a worker needs before it runs commands in folders of the search."""
+
+    search: Identity
+    file: str  # in the folder, with the token
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def problems(self, programs: Sequence[str] = _PROGRAMS) -> list[str]:
+        """Return what prevents this process from running the commands."""
+        there = identity.identify(self.search.packages)
+        found = identity.differences(self.search, there)
+        if there.is_stale:
+            found.append("its code has changed since it started: start it again")
+        file = Path(self.file)
+        if not file.is_file() or file.read_text(encoding="utf-8") != self.token:
+            found.append(
+                f"expected the folder {file.parent}, found none or another one there: workers must "
+                "see the project at the same path, on storage that all of them share"
+            )
+        path = os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)])
+        for program in programs:
+            if shutil.which(program, path=path) is None:
+                found.append(
+                    f"expected the program {program}, found none in {path}: install it there"
+                )
+        return found
+
+
+def run(order: Order, check: Check) -> "int | Answer":
     """Run a command under a supervisor, on a worker; return its exit code, negative if killed.
 
-    Raises RuntimeError if it could not start.
+    A worker that cannot run it says why. Raises RuntimeError if the command could not start.
     """
+    from seedlings.cluster.worker import Answer, member
+
+    if problems := check.problems():
+        return Answer("different", member(), problems)
     folder = Path(order.folder)
     with _ONE_AT_A_TIME:
         supervisor = subprocess.Popen(
@@ -237,6 +284,10 @@ def supervise(order: Order) -> int:
     lease = _Lease(folder.with_suffix(_LEASE), order)
     if not lease.is_valid():
         return _KILLED  # the search gave up before this worker began
+    try:
+        folder.with_suffix(_BEGUN).touch(exist_ok=False)
+    except FileExistsError:
+        return _KILLED  # with the worker that had it
     running.touch(exist_ok=False)
     try:
         if not lease.is_valid():  # it was removed before `running` was there

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from servers import free_port
 
-from seedlings.cluster import identity, work
+from seedlings.cluster import identity
 from seedlings.errors import SeedlingsError
 from seedlings.runners import remote, slots
 from seedlings.runners.processes import Handle, Here, Pool, log_of
@@ -171,33 +171,34 @@ def test_a_clone_is_free_when_the_limit_has_passed(
 
 
 def test_workers_that_do_not_see_the_folder_are_refused(
-    two_workers: clusters.Cluster,
     clones: list[Path],
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    token = clones[0].parents[1] / "token"
-    with pool_of(clones) as pool:
-        token.write_text("of another folder", encoding="utf-8")
-        handle = pool.start(["true"], clones[0], {})
-        message = f"worker tls://.* is refused: expected the folder {token.parent}, found none or"
-        with pytest.raises(SeedlingsError, match=message):
-            code_of(handle)
-    printed = capsys.readouterr().err
-    assert printed.count("is refused: expected the folder") == 2
-    monkeypatch.setenv("SEEDLINGS_CLUSTER", "optional")
-    with pool_of(clones) as pool:
-        token.unlink()
-        assert code_of(pool.start(["touch", "done"], clones[0], {})) == 0
+    with clusters.running(tmp_path / "cluster", 2) as started:
+        use(started, monkeypatch)
+        with pool_of(clones) as pool:
+            (clones[0].parents[1] / "token").write_text("of another folder", encoding="utf-8")
+            handle = pool.start(["true"], clones[0], {})
+            with pytest.raises(SeedlingsError, match="no worker agrees with this process"):
+                code_of(handle)
+        printed = capsys.readouterr().err
+        assert printed.count("is refused: expected the folder") == 2
+        until(lambda: not started.workers())
+        monkeypatch.setenv("SEEDLINGS_CLUSTER", "optional")
+        monkeypatch.setenv("SEEDLINGS_CLUSTER_TIMEOUT", "1")
+        with pool_of(clones) as pool:
+            assert code_of(pool.start(["touch", "done"], clones[0], {})) == 0
     assert (clones[0] / "done").exists()
     assert capsys.readouterr().err.count("; this process does the work\n") == 1
 
 
 def test_a_worker_without_dvc_is_refused(tmp_path: Path) -> None:
-    here = identity.identify(identity.locked(), identity.code())
-    (tmp_path / "token").write_text("it", encoding="utf-8")
-    assert work.check(here, tmp_path / "token", "it", ["dvc", "git"]) == []
-    [problem] = work.check(here, tmp_path / "token", "it", ["dvc", "dvc-of-another"])
+    check = remote.Check(identity.identify(identity.locked()), str(tmp_path / "token"))
+    (tmp_path / "token").write_text(check.token, encoding="utf-8")
+    assert check.problems() == []
+    [problem] = check.problems(["dvc", "dvc-of-another"])
     assert problem.startswith("expected the program dvc-of-another, found none in ")
 
 
@@ -232,8 +233,7 @@ def test_commands_end_with_the_scheduler(
             waiting = pool.start(["true"], clones[1], {})
             child = child_of(clones[0], running)
             assert waiting.poll() is None
-            [scheduler] = started.processes("scheduler")
-            scheduler.kill()
+            started.process.kill()
             if wanted == "required":
                 with pytest.raises(SeedlingsError, match="what is complete is kept: start it"):
                     code_of(running)
