@@ -92,7 +92,7 @@ CHANGES: dict[str, list[Any]] = {
 BLOCKS = "(128, 2), (256, 3), (512, 3), (512, 3))"
 EDITS = [  # file, constant in it, its value, another value
     ("seedlings/segmentation/masks.py", "ColorDistance.BLUR", "9", "5"),
-    ("seedlings/segmentation/cutouts.py", "_DECIMALS", "6", "2"),
+    ("seedlings/segmentation/preprocessing.py", "_DECIMALS", "6", "2"),
     ("seedlings/networks/vgg16.py", "_BLOCKS", f"((64, 2), {BLOCKS}", f"((32, 2), {BLOCKS}"),
     ("seedlings/images.py", "MAX_PIXELS", "150_000_000", "140_000_000"),
 ]

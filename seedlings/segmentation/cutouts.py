@@ -93,7 +93,7 @@ def make(
 
 
 def _read_shares(path: Path) -> dict[str, float]:
-    table = pd.read_csv(path, dtype={"digest": str}, float_precision="round_trip")
+    table = pd.read_csv(path, dtype={"digest": str})
     return dict(zip(table["digest"], table["foreground"], strict=True))
 
 

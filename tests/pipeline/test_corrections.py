@@ -50,7 +50,9 @@ def test_only_what_depends_on_a_correction_runs_and_no_row_is_computed(
     assert record.metrics["original_labels/images"] == len(test)
     assert (record.metrics["corrected_labels"], record.metrics["dropped_images"]) == (1, 1)
     page = (project.root / paths.PAGE).read_text(encoding="utf-8")
-    assert page.count("1 label of test images was corrected and 1 test image dropped") == 2
+    assert (
+        page.count("1 label of test images was corrected and 1 test image dropped") == 3
+    )  # with the card
 
     path = project.root / paths.report("evaluate") / "doubtful_labels.csv"
     listed = pd.read_csv(path, dtype=str, keep_default_na=False)
