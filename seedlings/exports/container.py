@@ -7,7 +7,10 @@ from pathlib import Path
 from seedlings.errors import SeedlingsError
 from seedlings.exports import script
 
-_PACKAGES = ("fastapi", "markdown-it-py", "prometheus-client", "python-multipart", "uvicorn")
+_PACKAGES = (
+    *("fastapi", "markdown-it-py", "prometheus-client", "python-multipart", "starlette"),
+    "uvicorn",
+)
 _DOCKERFILE = """\
 # docker build -t seedlings . && docker run --rm -p 127.0.0.1:8000:8000 seedlings
 FROM python:{python}-slim

@@ -92,7 +92,7 @@ def test_an_export_says_what_it_is(package: Package, files: Files, tmp_path: Pat
     ]
     served = (tmp_path / "out" / "requirements-server.txt").read_text().splitlines()
     assert served[0] == "-r requirements.txt"
-    assert {line.partition("==")[0] for line in served[1:]} >= {"fastapi", "uvicorn"}
+    assert {line.partition("==")[0] for line in served[1:]} >= {"fastapi", "starlette", "uvicorn"}
     readme = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert readme.startswith("# A model\n")
     assert "compared with the packaged model on 40 images" in readme
