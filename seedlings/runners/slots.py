@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,6 @@ class Job:
     trial: Trial | None = None
     lock: str = ""
     attempts: int = 0
-    read: list[dict[str, float]] = field(default_factory=list)  # the epochs so far
 
 
 class Slot:
@@ -56,7 +55,7 @@ class Slot:
         messages = self._messages
         shutil.rmtree(messages, ignore_errors=True)
         messages.mkdir()
-        job.attempts, job.read = job.attempts + 1, []
+        job.attempts += 1
         settings = {"SEEDLINGS_TRACKING": "off", "SEEDLINGS_TRIAL": str(messages)}
         self.job = job
         self._handle = self._pool.start(command, self._clone.folder, settings)

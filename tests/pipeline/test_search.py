@@ -1,6 +1,5 @@
 """A search in a project: what it leaves, also after kills, and what it refuses."""
 
-import json
 import os
 import signal
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import in_process
+import optuna
 import pytest
 from project import Project
 
@@ -76,11 +76,25 @@ def changes(project: Project, commit: str) -> dict[str, Any]:
 
 
 def trials(project: Project, name: str) -> list[dict[str, Any]]:
-    """The trials of a search as Git has them, in the order of their numbers."""
-    prefix = f"refs/searches/{name}/"
-    refs = project.run("git", "for-each-ref", "--format=%(refname)", prefix).split()
-    numbered = [ref for ref in refs if ref.removeprefix(prefix).isdigit()]
-    return [json.loads(project.run("git", "cat-file", "blob", ref)) for ref in numbered]
+    """The trials of a search as its database has them, in the order of their numbers."""
+    file = database(project, name)
+    if not file.exists():
+        return []
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{file}")
+    return [
+        {
+            "number": trial.number + 1,
+            "state": trial.state.name,
+            "value": trial.value,
+            "values": {k: float(value) for k, value in trial.params.items()},  # a choice is a text
+            "experiment": trial.user_attrs.get("experiment"),
+        }
+        for trial in study.trials
+    ]
+
+
+def database(project: Project, name: str) -> Path:
+    return project.root / ".dvc" / "tmp" / "searches" / f"{name}.db"
 
 
 def working_below(folder: Path) -> list[int]:
@@ -121,7 +135,7 @@ def test_a_search_leaves_experiments_that_can_be_restored(project: Project, tmp_
     ended = trials(project, "head")
     for name, trial in zip(numbered, ended, strict=True):
         # A value of the space may be that of the workspace.
-        assert (trial["state"], trial["experiment"]) == ("finished", found[name])
+        assert (trial["state"], trial["experiment"]) == ("COMPLETE", found[name])
         expected = trial["values"] | {"evaluate.split": "validation"}
         assert changes(project, found[name]).items() <= expected.items()
     best = max(ended, key=lambda trial: (trial["value"], -trial["number"]))
@@ -157,7 +171,7 @@ class Started:
         """Wait until a trial with at least this number runs a stage in the first slot."""
         while True:
             assert self.process.poll() is None, self._log.read_text(encoding="utf-8")
-            at_work = [t for t in trials(self._project, "killed") if t["state"] == "running"]
+            at_work = [t for t in trials(self._project, "killed") if t["state"] == "RUNNING"]
             log = self._slot.with_name("clone.log")
             output = log.read_text(encoding="utf-8") if log.exists() else ""
             is_there = any(trial["number"] >= number for trial in at_work)
@@ -206,7 +220,7 @@ def test_a_search_goes_on_after_kills(project: Project, start: Callable[[], Star
     project.run(*KILLED)
     assert_nothing_is_left(project, "killed")
     ended = trials(project, "killed")
-    assert [(t["number"], t["state"]) for t in ended] == [(1, "finished"), (2, "finished")]
+    assert [(t["number"], t["state"]) for t in ended] == [(1, "COMPLETE"), (2, "COMPLETE")]
     for earlier in (before, started):
         assert [t["values"] for t in ended][: len(earlier)] == [t["values"] for t in earlier]
     assert ended[0]["values"] != ended[1]["values"]
@@ -229,7 +243,7 @@ def test_what_cannot_be_searched_is_refused(
         code, output = in_process.run(command, project.root, project.env)
         assert code
         assert "Traceback" not in output
-        assert project.run("git", "for-each-ref", "refs/exps", "refs/searches") == ""
+        assert project.run("git", "for-each-ref", "refs/exps") == ""
         assert not (project.root / ".dvc" / "tmp" / "searches").exists()
         return output
 

@@ -51,10 +51,10 @@ def test_a_half_written_epoch_is_not_read(slot: Slot) -> None:
 def test_a_job_does_not_find_the_messages_of_the_last(slot: Slot) -> None:
     run(slot, "echo '{}' > $SEEDLINGS_TRIAL/epochs")
     slot.stop()
-    job = Job("head-0002", {}, Trial(2, {}), read=[{"loss": 1.0}])
+    job = Job("head-0002", {}, Trial(2, {}))
     assert run(slot, "ls $SEEDLINGS_TRIAL; echo tracking is $SEEDLINGS_TRACKING", job) == 0
     assert slot.output() == "tracking is off"
-    assert (slot.job, job.attempts, job.read) == (job, 1, [])
+    assert (slot.job, job.attempts) == (job, 1)
 
 
 def test_a_job_begins_with_the_lock_that_it_is_given_and_leaves_its_own(slot: Slot) -> None:
