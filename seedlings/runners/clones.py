@@ -4,7 +4,6 @@ A trial changes nothing in the workspace of the user; its experiment is fetched 
 """
 
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,35 +18,27 @@ _IDENTITY = {"user.name": "Seedlings", "user.email": "seedlings@localhost"}
 
 
 class Clone:
-    """A clone of the project in the current folder, at a commit."""
+    """A clone of the project in the current folder, at a commit, with other parameters."""
 
-    def __init__(self, folder: Path, commit: str) -> None:
-        """Make the clone in `folder`; what is there is removed."""
+    def __init__(
+        self, folder: Path, commit: str, values: Mapping[str, Any], *, lock: str = ""
+    ) -> None:
+        """Make the clone in `folder`; `values` are by full keys, and `lock` is its dvc.lock."""
         self.folder = folder
-        self._commit = commit
         self._project = Path.cwd()
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.parent.mkdir(parents=True, exist_ok=True)
         # It reads the objects of the project; the new ones, of its experiments, are its own.
         git.run("clone", "--quiet", "--shared", "--no-checkout", str(self._project), str(folder))
         git.run("checkout", "--quiet", "--detach", commit, folder=folder)
         for key, value in _IDENTITY.items():
             git.run("config", key, git.ask("config", key) or value, folder=folder)
         self._configure()
-        self.tree: Any = yaml_files.read(folder / paths.PARAMS)
-        self._link_data()
-
-    def set(self, values: Mapping[str, Any]) -> None:
-        """Reset the clone to its commit without experiments, and change values in params.yaml."""
-        git.run("reset", "--quiet", "--hard", self._commit, folder=self.folder)
-        # `dvc exp run --force` would replace one of the same name, but also run every stage again.
-        refs = git.run(
-            "for-each-ref", "--format=delete %(refname)", "refs/exps", folder=self.folder
-        )
-        git.run("update-ref", "--stdin", text=refs + "\n" if refs else "", folder=self.folder)
-        file = self.folder / paths.PARAMS
-        tree = params.changed(self.tree, values)
-        file.write_text(yaml_files.edit(file.read_text(encoding="utf-8"), tree), encoding="utf-8")
+        tree = yaml_files.read(folder / paths.PARAMS)
+        self._link_data(tree)
+        file = folder / paths.PARAMS
+        text = yaml_files.edit(file.read_text(encoding="utf-8"), params.changed(tree, values))
+        file.write_text(text, encoding="utf-8")
+        if lock:
+            (folder / paths.LOCK).write_text(lock, encoding="utf-8")
 
     def hand_over(self, experiment: str) -> str:
         """Fetch an experiment into the project; return its commit.
@@ -86,9 +77,9 @@ class Clone:
         with (self.folder / ".dvc" / "config.local").open("wb") as file:
             config.write(file)
 
-    def _link_data(self) -> None:
+    def _link_data(self, tree: Mapping[str, Any]) -> None:
         """Link the files of the user that parameters name and Git does not have."""
-        data, weights = self.tree["data"], str(self.tree["extract"]["weights"])
+        data, weights = tree["data"], str(tree["extract"]["weights"])
         reads_path = "path" in SOURCES[data["source"]].reads and not data["url"]
         wanted = [Path(data["path"])] if reads_path else []
         if weights.endswith(".h5"):

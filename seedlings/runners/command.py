@@ -5,7 +5,7 @@ from pathlib import Path
 
 from seedlings import params as all_params
 from seedlings.config import params
-from seedlings.runners import clones, slots
+from seedlings.runners import clones, executions
 from seedlings.runners.coordinator import Coordinator
 from seedlings.search import page, results, space
 from seedlings.search.run_log import RunLog
@@ -27,12 +27,12 @@ def run(file: Path, name: str, *, count: int, jobs: int, deadline: float, say: S
     tree = params.read()
     all_params.check(tree)
     wanted = space.read(file, tree)
-    with slots.alone("searches", name, f"the search {name}") as folder, stored(name):
+    with executions.alone("searches", name, f"the search {name}") as folder, stored(name):
         study = Study(name, wanted, commit, tree)
         log = RunLog(study)
         names = [f"{name}-start"]
-        with slots.opened(folder, commit, jobs) as places:
-            coordinator = Coordinator(study, places, say=say, log=log.log)
+        with executions.opened(folder, commit, jobs) as place:
+            coordinator = Coordinator(study, place, say=say, log=log.log)
             if coordinator.run(count, deadline):
                 coordinator.run_best()
                 names.append(f"{name}-best")

@@ -1,4 +1,4 @@
-"""The coordinator: hands trials to slots, prunes them, and takes their experiments over.
+"""The coordinator: runs the trials of a search, prunes them, and takes their experiments over.
 
 It alone knows the study. What it decides is kept there before it is done, so that the same command
 goes on after a kill.
@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from seedlings.errors import SeedlingsError
 from seedlings.runners.clones import shared_stages
+from seedlings.runners.executions import Execution, Job, Place, evaluated_on
 from seedlings.runners.runner import Runner
-from seedlings.runners.slots import Job, Slot, evaluated_on
 from seedlings.search import experiments, trials
 from seedlings.search.experiments import SPLIT
 from seedlings.search.study import Study
@@ -22,10 +22,9 @@ _FAILURES = 3  # trials that fail one after the other until the search ends
 
 
 class Coordinator(Runner):
-    """Runs the trials of a search in slots.
+    """Runs the trials of a search.
 
-    `say` gets a line for each trial, `log` each trial that has ended, at a time when the slots are
-    at work.
+    `say` gets a line for each trial, `log` each trial that has ended, while others run.
     """
 
     _noun = "trials"
@@ -33,12 +32,12 @@ class Coordinator(Runner):
     def __init__(
         self,
         study: Study,
-        slots: Sequence[Slot],
+        place: Place,
         *,
         say: Callable[[str], None],
         log: Callable[[Trial], None],
     ) -> None:
-        super().__init__(slots, say=say)
+        super().__init__(place, say=say)
         self._study, self._log = study, log
         self._ended: list[Trial] = []
         self._count, self._deadline = 0, 0.0
@@ -57,9 +56,9 @@ class Coordinator(Runner):
         if start not in git.commits_of(study.commit):
             self._waiting.append(Job(start, evaluated_on({}, "validation")))
         self._waiting += [self._job(trial) for trial in study.running]
-        if len(self._slots) > 1 and len(self._waiting) + count - len(study) > 1:
+        if self._place.jobs > 1 and len(self._waiting) + count - len(study) > 1:
             stages = shared_stages({SPLIT, *study.space.parameters})
-            self.share(stages, Job("shared stages", evaluated_on({}, "validation")))
+            self.share(stages, Job("shared", evaluated_on({}, "validation")))
         self._count, self._deadline = count, deadline
         self.run_jobs()
         return len(study) >= count or time.monotonic() < deadline
@@ -91,51 +90,53 @@ class Coordinator(Runner):
             self._log(trial)
         self._ended = []
 
-    def _watch(self, slot: Slot, job: Job) -> None:
+    def _watch(self, execution: Execution) -> None:
         """Report the epochs of a trial, and stop it if the pruner says so."""
+        job = execution.job
         if job.trial and not job.trial.is_over:
-            epochs = slot.epochs()
+            epochs = execution.epochs()
             if len(epochs) > len(job.trial.curve):
                 job.trial = self._study.report(job.trial, self._curve(epochs))
             if job.trial.is_over:
-                slot.stop()
+                execution.stop()
 
-    def _succeed(self, slot: Slot, job: Job) -> None:
+    def _succeed(self, execution: Execution) -> None:
         """Take the experiment of a job over, unless the pruner would have stopped it."""
+        job = execution.job
         if job.trial is None:
-            super()._succeed(slot, job)
+            super()._succeed(execution)
             return
         if not job.trial.is_over:
-            done = experiments.result(self._study.space, job.trial, slot.results)
+            done = experiments.result(self._study.space, job.trial, execution.results)
             # A training that DVC restored from its cache had no epochs to look at.
             job.trial = self._study.report(job.trial, done.curve)
             if not job.trial.is_over:
-                job.trial = replace(done, experiment=slot.hand_over(job.name))
+                job.trial = replace(done, experiment=execution.hand_over())
                 self._study.finish(job.trial)
-        self._end(slot, job.trial)
+        self._end(job.trial)
 
-    def _fail(self, slot: Slot, job: Job, code: int) -> None:
+    def _fail(self, execution: Execution, code: int) -> None:
         """Keep a pruned trial, whose command was stopped, as such."""
-        if job.trial and job.trial.is_over:
-            self._end(slot, job.trial)
+        trial = execution.job.trial
+        if trial and trial.is_over:
+            self._end(trial)
         else:
-            super()._fail(slot, job, code)
+            super()._fail(execution, code)
 
-    def _give_up(self, slot: Slot, job: Job, output: str) -> None:
+    def _give_up(self, job: Job, output: str) -> None:
         """Keep a failed trial as such. Raises SeedlingsError after several, one after the other."""
         if job.trial is None:
-            super()._give_up(slot, job, output)
+            super()._give_up(job, output)
             return
         self._failures += 1
-        self._end(slot, self._study.fail(job.trial, output))
+        self._end(self._study.fail(job.trial, output))
         if self._failures == _FAILURES:
             raise SeedlingsError(
                 f"{_FAILURES} trials failed one after the other; {job.name}:\n{output}"
             )
 
-    def _end(self, slot: Slot, trial: Trial) -> None:
+    def _end(self, trial: Trial) -> None:
         """Say how a trial has ended."""
-        slot.job = None
         self._ended.append(trial)
         if trial.state != "failed":
             self._failures = 0

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seedlings.cluster import engine, identity, work
-from seedlings.runners.processes import Handle, Here, Pool, end_leftover, log_of
+from seedlings.runners.processes import Handle, Here, Pool, is_free, log_of
 
 if TYPE_CHECKING:
     from seedlings.cluster.workers import Workers
@@ -185,7 +185,7 @@ def withdraw(clones: Collection[Path]) -> None:
     for clone in clones:
         while clone.with_suffix(_RUNNING).exists() and time.monotonic() < end:
             time.sleep(_PAUSE / 4)
-        for ending in (_RUNNING, _LOCK):  # the number in `lock` is that of a remote process
+        for ending in (_RUNNING, _LOCK):  # another machine's locks cannot be relied on
             clone.with_suffix(ending).unlink(missing_ok=True)
 
 
@@ -222,7 +222,8 @@ def run(order: Order) -> int:
             print(json.dumps(asdict(order)), file=supervisor.stdin, flush=True)
             text = supervisor.stdout.read()
         if not text:  # it was killed
-            end_leftover(folder)
+            while not is_free(folder):  # what it ran ends with it
+                time.sleep(_PAUSE / 4)
             folder.with_suffix(_RUNNING).unlink(missing_ok=True)
             return _KILLED
         code, error = json.loads(text)
@@ -247,7 +248,6 @@ def supervise(order: Order) -> int:
                 break
         if code is None or code < 0:
             handle.end()
-            end_leftover(folder)
             code = _KILLED
         return code
     finally:

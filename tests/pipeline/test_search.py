@@ -167,31 +167,37 @@ class Started:
                 stderr=output,
             )
 
-    def wait_for(self, number: int) -> None:
-        """Wait until a trial with at least this number runs a stage in the first slot."""
+    def wait_for(self, number: int) -> Path:
+        """Wait until a trial with at least this number trains; its clone."""
         while True:
             assert self.process.poll() is None, self._log.read_text(encoding="utf-8")
-            at_work = [t for t in trials(self._project, "killed") if t["state"] == "RUNNING"]
-            log = self._slot.with_name("clone.log")
-            output = log.read_text(encoding="utf-8") if log.exists() else ""
-            is_there = any(trial["number"] >= number for trial in at_work)
-            if is_there and "Running stage 'finetune'" in output:
-                return
+            for log in self._folder.glob("killed-0*/clone.log"):
+                clone, output = log.with_name("clone"), ""
+                with suppress(FileNotFoundError):  # it ended just now
+                    output = log.read_text(encoding="utf-8")
+                is_there = int(clone.parent.name.split("-")[1]) >= number
+                if is_there and "Running stage 'finetune'" in output and working_below(clone):
+                    return clone
             time.sleep(0.05)
 
     def kill(self) -> None:
+        """Kill the search, with which its commands end."""
         self.process.kill()
         self.process.wait()
-
-    def kill_worker(self) -> None:
-        """Kill the command of the first slot, and not the stage that it runs."""
-        leader = int(self._slot.with_name("clone.lock").read_text(encoding="utf-8"))
-        with suppress(ProcessLookupError):  # it ended just now
-            os.kill(leader, signal.SIGKILL)
+        while working_below(self._folder):
+            time.sleep(0.05)
 
     @property
-    def _slot(self) -> Path:
-        return self._project.root / ".dvc" / "tmp" / "searches" / "killed" / "slot-1" / "clone"
+    def _folder(self) -> Path:
+        return self._project.root / ".dvc" / "tmp" / "searches" / "killed"
+
+
+def kill_command(clone: Path) -> None:
+    """Kill the leader of the processes in a clone."""
+    for number in working_below(clone):
+        with suppress(ProcessLookupError):  # it ended just now
+            if os.getpgid(number) == number:
+                os.kill(number, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -211,11 +217,9 @@ def test_a_search_goes_on_after_kills(project: Project, start: Callable[[], Star
     search.kill()
     before = trials(project, "killed")
     search = start()
-    search.wait_for(2)
-    search.kill_worker()
+    kill_command(search.wait_for(2))
     search.wait_for(2)
     search.kill()
-    search.kill_worker()
     started = trials(project, "killed")
     project.run(*KILLED)
     assert_nothing_is_left(project, "killed")

@@ -15,9 +15,9 @@ from optuna.storages import RDBStorage
 from searches import OPTIMIZER, RATE, TREE, made
 
 from seedlings.errors import SeedlingsError
-from seedlings.runners import coordinator, runner, slots
+from seedlings.runners import coordinator, executions, runner
 from seedlings.runners.coordinator import Coordinator
-from seedlings.runners.slots import Slot
+from seedlings.runners.executions import Execution, Place
 from seedlings.search.space import Space
 from seedlings.search.study import Study
 from seedlings.tracking import git
@@ -113,13 +113,10 @@ class Command:
 class PretendedClone:
     """A folder in place of a clone; what it hands over is an experiment at once."""
 
-    def __init__(self, folder: Path, commit: str) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def set(self, values: Mapping[str, Any]) -> None:
-        self._values = dict(values)
-        (self.folder / "values").write_text(json.dumps(values), encoding="utf-8")
+    def __init__(self, folder: Path, commit: str, values: Mapping[str, Any], *, lock: str) -> None:
+        self.folder, self._values = folder, dict(values)
+        folder.mkdir()
+        (folder / "values").write_text(json.dumps(values), encoding="utf-8")
 
     def hand_over(self, name: str) -> str:
         text = (self.folder / "reports" / "finetune" / "record.json").read_text(encoding="utf-8")
@@ -162,9 +159,9 @@ class Search:
     ) -> Machine:
         """Do what the command does, on a machine that pretends."""
         found, machine = self.load(space, name), Machine(ending)
-        places = [Slot(self.folder / f"{n}", self.commit, machine) for n in range(jobs)]
+        place = Place(self.folder, self.commit, machine, jobs)
         runs = Coordinator(
-            found, places, say=self.said.append, log=lambda t: self.logged.append(t.number)
+            found, place, say=self.said.append, log=lambda t: self.logged.append(t.number)
         )
         try:
             self.is_complete = runs.run(count, deadline)
@@ -172,7 +169,8 @@ class Search:
                 runs.run_best()
         finally:
             assert not machine.running
-            assert [slot.job for slot in places] == [None] * jobs
+            executions.clear(self.folder)
+            assert not self.folder.exists()
         return machine
 
     def trials(self, name: str = "head", space: Space | None = None) -> list[Any]:
@@ -183,9 +181,9 @@ class Search:
 def search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Search:
     (tmp_path / "project").mkdir()
     commit = searches.repository(tmp_path / "project", monkeypatch)
-    monkeypatch.setattr(slots, "Clone", PretendedClone)
+    monkeypatch.setattr(executions, "Clone", PretendedClone)
     monkeypatch.setattr(runner, "_PAUSE", 0.0)
-    return Search(tmp_path / "slots", commit)
+    return Search(tmp_path / "clones", commit)
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
@@ -457,7 +455,7 @@ def dies_at(moment: int, search: Search, ending: Callable, space: Space) -> None
         context.setattr(Command, "poll", step(Command.poll))
         for name in WRITES:
             context.setattr(RDBStorage, name, step(getattr(RDBStorage, name)))
-        context.setattr(Slot, "start", step(Slot.start))
+        context.setattr(Execution, "__init__", step(Execution.__init__))
         try:
             search.run(9, ending, space=space, name="killed")
         except KilledError:

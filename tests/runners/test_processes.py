@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from seedlings.runners import processes
-from seedlings.runners.processes import Here, end_leftover, log_of
+from seedlings.runners.processes import Here, is_free, log_of
 
 # As DVC does, it starts a process without its other files, and writes the number of that process.
 PARENT = """
@@ -57,11 +58,6 @@ def child_of(folder: Path) -> int:
     return int(file.read_text(encoding="utf-8"))
 
 
-def leader_of(folder: Path) -> int:
-    """The process of the command that was started in a folder."""
-    return int(folder.with_name("clone.lock").read_text(encoding="utf-8"))
-
-
 def parent(folder: Path) -> processes.Handle:
     return Here().start([sys.executable, "-c", PARENT], folder, {})
 
@@ -79,45 +75,48 @@ def test_a_command_has_a_group_of_its_own(folder: Path) -> None:
     handle = parent(folder)
     child = child_of(folder)
     assert handle.poll() is None
-    assert os.getpgid(child) == leader_of(folder) != os.getpgid(0)
+    command, leader, *_ = psutil.Process(child).parents()
+    assert os.getpgid(child) == os.getpgid(command.pid) == leader.pid
     handle.end()
     assert handle.poll() == -signal.SIGKILL
     assert not is_alive(child)
     handle.end()  # which may be called again
 
 
-def test_a_command_that_is_killed_ends_with_the_processes_that_it_started(folder: Path) -> None:
+@pytest.mark.parametrize("level", [1, 2])
+def test_a_command_that_is_killed_ends_with_the_processes_that_it_started(
+    folder: Path, level: int
+) -> None:
     handle = parent(folder)
-    child = child_of(folder)
-    os.kill(leader_of(folder), signal.SIGKILL)
+    child = psutil.Process(child_of(folder))
+    assert not is_free(folder)
+    child.parents()[level - 1].kill()  # the command, or the leader of its group
     until(lambda: handle.poll() is not None)
     assert handle.poll() == -signal.SIGKILL
-    assert not is_alive(child)
+    assert not is_alive(child.pid)
+    assert is_free(folder)
 
 
-@pytest.mark.parametrize("is_leader_killed", [False, True])
-def test_what_a_killed_search_left_is_ended(folder: Path, is_leader_killed: bool) -> None:
+def test_a_command_ends_with_the_process_that_started_it(folder: Path) -> None:
     search = subprocess.Popen([sys.executable, "-c", SEARCH, str(folder), PARENT])
-    child, leader = child_of(folder), leader_of(folder)
+    child = child_of(folder)
     search.kill()
     search.wait()
-    if is_leader_killed:  # also the command, but not the process that it started
-        os.kill(leader, signal.SIGKILL)
-        until(lambda: not is_alive(leader))
-    assert is_alive(child)
-    end_leftover(folder)
+    until(lambda: is_free(folder))
     assert not is_alive(child)
-    assert not is_alive(leader)
-    end_leftover(folder)
 
 
-def test_without_a_lock_no_process_is_ended(folder: Path) -> None:
-    end_leftover(folder)  # no command has run there
-    with subprocess.Popen(["sleep", "60"], start_new_session=True) as other:
-        folder.with_name("clone.lock").write_text(str(other.pid), encoding="utf-8")
-        end_leftover(folder)
-        assert other.poll() is None
-        other.kill()
+def test_a_clone_is_used_as_long_as_a_process_of_its_command_lives(folder: Path) -> None:
+    search = subprocess.Popen([sys.executable, "-c", SEARCH, str(folder), PARENT])
+    child = psutil.Process(child_of(folder))
+    command, leader, *_ = child.parents()
+    for process in (leader, search, command):  # a leader that is killed ends nothing
+        process.kill()
+    search.wait()
+    until(lambda: not is_alive(command.pid))
+    assert not is_free(folder)
+    child.kill()
+    until(lambda: is_free(folder))
 
 
 def test_the_environment_has_nothing_of_a_cluster_or_of_an_experiment(
