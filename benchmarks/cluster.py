@@ -28,7 +28,7 @@ _SIDE, _SMALL_SIDE = 150, 48
 
 
 class Features(Extraction):
-    """The task of the stage extract, for random images instead of stored ones."""
+    """The work of the stage extract, for random images instead of stored ones."""
 
     pixels = (_SIDE, _SIDE)
 
@@ -75,28 +75,28 @@ def _features(threads: int, *, small: bool) -> Features:
     side = _SMALL_SIDE if small else _SIDE
     extractor = backbones.build(settings.extract, side, side).feature_extractor
     folder = Path()  # there are no stored images
-    task = Features(extractor, folder, batch_size=_BATCH, seed=settings.seed, threads=threads)
-    task.pixels = (side, side)
-    return task
+    work = Features(extractor, folder, batch_size=_BATCH, seed=settings.seed, threads=threads)
+    work.pixels = (side, side)
+    return work
 
 
-def work(what: str, first: int, last: int, *, small: bool) -> None:
+def compute(what: str, first: int, last: int, *, small: bool) -> None:
     """Compute some shards of 32 rows with the engine of the environment; print their images/s.
 
     The network is compiled before the time begins, in every process.
     """
-    task: Any = Nothing() if what == "nothing" else _features(int(what), small=small)
+    work: Any = Nothing() if what == "nothing" else _features(int(what), small=small)
     rows = [str(number) for number in range(last * _BATCH)]
     pieces = shards.cut(rows, range(len(rows)), rows, size=_BATCH)[first:last]
     engine = choose()
     with tempfile.TemporaryDirectory() as name:
         if what != "nothing":
             warm = [Shard(f"warm-{n}", (n,) * _BATCH, ("",) * _BATCH) for n in range(4)]
-            engine.map(task, warm, Files(Path(name)))
+            engine.map(work, warm, Files(Path(name)))
         print("ready", flush=True)
         sys.stdin.readline()
         start = time.perf_counter()
-        engine.map(task, pieces, Files(Path(name)))
+        engine.map(work, pieces, Files(Path(name)))
         print(time.perf_counter() - start, flush=True)
 
 
@@ -104,8 +104,8 @@ def together(
     *jobs: tuple[str, int, int], small: bool, env: Mapping[str, str] | None = None
 ) -> float:
     """Return the seconds of processes that begin together, until the last has ended."""
-    program = "import sys; from benchmarks.cluster import work; a = sys.argv[1:]; "
-    program += f"work(a[0], int(a[1]), int(a[2]), small={small})"
+    program = "import sys; from benchmarks.cluster import compute; a = sys.argv[1:]; "
+    program += f"compute(a[0], int(a[1]), int(a[2]), small={small})"
     command = [sys.executable, "-c", program]
     env = {**os.environ, **(env or {})}
     pipe = subprocess.PIPE

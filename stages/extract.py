@@ -15,7 +15,7 @@ def main(record: Record, *, extract: Extract, seed: int, threads: int, engine: E
     if extract.from_scratch:
         features.store_none(backbone.feature_extractor, paths.FEATURES)
     else:
-        task = features.Extraction(
+        work = features.Extraction(
             backbone.feature_extractor,
             paths.IMAGES,
             batch_size=extract.batch_size,
@@ -23,6 +23,6 @@ def main(record: Record, *, extract: Extract, seed: int, threads: int, engine: E
             threads=threads,
         )
         with reuse.of_last_run(record, [paths.FEATURES]) as last:
-            features.extract(task, paths.IMAGES, paths.FEATURES, engine=engine, last=last)
+            features.extract(work, paths.IMAGES, paths.FEATURES, engine=engine, last=last)
     backbones.save(backbone, paths.BACKBONE)
     record.add_metrics({"images": images} | models.sizes(backbone.feature_extractor))

@@ -31,28 +31,20 @@ class Cluster:
     def environment(self) -> dict[str, str]:
         return environment(**self.variables)
 
-    def processes(self, what: str) -> list[psutil.Process]:
-        """The scheduler, the nannies or the workers."""
-        programs = [p for p in self._children() if "distributed.cli" in " ".join(p.cmdline())]
-        if what == "workers":
-            nannies = [p for p in programs if "dask_worker" in " ".join(p.cmdline())]
-            return [p for nanny in nannies for p in nanny.children() if is_worker(p)]
-        return [p for p in programs if f"dask_{what}" in " ".join(p.cmdline())]
-
-    def _children(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children()
+    def workers(self) -> list[psutil.Process]:
+        """The processes of the workers. Scheduler and nannies are one process: `process`."""
+        children = psutil.Process(self.process.pid).children()
+        lines = [child.as_dict(["cmdline"])["cmdline"] for child in children]
+        named = zip(children, lines, strict=True)
+        return [child for child, line in named if line and "spawn_main" in " ".join(line)]
 
     def use(self) -> None:
         """Let Dask in this process use the settings, as DASK_CONFIG does at its import."""
         dask.config.refresh(paths=[str(self.settings)])
 
 
-def is_worker(process: psutil.Process) -> bool:
-    return "spawn_main" in " ".join(process.cmdline())
-
-
 def environment(**more: str) -> dict[str, str]:
-    """The environment of a cluster's processes, which can import the tests' tasks."""
+    """The environment of a cluster's processes, which can import the tests' works."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests"))), **more}
 
 
@@ -62,13 +54,22 @@ def running(
     workers: int,
     *options: str,
     start: Sequence[str] = (sys.executable, "-c", START),
+    stderr: int | None = None,
     **more: str,
 ) -> Iterator[Cluster]:
     """A cluster whose settings are in a folder; ended as Ctrl-C does."""
     folder.mkdir(parents=True, exist_ok=True)
     command = [*start, "cluster", "--workers", str(workers), "--port", "0", *options]
     process = subprocess.Popen(
-        command, cwd=folder, env=environment(**more), stdout=subprocess.PIPE, text=True
+        command,
+        cwd=folder,
+        env=environment(**more),
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        start_new_session=True,
+        # A shell lets what it starts in the background ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     try:

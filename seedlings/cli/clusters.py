@@ -27,24 +27,22 @@ def cluster(workers: int, host: str, port: int, settings_only: bool) -> None:
     connections use mutual TLS with a key made for this cluster; whoever has the key may run code
     on its machines. See docs/cluster.md for several machines.
     """
-    from seedlings.cluster import local
-
     if importlib.util.find_spec("distributed") is None:
         raise SeedlingsError("expected the package `distributed`, found none; `make .venv/cluster`")
+    from seedlings.cluster import local
+
     folder = paths.home() / ".dvc" / "tmp" / "cluster"
     with _alone(folder):
         settings = local.write_settings(folder)
         if settings_only:
             click.echo(str(settings))
             return
-        with local.running(folder, workers=workers, host=host, port=port) as running:
+        with local.running(settings, workers=workers, host=host, port=port) as address:
             click.echo(f"export DASK_CONFIG={shlex.quote(str(settings))}")
-            click.echo(f"export DASK_SCHEDULER_ADDRESS={running.address}")
+            click.echo(f"export DASK_SCHEDULER_ADDRESS={address}")
             click.echo(f"# {workers} workers; stop with Ctrl-C", err=True)
-            try:
-                running.watch()
-            except KeyboardInterrupt:
-                click.echo("# stopped", err=True)
+            local.wait()
+            click.echo("# stopped", err=True)
 
 
 @contextmanager

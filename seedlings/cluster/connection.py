@@ -1,31 +1,32 @@
-"""The connection to a Dask scheduler. All of the library's code that imports Dask is here."""
+"""The connection to a Dask scheduler, and what happens to a worker that is in the way."""
 
+import asyncio
 import ipaddress
 import logging
 import os
-import queue
 import socket
-import threading
+import sys
+import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
-from typing import Any
 
 import dask
-import distributed
 from dask.utils import parse_timedelta
+from distributed import Client, Security
+from distributed.comm import connect
 from distributed.versions import get_versions
 
+from seedlings.cluster import worker
+from seedlings.cluster.worker import Member
 from seedlings.errors import SeedlingsError
 
+TIMEOUT = "SEEDLINGS_CLUSTER_TIMEOUT"
+_DEFAULT_TIMEOUT = 300.0  # seconds
 _GRACE = 2.0  # seconds beyond a time limit of Dask
-_PATIENCE = 60.0  # seconds for an answer of the scheduler
+_PAUSE = 1.0  # seconds between two questions to the scheduler
+_PATIENCE = 60.0  # seconds for its answer, and for a worker to come back
 _VERSIONS = ("python", "dask", "distributed", "cloudpickle", "msgpack", "tornado")
-_SETTINGS = {
-    "distributed.admin.large-graph-warning-threshold": "1GiB",  # a task holds a network
-    "distributed.comm.retry.count": 0,
-}
 _QUIET = ("distributed", "distributed.client", "distributed.core", "distributed.comm", "tornado")
 
 
@@ -33,217 +34,136 @@ class ClusterError(SeedlingsError):
     """The cluster cannot compute: there is no connection, or no worker that agrees."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A process of a worker. A process that replaces it is another member."""
-
-    address: str
-    folder: str  # the working folder, which is new for every process
-    name: str  # for messages: the address, and the name if it has one
-    nanny: str = ""  # the address of its nanny, which all its processes have in common
-
-    @property
-    def has_nanny(self) -> bool:
-        """Return whether a nanny can replace its process."""
-        return self.nanny != self.address
-
-    def __str__(self) -> str:
-        return self.name
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The answer to a call: a value, or an error that the function did not catch."""
-
-    note: Any
-    value: Any = None
-    error: str = ""
-
-
 class Connection:
-    """A client of a scheduler. Use it as a context manager.
+    """A client of the scheduler at an address. Use it as a context manager.
 
-    Raises ClusterError if there is no scheduler at the address, or one of another version.
+    Raises ClusterError if there is no scheduler, or one of another version, when it is lost, and
+    for an address beyond this machine without TLS.
     """
 
     def __init__(self, address: str) -> None:
         self.address = _checked(address)
-        self._answers: queue.Queue[tuple[Any, Any]] = queue.Queue()
-        self._futures: dict[Any, Any] = {}
+        self.timeout = _timeout()  # seconds that a worker may take to answer
+        self._known: set[str] = set()  # addresses of workers, now and earlier
+        self._refused: set[str] = set()
+        self._count, self._asked, self._alone_since = 0, -_PAUSE, time.monotonic()
         for name in _QUIET:  # errors are raised, with what to do
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        dask.config.set(_SETTINGS)
-        self._client = self._connected()
-        try:
-            self._compare_versions()
-        except BaseException:
-            self.close()
-            raise
+        self.client = self._connected()
 
     def __enter__(self) -> "Connection":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
+        was_lost = self.client.status != "running"
+        self.client.close(timeout=5)
+        if was_lost and isinstance(error, OSError | CancelledError):
+            raise self.lost() from error
 
-    def members(self) -> list[Member]:
-        """Return the workers that are connected now. Raises ClusterError without a scheduler."""
-        try:
-            found = self._client.sync(
-                self._client.scheduler.identity, n_workers=-1, callback_timeout=_PATIENCE
-            )
-        except (OSError, TimeoutError, AttributeError) as error:
-            raise self._lost() from error
-        return [
-            Member(
-                address=address,
-                folder=worker["local_directory"],
-                name=_name(address, worker["name"]),
-                nanny=worker["nanny"] or address,
-            )
-            for address, worker in found["workers"].items()
-            if worker["status"] in ("running", "paused")
-        ]
-
-    def call(self, member: Member, note: Any, function: Callable[..., Any], *values: Any) -> None:
-        """Call a function on a worker; `answer` returns the result with the note."""
-        future = self._client.submit(function, *values, workers=[member.address], pure=False)
-        self._futures[note] = future
-        future.add_done_callback(lambda done: self._answers.put((note, done)))
-
-    def forget(self, note: Any) -> None:
-        """Cancel a call; a function that is running already ends without an answer."""
-        future = self._futures.pop(note, None)
-        if future is not None and self._client.status == "running":
-            self._client.cancel([future], force=True)
-
-    def answer(self, seconds: float) -> Answer | None:
-        """Return the next answer, or None after some seconds. Raises ClusterError if it is lost."""
-        try:
-            note, future = self._answers.get(timeout=seconds)
-        except queue.Empty:
-            if self._client.status != "running":
-                raise self._lost() from None
-            return None
-        if self._futures.pop(note, None) is None:
-            return self.answer(seconds)  # it was cancelled
-        try:
-            return Answer(note, _result(future))
-        except (CancelledError, OSError) as error:
-            if self._client.status != "running":
-                raise self._lost() from error
-            return Answer(note, error=f"{type(error).__name__}: {error}")
-        except Exception as error:  # noqa: BLE001 - the error of a function on another machine
-            return Answer(note, error=f"{type(error).__name__}: {error}")
-
-    def restart(self, member: Member, environment: Mapping[str, str | None]) -> None:
-        """Ask the nanny of a worker to replace its process, without waiting for it.
-
-        The new process has the variables of `environment`, and none of those that are None.
-        """
-
-        def ask() -> None:
+    def count(self) -> int:
+        """Return the number of workers. Raises ClusterError if there are none for a long time."""
+        now = time.monotonic()
+        if self.client.status != "running":
+            raise self.lost()
+        if now - self._asked >= _PAUSE:
+            self._asked = now
             try:
-                wanted = dict(environment)
-                self._client.run(_prepare, wanted, workers=[member.address], nanny=True)
-                self._client.restart_workers([member.address], timeout=_PATIENCE)
-            except Exception as error:  # noqa: BLE001 - then the worker is missing, and named so
-                logging.getLogger(__name__).debug("%s: %s", member, error)
+                found = {*self.client.nthreads(callback_timeout=_PATIENCE)}
+            except TimeoutError as error:
+                raise self.lost() from error
+            if refused := found & self._refused:
+                self.client.retire_workers([*refused])
+            self._known |= found
+            self._count = len(found - self._refused)
+            self._check(now)
+        return self._count
 
-        threading.Thread(target=ask, daemon=True).start()
+    def refuse(self, member: Member, reasons: Sequence[str]) -> None:
+        """Let a worker leave the cluster, at the next `count`."""
+        if member.address not in self._refused:
+            warn(f"worker {member} is refused: {'; '.join(reasons)}")
+            self._refused.add(member.address)
+            self._asked = -_PAUSE
 
-    def close(self) -> None:
-        """Cancel all calls and close the connection."""
-        self._futures.clear()
+    def restart(
+        self, addresses: Sequence[str], environment: Mapping[str, str | None] | None = None
+    ) -> None:
+        """Let the nannies of workers replace their processes by others with these variables."""
+        self._known -= {*addresses}
         try:
-            self._client.close(timeout=5)
-        except (OSError, TimeoutError) as error:
-            logging.getLogger(__name__).debug("closing: %s", error)
+            if environment is not None:
+                setting = (worker.set_environment, environment)
+                self.client.run(*setting, workers=[*addresses], nanny=True)
+            self.client.restart_workers([*addresses], timeout=_PATIENCE, raise_for_error=False)
+        except ValueError:  # one has no nanny
+            self.client.retire_workers([*addresses])
+        except KeyError:  # one has ended
+            pass
 
-    def _connected(self) -> distributed.Client:
-        try:
-            security = distributed.Security(require_encryption=self.address.startswith("tls:"))
-            if security.require_encryption and not (
-                security.tls_ca_file and security.tls_client_cert
-            ):
-                raise ClusterError(
-                    f"{self.address}: expected certificates for TLS, found none; set DASK_CONFIG "
-                    "to the file that `seedlings cluster` has written"
-                )
-            limit = parse_timedelta(dask.config.get("distributed.comm.timeouts.connect"))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # versions are compared below
-                # Dask waits without end for a server that accepts and says nothing.
-                return _within(
-                    limit + _GRACE,
-                    lambda: distributed.Client(
-                        self.address,
-                        security=security,
-                        set_as_default=False,
-                        direct_to_workers=False,  # only the scheduler has to be reachable
-                    ),
-                )
-        except (OSError, ImportError, TimeoutError, ValueError, TypeError, KeyError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise ClusterError(
-                f"expected a Dask scheduler at {self.address} (DASK_SCHEDULER_ADDRESS), found "
-                f"none: {reason}; start one with `seedlings cluster`, or unset the variable"
-            ) from error
-
-    def _compare_versions(self) -> None:
-        try:
-            reply = self._client.sync(
-                self._client.scheduler.versions, packages=[], callback_timeout=_PATIENCE
-            )
-            there = reply["packages"]
-        except (OSError, TimeoutError, KeyError, TypeError) as error:
-            raise self._lost() from error
-        here = get_versions()["packages"]
-        differ = [
-            f"{name} {there.get(name)} (here {here.get(name)})"
-            for name in _VERSIONS
-            if there.get(name) != here.get(name)
-        ]
-        if differ:
-            raise ClusterError(
-                f"the scheduler at {self.address} has other versions: {', '.join(differ)}; "
-                "install requirements.lock and requirements-cluster.lock there and start it again"
-            )
-
-    def _lost(self) -> ClusterError:
+    def lost(self) -> ClusterError:
+        """Return the error for a scheduler that has ended."""
         return ClusterError(
             f"the scheduler at {self.address} has ended or does not answer; what is complete is "
             "kept: start it again, and the same command continues"
         )
 
+    def _check(self, now: float) -> None:
+        if self._count:
+            self._alone_since = now
+        elif self._refused and self._refused >= self._known:
+            raise ClusterError("no worker agrees with this process; see the warnings above")
+        elif now - self._alone_since > self.timeout:
+            raise ClusterError(
+                f"expected workers at the scheduler {self.address}, found none for "
+                f"{self.timeout:.0f} s ({TIMEOUT}); what is complete is kept"
+            )
 
-def _prepare(environment: Mapping[str, str | None], dask_worker: Any) -> None:
-    """Set the environment of the next process of a nanny, in the nanny: libraries read it early."""
-    for values in (os.environ, dask_worker.pre_spawn_env, dask_worker.env):
-        for name, value in environment.items():
-            if value is None:
-                values.pop(name, None)
-            else:
-                values[name] = value
-
-
-def _result(future: Any) -> Any:
-    """Return the result of a complete call. Raises TimeoutError if its worker ended meanwhile.
-
-    Dask then runs the call again, on that worker alone, and would wait for it without end.
-    """
-    seconds = 2.0
-    while True:
+    def _connected(self) -> Client:
+        security = Security(require_encryption=self.address.startswith("tls:"))
+        if security.require_encryption and not (security.tls_ca_file and security.tls_client_cert):
+            raise ClusterError(
+                f"{self.address}: expected certificates for TLS, found none; set DASK_CONFIG to "
+                "the file that `seedlings cluster` has written"
+            )
+        # Results come through the scheduler: a worker may not be reachable from here.
+        settings = {"security": security, "set_as_default": False, "direct_to_workers": False}
         try:
-            return future.result(timeout=seconds)
-        except TimeoutError:
-            seconds *= 2  # a large result takes its time
-            if future.status != "finished" or seconds > _PATIENCE:
-                raise
+            asyncio.run(_greet(self.address, security))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # versions are compared below
+                client = Client(self.address, **settings)
+        except (OSError, ImportError, ValueError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ClusterError(
+                f"expected a Dask scheduler at {self.address} (DASK_SCHEDULER_ADDRESS), found "
+                f"none: {reason}; start one with `seedlings cluster`, or unset the variable"
+            ) from error
+        here = get_versions()["packages"]
+        there = client.run_on_scheduler(get_versions)["packages"]
+        differ = [f"{n} {there[n]} (here {here[n]})" for n in _VERSIONS if there[n] != here[n]]
+        if differ:
+            client.close()
+            raise ClusterError(
+                f"the scheduler at {self.address} has other versions: {', '.join(differ)}; install "
+                "requirements.lock and requirements-cluster.lock there and start it again"
+            )
+        return client
 
 
-def _name(address: str, name: object) -> str:
-    return address if str(name) == address else f"{address} ({name})"
+def warn(message: str) -> None:
+    """Print a warning."""
+    print(f"warning: {message}", file=sys.stderr, flush=True)
+
+
+def _timeout() -> float:
+    text = os.environ.get(TIMEOUT, str(_DEFAULT_TIMEOUT))
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not found > 0:
+        raise SeedlingsError(f"{TIMEOUT}: expected a number of seconds above 0, found {text!r}")
+    return found
 
 
 def _checked(address: str) -> str:
@@ -273,21 +193,8 @@ def _is_loopback(host: str) -> bool:
     return all(ipaddress.ip_address(str(entry[4][0])).is_loopback for entry in found)
 
 
-def _within(seconds: float, function: Callable[[], Any]) -> Any:
-    """Return the result of a function. Raises its exception, or TimeoutError after some seconds."""
-    done: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue()
-
-    def call() -> None:
-        try:
-            done.put((function(), None))
-        except BaseException as error:  # noqa: BLE001 - it is raised below
-            done.put((None, error))
-
-    threading.Thread(target=call, daemon=True).start()
-    try:
-        value, error = done.get(timeout=seconds)
-    except queue.Empty:
-        raise TimeoutError(f"no answer for {seconds:.0f} s") from None
-    if error is not None:
-        raise error
-    return value
+async def _greet(address: str, security: Security) -> None:
+    """Raise TimeoutError for a server that says nothing: a client would wait for it without end."""
+    limit = parse_timedelta(dask.config.get("distributed.comm.timeouts.connect"))
+    greeting = connect(address, **security.get_connection_args("client"))
+    await (await asyncio.wait_for(greeting, limit + _GRACE)).close()

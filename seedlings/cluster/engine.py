@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from seedlings.errors import SeedlingsError
-from seedlings.io.shards import Engine, Here, Shard, Sink, Task
+from seedlings.io.shards import Engine, Here, Shard, Sink, Work
 
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
 _WANTED = "SEEDLINGS_CLUSTER"
@@ -56,22 +56,22 @@ class Cluster:
         self.address = address
         self.optional = optional
 
-    def map(self, task: Task, shards: Sequence[Shard], sink: Sink) -> None:
+    def map(self, work: Work, shards: Sequence[Shard], sink: Sink) -> None:
         """Compute the shards that the sink does not have; afterwards it has all of them.
 
         Raises SeedlingsError for bad input, for an image that fails three times, and if the cluster
         cannot compute; then the complete shards are kept.
         """
         if all(shard.name in sink for shard in shards):
-            return Here().map(task, shards, sink)  # nothing to compute
+            return Here().map(work, shards, sink)  # nothing to compute
         if not is_installed(optional=self.optional):
-            return Here().map(task, shards, sink)
+            return Here().map(work, shards, sink)
+        from seedlings.cluster.computation import Computation
         from seedlings.cluster.connection import ClusterError, Connection
-        from seedlings.cluster.dispatch import Dispatcher
 
         try:
             with Connection(self.address) as connection:
-                Dispatcher(connection, task, sink).run(shards)
+                Computation(connection, work, sink).run(shards)
         except ClusterError as error:
             without(str(error), optional=self.optional)
-            Here().map(task, shards, sink)
+            Here().map(work, shards, sink)

@@ -3,8 +3,7 @@
 import importlib.metadata
 import platform
 import re
-import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +19,11 @@ Digests = Mapping[str, str]
 class Identity:
     """What a process has: its code, Python, packages and processor."""
 
-    host: str
-    processor: str
     python: str
     packages: Mapping[str, str | None]  # version by name; None if it is not installed
     code: Digests  # digest of each file of the library, now
     loaded: Digests  # the same when the process started: what it has imported
+    processor: str
     settings: Mapping[str, str | None]  # of the processor: processor.current
 
     @property
@@ -42,6 +40,21 @@ def code() -> dict[str, str]:
     }
 
 
+_LOADED = code()
+
+
+def identify(packages: Iterable[str]) -> Identity:
+    """Return the identity of this process, with the versions of some packages."""
+    return Identity(
+        python=platform.python_version(),
+        packages={name: _version(name) for name in packages},
+        code=code(),
+        loaded=_LOADED,
+        processor=processor.name(),
+        settings=processor.current(),
+    )
+
+
 def locked() -> list[str]:
     """Return the names of the packages on which results may depend, sorted.
 
@@ -56,21 +69,8 @@ def locked() -> list[str]:
     return sorted({m[0] for line in lines if (m := re.match(r"[A-Za-z0-9][\w.-]*", line))})
 
 
-def identify(packages: Sequence[str], loaded: Digests) -> Identity:
-    """Return the identity of this process, with the versions of some packages."""
-    return Identity(
-        host=socket.gethostname(),
-        processor=processor.name(),
-        python=platform.python_version(),
-        packages={name: _version(name) for name in packages},
-        code=code(),
-        loaded=loaded,
-        settings=processor.current(),
-    )
-
-
 def differences(here: Identity, there: Identity) -> list[str]:
-    """Return how a worker differs from this process in a way that may change results."""
+    """Return how a worker differs from the client in a way that no restart of it changes."""
     found = []
     if here.python != there.python:
         found.append(f"Python {there.python} (here {here.python})")
@@ -81,13 +81,25 @@ def differences(here: Identity, there: Identity) -> list[str]:
     files = sorted({*here.code.items()} ^ {*there.code.items()})
     names = list(dict.fromkeys(f"seedlings/{name}" for name, _ in files))
     if names:
-        found.append(f"other code in {_listed(names)}")
+        more = f" and {len(names) - _SHOWN} more files" if len(names) > _SHOWN else ""
+        found.append(f"other code in {', '.join(names[:_SHOWN])}{more}")
     return found
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more files" if more > 0 else "")
+def outdated(here: Identity, there: Identity) -> list[str]:
+    """Return what a restart of a worker changes: its code, and its settings of the processor."""
+    found = ["its code has changed since it started"] if there.is_stale else []
+    if there.settings != here.settings:
+        found.append(
+            "expected the processor's settings of the parameter `portable` here "
+            f"({_listed(here.settings)}), found {_listed(there.settings)}; start the worker with a "
+            "nanny, or with the same environment"
+        )
+    return found
+
+
+def _listed(settings: Mapping[str, str | None]) -> str:
+    return ", ".join(f"{name} {value or 'unset'}" for name, value in settings.items())
 
 
 def _version(name: str) -> str | None:

@@ -1,137 +1,110 @@
-"""A scheduler and its workers on this machine, for `seedlings cluster`."""
+"""A scheduler and its workers on this machine: Dask's LocalCluster, with keys made for it."""
 
-import ctypes
-import json
 import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from seedlings.cluster import certificates
+import dask
+import yaml
+from distributed import LocalCluster, Security
+
+from seedlings import processor
 from seedlings.errors import SeedlingsError
-from seedlings.io.files import remove
+from seedlings.io.files import replacing
 
 SETTINGS = "dask.yaml"
-_PAUSE = 0.2  # seconds
-_GRACE = 10.0  # seconds until processes that do not end are killed
-_NO_HTTP = ("--no-dashboard", "--dashboard-address", "127.0.0.1:0")
-Process = subprocess.Popen[bytes]
-
-
-@contextmanager
-def running(folder: Path, *, workers: int, host: str, port: int) -> Iterator["Local"]:
-    """Start a scheduler and workers that use the settings in a folder; end them afterwards.
-
-    The scheduler listens on `host` with mutual TLS. Raises SeedlingsError if it cannot start.
-    """
-    local = Local(folder, host)
-    previous = {s: signal.signal(s, _interrupt) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        local.start_scheduler(port)
-        local.start_workers(workers)
-        yield local
-    finally:
-        for number in previous:
-            signal.signal(number, signal.SIG_IGN)
-        local.stop()
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-class Local:
-    """The processes of a cluster on this machine."""
-
-    def __init__(self, folder: Path, host: str) -> None:
-        self.settings = (folder / SETTINGS).absolute()
-        self.address = ""
-        self._folder, self._host = folder.absolute(), host
-        self._scheduler: Process | None = None
-        self._workers: list[Process] = []
-
-    def start_scheduler(self, port: int) -> None:
-        """Start the scheduler and wait until it listens. Port 0 is a free one."""
-        file = self._folder / "scheduler.json"
-        remove(file)
-        options = ("--host", f"tls://{self._host}:{port}", "--scheduler-file", str(file))
-        self._scheduler = self._start("dask_scheduler", *options)
-        while not (address := _address(file)):
-            if self._scheduler.poll() is not None:
-                raise SeedlingsError(
-                    f"the scheduler did not start at {self._host}:{port}; its message is above: is "
-                    "the port free (--port), and the address one of this machine (--host)?"
-                )
-            time.sleep(_PAUSE)
-        self.address = address
-
-    def start_workers(self, count: int) -> None:
-        """Start workers, each with a nanny that replaces it when it ends or runs out of memory."""
-        options = ("--nthreads", "1", "--host", self._host, "--local-directory")
-        for _ in range(count):
-            self._workers.append(
-                self._start("dask_worker", self.address, *options, str(self._folder))
-            )
-
-    def watch(self) -> None:
-        """Replace nannies that end. Raises SeedlingsError when the scheduler ends."""
-        while True:
-            if self._scheduler is None or self._scheduler.poll() is not None:
-                raise SeedlingsError("the scheduler has ended; start the cluster again")
-            ended = [worker for worker in self._workers if worker.poll() is not None]
-            self._workers = [worker for worker in self._workers if worker.poll() is None]
-            self.start_workers(len(ended))
-            time.sleep(1.0 if ended else _PAUSE)
-
-    def stop(self) -> None:
-        """End all processes, the workers first."""
-        _end(self._workers)
-        _end([self._scheduler] if self._scheduler else [])
-
-    def _start(self, program: str, *options: str) -> Process:
-        command = [sys.executable, "-m", f"distributed.cli.{program}", *options, *_NO_HTTP]
-        env = {**os.environ, "DASK_CONFIG": str(self.settings)}
-        env.pop("DASK_SCHEDULER_ADDRESS", None)
-        # Ctrl-C reaches this process alone, which ends the others in order.
-        return subprocess.Popen(
-            command, env=env, start_new_session=True, preexec_fn=_end_with_the_parent
-        )
+# Dask sets these in workers; without them a worker is as fast as a process without an engine.
+_UNSET = ("MALLOC_TRIM_THRESHOLD_", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_NO_HTTP = "127.0.0.1:0"  # of the server that `closed` closes
 
 
 def write_settings(folder: Path) -> Path:
-    """Write the settings of a cluster with new keys into a folder; return their file."""
+    """Write a file for DASK_CONFIG with new keys, readable by its owner alone; return its path.
+
+    Whoever has the file may run code on every machine of the cluster.
+    """
     path = folder.absolute() / SETTINGS
-    certificates.write(path)
+    if path.exists():
+        path.chmod(0o600)  # the new file has the permissions of the old one
+    with replacing(path) as scratch:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        with os.fdopen(os.open(scratch, flags, 0o600), "w", encoding="utf-8") as file:
+            yaml.safe_dump(_settings(Security.temporary()), file, sort_keys=False)
     return path
 
 
-def _address(file: Path) -> str:
-    """Return the address in the file that the scheduler writes, or "" before it is complete."""
+@contextmanager
+def running(settings: Path, *, workers: int, host: str, port: int) -> Iterator[str]:
+    """Start a scheduler and workers with the settings in a file; yield the scheduler's address.
+
+    Each worker has a nanny, which replaces it when it ends or runs out of memory. Raises
+    SeedlingsError if the scheduler cannot listen there. Ctrl-C and SIGTERM raise KeyboardInterrupt.
+    """
+    dask.config.update(dask.config.config, yaml.safe_load(settings.read_text(encoding="utf-8")))
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
-        return str(json.loads(file.read_text(encoding="utf-8"))["address"])
-    except (OSError, ValueError):
-        return ""
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            host=host,
+            scheduler_port=port,
+            dashboard_address=_NO_HTTP,
+            worker_dashboard_address=_NO_HTTP,
+            local_directory=str(settings.parent),
+        )
+    except RuntimeError as error:
+        raise SeedlingsError(
+            f"the scheduler did not start at {host}:{port} ({error.__cause__ or error}); is the "
+            "port free (--port), and the address one of this machine (--host)?"
+        ) from error
+    with cluster:
+        yield cluster.scheduler_address
 
 
-def _end(processes: Sequence[Process]) -> None:
-    for process in processes:
-        process.terminate()
-    end = time.monotonic() + _GRACE
-    for process in processes:
-        try:
-            process.wait(max(0.0, end - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+def wait() -> None:
+    """Wait for Ctrl-C or SIGTERM."""
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()
 
 
-def _end_with_the_parent() -> None:
-    """Let the system end this process when its parent is killed (prctl(2), PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+def _settings(security: Security) -> dict[str, Any]:
+    """Return Dask's configuration: mutual TLS, no HTTP, and no work beside that of the shards.
+
+    All peers have the same certificate, and accept that one alone.
+    """
+    peer = {"cert": security.tls_client_cert, "key": security.tls_client_key}
+    alone = {"http": {"routes": []}, "preload": ["seedlings.cluster.closed"]}
+    return {
+        "distributed": {
+            "comm": {
+                "default-scheme": "tls",
+                "require-encryption": True,
+                "timeouts": {"connect": "10s"},  # also to a worker that has just ended
+                "tls": {
+                    "ca-file": security.tls_ca_file,
+                    **{role: dict(peer) for role in ("scheduler", "worker", "client")},
+                },
+            },
+            "scheduler": {
+                **alone,
+                "allowed-failures": 2,
+                "worker-ttl": "60s",  # without a sign of life, a worker is replaced
+                "active-memory-manager": {"start": False},
+            },
+            "worker": {**alone, "profile": {"enabled": False}},
+            # Most works have these settings; for others, workers are restarted.
+            "nanny": {"pre-spawn-environ": dict.fromkeys(_UNSET) | processor.SETTINGS},
+            # Whatever a worker does, its nanny replaces it; Dask would give both up after a while.
+            "deploy": {"lost-worker-timeout": "1 day"},
+            "admin": {"system-monitor": {"gil": {"enabled": False}}},
+            "logging": {"distributed": "warning"},
+        }
+    }
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -1,54 +1,70 @@
 """Storage that the client and the workers share, or not."""
 
+import pickle
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from seedlings.cluster.connection import ClusterError
-from seedlings.cluster.work import Pickled, StorageCheck
-from seedlings.io.shards import Shard, Sink, Task
+from seedlings.errors import SeedlingsError
+from seedlings.io.parts import digest
+from seedlings.io.shards import Shard, Sink, Work
 
 _PAUSE = 0.2  # seconds
 
 
-@contextmanager
-def checking(task: Task, sink: Sink, shard: Shard) -> Iterator[bytes]:
-    """Yield a pickled StorageCheck, with which a worker finds out whether it sees this storage.
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """What shows a worker whether it has the storage of the client, for inputs and results.
 
     A sink has `shared` if all machines see it, such as a bucket, or `folder`, a path: a file in it
-    with a random name shows whether a worker sees the same folder. The inputs of one shard show
-    whether it reads the same inputs.
+    with a random name shows whether a worker sees the same folder.
     """
-    shared, folder = bool(getattr(sink, "shared", False)), getattr(sink, "folder", None)
-    if not shared and folder is None:
-        yield Pickled.of(StorageCheck(False, None, None, "")).content
+
+    name: str
+    shard: Shard
+    inputs: str  # the digest of the inputs of this shard
+    token: Path | None  # a file beside the results, unless all machines see these
+
+    def is_seen(self, work: Work) -> bool:
+        """Return whether this process has the same storage."""
+        if self.token is not None and not self.token.is_file():
+            return False
+        try:
+            return _inputs(work, self.shard) == self.inputs
+        except (OSError, SeedlingsError):
+            return False
+
+
+@contextmanager
+def described(work: Work, sink: Sink, shard: Shard) -> Iterator[Storage | None]:
+    """Yield the storage of a work and its sink, or None if the client alone has it."""
+    folder: Path | None = getattr(sink, "folder", None)
+    shared: bool = getattr(sink, "shared", False)
+    if folder is None and not shared:
+        yield None
         return
-    token = None if folder is None else Path(folder).absolute() / f".{uuid.uuid4().hex}.token"
-    digest = Pickled.of(task.read(shard)).digest
+    name = uuid.uuid4().hex
+    token = None if folder is None or shared else folder.absolute() / f".{name}.token"
     try:
-        if token is not None:
+        if token:
             token.parent.mkdir(parents=True, exist_ok=True)
             token.touch()
-        yield Pickled.of(StorageCheck(shared, token, shard, digest)).content
+        yield Storage(name, shard, _inputs(work, shard), token)
     finally:
-        if token is not None:
+        if token:
             token.unlink(missing_ok=True)
 
 
-def wait(sink: Sink, shards: Sequence[Shard], seconds: float) -> None:
-    """Wait until the sink has all shards: a network file system may show new files late.
-
-    Raises ClusterError if some are still missing after some seconds.
-    """
+def wait(sink: Sink, shards: Sequence[Shard], seconds: float) -> list[Shard]:
+    """Return the shards that the sink does not have: a network file system may show some late."""
     end = time.monotonic() + seconds
-    missing = [shard for shard in shards if shard.name not in sink]
-    while missing:
-        if time.monotonic() > end:
-            raise ClusterError(
-                f"expected {len(shards)} results in storage, found {len(shards) - len(missing)}: "
-                "the workers saved the others where this process does not see them"
-            )
+    while (missing := [s for s in shards if s.name not in sink]) and time.monotonic() < end:
         time.sleep(_PAUSE)
-        missing = [shard for shard in missing if shard.name not in sink]
+    return missing
+
+
+def _inputs(work: Work, shard: Shard) -> str:
+    return digest(pickle.dumps(work.read(shard)))

@@ -11,11 +11,11 @@ from numpy.typing import DTypeLike, NDArray
 from seedlings.io import shards, store
 from seedlings.io.partial_results import PartialResults
 from seedlings.io.parts import Digests
-from seedlings.io.shards import Engine, Shard, Task
+from seedlings.io.shards import Engine, Shard, Work
 
 
-class RowTask(Task, Protocol):
-    """A task that computes rows of an array; an item of its shards is a key and a source."""
+class RowWork(Work, Protocol):
+    """Work that computes rows of an array; an item of its shards is a key and a source."""
 
     @property
     def row_shape(self) -> tuple[int, ...]:
@@ -38,13 +38,13 @@ class Rows:
     """The rows of a new array, in its order."""
 
     keys: Digests  # of the content that each row is computed from
-    sources: Sequence[str]  # where the task reads that content
+    sources: Sequence[str]  # where the work reads that content
     labels: Sequence[str]  # names in messages
 
 
 def write(
     target: Path,
-    task: RowTask,
+    work: RowWork,
     rows: Rows,
     *,
     engine: Engine,
@@ -52,18 +52,18 @@ def write(
     last: store.Array | None = None,
     with_contents: bool = False,
 ) -> dict[str, list[NDArray]]:
-    """Write the array of some rows; return the other results of the task for each computed key.
+    """Write the array of some rows; return the other results of the work for each computed key.
 
     Rows are reused from the array `last` by their keys, if its digest of numerics is that of the
-    task here. The others are computed in shards, sorted by key. A killed run resumes with the
+    work here. The others are computed in shards, sorted by key. A killed run resumes with the
     shards that are complete, if `key` and that digest are unchanged: with the keys of its rows,
     which name a shard, they are everything that its result depends on. With `with_contents`, the
     array has the digests of the contents of its rows, which other rows can be computed from.
     """
-    numerics = task.numerics()
+    numerics = work.numerics()
     if last and last.numerics != numerics:
         print(
-            f"{task.name}: no row is reused, as this processor or size of images gives other "
+            f"{work.name}: no row is reused, as this processor or size of images gives other "
             "results"
         )
         last = None
@@ -71,23 +71,23 @@ def write(
     reused = np.isin(distinct, last.keys if last else distinct[:0])
     if last:
         print(
-            f"{task.name}: {reused.sum()} of {len(distinct)} rows are reused from the cache, "
+            f"{work.name}: {reused.sum()} of {len(distinct)} rows are reused from the cache, "
             f"{(~reused).sum()} are computed",
             flush=True,
         )
     if shared := len(rows.keys) - len(distinct):
         print(
-            f"{task.name}: {len(rows.keys)} images, {shared} with the content of another",
+            f"{work.name}: {len(rows.keys)} images, {shared} with the content of another",
             flush=True,
         )
-    pieces = _cut(rows, first[~reused], task.shard_size)
+    pieces = _cut(rows, first[~reused], work.shard_size)
     partial = PartialResults(target, f"{key} {numerics}")
-    engine.map(task, pieces, partial)
+    engine.map(work, pieces, partial)
     others: dict[str, list[NDArray]] = {}
     computed = _results(pieces, partial, others)
 
     def rows_of(keys: Digests) -> NDArray:
-        block = np.empty((len(keys), *task.row_shape), task.dtype)
+        block = np.empty((len(keys), *work.row_shape), work.dtype)
         known = reused[np.searchsorted(distinct, keys)]
         if last and known.any():
             block[known] = last.take(keys[known])
@@ -99,8 +99,8 @@ def write(
         target,
         rows.keys,
         rows_of,
-        row_shape=task.row_shape,
-        dtype=task.dtype,
+        row_shape=work.row_shape,
+        dtype=work.dtype,
         numerics=numerics,
         with_contents=with_contents,
     )

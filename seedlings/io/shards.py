@@ -16,7 +16,7 @@ class Shard:
     """A piece of a computation: some rows, with a name for its result."""
 
     name: str  # a file name; the same rows of the same inputs have the same name
-    items: Sequence[Any]  # what Task.read needs of each row
+    items: Sequence[Any]  # what Work.read needs of each row
     labels: Sequence[str]  # the name of each row in messages, such as the path of its image
 
     def __len__(self) -> int:
@@ -28,7 +28,7 @@ class Shard:
             yield Shard(f"{self.name}-{number}", (item,), (label,))
 
 
-class Task(Protocol):
+class Work(Protocol):
     """What is computed for each shard. It can be pickled, and may be large: it is sent once."""
 
     @property
@@ -58,30 +58,30 @@ class Sink(Protocol):
 class Engine(Protocol):
     """Where shards are computed: in this process, or on the workers of a cluster."""
 
-    def map(self, task: Task, shards: Sequence[Shard], sink: Sink) -> None:
+    def map(self, work: Work, shards: Sequence[Shard], sink: Sink) -> None:
         """Compute the shards that the sink does not have; afterwards it has all of them."""
 
 
 class Here:
     """The engine that computes in this process, one shard after the other."""
 
-    def map(self, task: Task, shards: Sequence[Shard], sink: Sink) -> None:
+    def map(self, work: Work, shards: Sequence[Shard], sink: Sink) -> None:
         """Compute the shards that the sink does not have; afterwards it has all of them."""
-        missing = remaining(task, shards, sink)
+        missing = remaining(work, shards, sink)
         done = sum(map(len, shards)) - sum(map(len, missing))
-        with bar(None, task.name, unit="image", total=sum(map(len, shards)), done=done) as progress:
+        with bar(None, work.name, unit="image", total=sum(map(len, shards)), done=done) as progress:
             for shard in missing:
-                sink.save(shard.name, task.run(task.read(shard)))
+                sink.save(shard.name, work.run(work.read(shard)))
                 progress.update(len(shard))
 
 
-def remaining(task: Task, shards: Sequence[Shard], sink: Sink) -> list[Shard]:
+def remaining(work: Work, shards: Sequence[Shard], sink: Sink) -> list[Shard]:
     """Return the shards that the sink does not have; print how many images are complete."""
     missing = [shard for shard in shards if shard.name not in sink]
     total, left = sum(map(len, shards)), sum(map(len, missing))
     if left < total:
         message = f"{total - left} of {total} images were done before, {left} remain"
-        print(f"{task.name}: {message}", flush=True)
+        print(f"{work.name}: {message}", flush=True)
     return missing
 
 

@@ -17,7 +17,7 @@ from seedlings.networks.runtime import keras
 
 
 class Extraction:
-    """The task of the stage extract: features of images, in batches that are padded to one size.
+    """The work of the stage extract: features of images, in batches that are padded to one size.
 
     So the features of an image do not depend on its neighbours. A copy in another process has the
     network as bytes, and loads it at its first use.
@@ -99,7 +99,7 @@ def store_none(feature_extractor: "keras.Model", target: Path) -> None:
     store.write(target, none, lambda keys: keys, row_shape=shape, dtype=Extraction.dtype)
 
 
-def extract(task: Extraction, images: Path, target: Path, *, engine: Engine, last: Reuse) -> None:
+def extract(work: Extraction, images: Path, target: Path, *, engine: Engine, last: Reuse) -> None:
     """Write the feature extractor's output for all images, in order, in float32.
 
     It is N x h x w x C or, if pooled, N x C. The key of a row is the digest of the content of its
@@ -110,4 +110,4 @@ def extract(task: Extraction, images: Path, target: Path, *, engine: Engine, las
     labels = [f"the image {digest} in {paths.SPLIT}" for digest in sources]
     array = store.Array(last.outputs / paths.FEATURES) if last.outputs else None
     wanted = Rows(cut_outs.contents, sources, labels)
-    rows.write(target, task, wanted, engine=engine, key=last.key, last=array)
+    rows.write(target, work, wanted, engine=engine, key=last.key, last=array)

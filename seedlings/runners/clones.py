@@ -5,6 +5,7 @@ A trial changes nothing in the workspace of the user; its experiment is fetched 
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +18,36 @@ _LINKS = ["reflink", "hardlink", "symlink", "copy"]
 _IDENTITY = {"user.name": "Seedlings", "user.email": "seedlings@localhost"}
 
 
+@dataclass(frozen=True, slots=True)
 class Clone:
-    """A clone of the project in the current folder, at a commit, with other parameters."""
+    """A clone of a project at a commit, with other parameters."""
 
-    def __init__(
-        self, folder: Path, commit: str, values: Mapping[str, Any], *, lock: str = ""
-    ) -> None:
-        """Make the clone in `folder`; `values` are by full keys, and `lock` is its dvc.lock."""
-        self.folder = folder
-        self._project = Path.cwd()
+    project: Path
+    folder: Path
+    commit: str
+    values: Mapping[str, Any]  # by full keys
+    lock: str = ""  # the dvc.lock, by default that of the commit
+
+    def make(self) -> None:
+        """Make the clone, in a folder that does not exist."""
+        folder = self.folder
         # It reads the objects of the project; the new ones, of its experiments, are its own.
-        git.run("clone", "--quiet", "--shared", "--no-checkout", str(self._project), str(folder))
-        git.run("checkout", "--quiet", "--detach", commit, folder=folder)
+        git.run("clone", "--quiet", "--shared", "--no-checkout", str(self.project), str(folder))
+        git.run("checkout", "--quiet", "--detach", self.commit, folder=folder)
         for key, value in _IDENTITY.items():
-            git.run("config", key, git.ask("config", key) or value, folder=folder)
+            known = git.ask("-C", str(self.project), "config", key)
+            git.run("config", key, known or value, folder=folder)
         self._configure()
         tree = yaml_files.read(folder / paths.PARAMS)
         self._link_data(tree)
         file = folder / paths.PARAMS
-        text = yaml_files.edit(file.read_text(encoding="utf-8"), params.changed(tree, values))
+        text = yaml_files.edit(file.read_text(encoding="utf-8"), params.changed(tree, self.values))
         file.write_text(text, encoding="utf-8")
-        if lock:
-            (folder / paths.LOCK).write_text(lock, encoding="utf-8")
+        if self.lock:
+            (folder / paths.LOCK).write_text(self.lock, encoding="utf-8")
 
     def hand_over(self, experiment: str) -> str:
-        """Fetch an experiment into the project; return its commit.
+        """Fetch an experiment into the project in the current folder; return its commit.
 
         Raises SeedlingsError if the clone has no experiment of this name, or Git fails.
         """
@@ -66,10 +72,10 @@ class Clone:
         from configobj import ConfigObj  # slow to import; a part of DVC
         from dvc.repo import Repo
 
-        with Repo(str(self._project)) as project:
+        with Repo(str(self.project)) as project:
             cache = Path(project.cache.local.path).parents[1]
             links = project.config["cache"].get("type") or _LINKS
-        local = self._project / ".dvc" / "config.local"
+        local = self.project / ".dvc" / "config.local"
         config = ConfigObj(str(local), encoding="utf-8")  # empty if it does not exist
         config.setdefault("cache", {}).update({"dir": str(cache), "type": links})
         site = self.folder / ".dvc" / "tmp" / "site"
@@ -86,7 +92,7 @@ class Clone:
             wanted.append(Path(weights))
         for path in wanted:
             if not path.is_absolute():
-                _mirror(self._project / path, self.folder / path)
+                _mirror(self.project / path, self.folder / path)
 
 
 def start_commit() -> str:

@@ -58,9 +58,10 @@ class Execution:
         self._folder = Path(tempfile.mkdtemp(prefix=f"{job.name}-", dir=place.folder))
         self._messages = self._folder / "messages"
         self._messages.mkdir()
-        self._clone = Clone(self._folder / _CLONE, place.commit, job.values, lock=job.lock)
+        folder = self._folder / _CLONE
+        self._clone = Clone(Path.cwd(), folder, place.commit, job.values, job.lock)
         settings = {"SEEDLINGS_TRACKING": "off", "SEEDLINGS_TRIAL": str(self._messages)}
-        self._handle = place.pool.start(command, self._clone.folder, settings)
+        self._handle = place.pool.start(command, self._clone, settings)
 
     def poll(self) -> int | None:
         """Return the exit code of the command, or None while it runs; negative if killed."""
@@ -99,9 +100,9 @@ class Execution:
         return "\n".join(lines[-_LINES:])
 
     def end(self) -> None:
-        """End what runs, and remove the clone."""
+        """End what runs, and remove the clone unless a worker of a cluster still uses it."""
         self._handle.end()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        _remove(self._folder)
 
 
 @contextmanager
@@ -132,18 +133,17 @@ def opened(folder: Path, commit: str, jobs: int) -> Iterator[Place]:
 
 
 def clear(folder: Path) -> None:
-    """Remove the clones that an earlier command left, but for those that a process still uses.
-
-    The processes end with the command that started them; those on workers of a cluster end when
-    they see that their lease is gone (see remote.py).
-    """
-    remote.withdraw(remote.leftovers(folder))
-    clones = [*folder.glob(f"*/{_CLONE}")]
-    for clone in clones:
-        if processes.is_free(clone):
-            shutil.rmtree(clone.parent, ignore_errors=True)
-    if not any(map(Path.exists, clones)):
+    """Remove the clones that an earlier command left, but for those that a process still uses."""
+    used = [found for found in folder.glob("*/") if not _remove(found)]
+    if not used:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove(folder: Path) -> bool:
+    """Remove the folder of an execution if nothing holds the lock of its clone; return whether."""
+    if is_free := processes.is_free(folder / _CLONE):
+        shutil.rmtree(folder, ignore_errors=True)
+    return is_free
 
 
 def evaluated_on(values: Mapping[str, Any], split: str) -> Values:

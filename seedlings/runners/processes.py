@@ -6,7 +6,6 @@ command is killed. They inherit a locked file as their standard input, so that t
 as long as something holds the lock.
 """
 
-import ctypes
 import fcntl
 import os
 import signal
@@ -18,9 +17,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from seedlings.runners import leader
+from seedlings.runners.clones import Clone
+
 _LOG, _LOCK = "log", "lock"
 _PAUSE = 0.05  # seconds
-_PDEATHSIG = 1  # PR_SET_PDEATHSIG, see prctl(2)
 
 
 class Handle(Protocol):
@@ -36,16 +37,17 @@ class Handle(Protocol):
 class Pool(Protocol):
     """Where commands run."""
 
-    def start(self, command: Sequence[str], folder: Path, settings: Mapping[str, str]) -> Handle:
-        """Start a command of the environment in `folder`, with its output in `folder.log`."""
+    def start(self, command: Sequence[str], clone: Clone, settings: Mapping[str, str]) -> Handle:
+        """Make a clone, and start a command in it, with its output in the clone's `log_of`."""
 
 
 class Here:
     """The pool of this machine."""
 
-    def start(self, command: Sequence[str], folder: Path, settings: Mapping[str, str]) -> Handle:
-        """Start a command in a process group of its own."""
-        return _Group(command, folder, settings)
+    def start(self, command: Sequence[str], clone: Clone, settings: Mapping[str, str]) -> Handle:
+        """Make a clone, and start a command in it, in a process group of its own."""
+        clone.make()
+        return _Group(command, clone.folder, settings)
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
@@ -76,11 +78,11 @@ def is_free(folder: Path) -> bool:
 class _Group:
     def __init__(self, command: Sequence[str], folder: Path, settings: Mapping[str, str]) -> None:
         self._folder, file = folder, folder.with_name(f"{folder.name}.{_LOCK}")
-        leader = [sys.executable, "-I", "-S", __file__, str(os.getpid())]
+        program = [sys.executable, "-I", "-S", leader.__file__, str(os.getpid())]
         with file.open("w+", encoding="utf-8") as lock, log_of(folder).open("wb") as log:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._process = subprocess.Popen(
-                [*leader, *command],
+                [*program, *command],
                 cwd=folder,
                 env=environment(settings),
                 stdin=lock,  # DVC closes other files for its stages; it is read as empty
@@ -101,26 +103,3 @@ class _Group:
                 os.killpg(self._process.pid, signal.SIGKILL)
             time.sleep(_PAUSE)
         self._process.wait()
-
-
-def lead(parent: int, command: Sequence[str]) -> int:
-    """Run a command as the leader of its group; return its exit code.
-
-    End the group, with this process, once the process `parent` has ended or the command is killed.
-    """
-
-    def end(*_: object) -> None:
-        os.killpg(0, signal.SIGKILL)
-
-    signal.signal(signal.SIGTERM, end)
-    ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it had ended before
-        end()
-    code = subprocess.call(command)
-    if code < 0:
-        end()
-    return code
-
-
-if __name__ == "__main__":
-    sys.exit(lead(int(sys.argv[1]), sys.argv[2:]))

@@ -25,7 +25,7 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class Cutting:
-    """The task of the stage segment: cut-outs of image files, and their shares of foreground."""
+    """The work of the stage segment: cut-outs of image files, and their shares of foreground."""
 
     raw: Path  # absolute
     params: Segment
@@ -80,12 +80,12 @@ def make(
     its image file; the array also has the digests of the cut-outs, the keys of their features.
     `last` is what can be reused of the last run of the stage.
     """
-    task = Cutting(raw.absolute(), params)
+    work = Cutting(raw.absolute(), params)
     files = table["path"].tolist()
     wanted = Rows(parts.digests(table["digest"].tolist()), files, files)
     array = store.Array(last.outputs / paths.IMAGES) if last.outputs else None
     others = rows.write(
-        target, task, wanted, engine=engine, key=last.key, last=array, with_contents=True
+        target, work, wanted, engine=engine, key=last.key, last=array, with_contents=True
     )
     shares = _read_shares(last.outputs / paths.report("segment") / SHARES) if last.outputs else {}
     shares |= {digest: float(share) for digest, (share,) in others.items()}

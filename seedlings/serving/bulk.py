@@ -51,7 +51,7 @@ class Inputs:
 
 
 class Answers:
-    """The task that predicts the files of a shard with a bundle; see shards.Task.
+    """The work that predicts the files of a shard with a bundle; see shards.Work.
 
     It contains the files of the bundle, because a worker may not reach its folder.
     """
@@ -152,17 +152,17 @@ def predict(
                 "choose another --output"
             )
     processor.use(portable=bundle.read(package).portable)  # workers get the settings that are here
-    task, sink = Answers(package), Parquet(target)
+    work, sink = Answers(package), Parquet(target)
     with tempfile.TemporaryDirectory() as folder:
         shards = Listing(addresses.distinct(inputs), Path(folder) / "files", printable)
         if not shards:
             raise SeedlingsError(f"expected images in {', '.join(paths)}, found none")
-        key = {"model": task.digest(), "list or version of files": shards.digest}
+        key = {"model": work.digest(), "list or version of files": shards.digest}
         sink.prepare(key, overwrite=overwrite)
         before = sink.complete()
         missing = sum(shard_files for name, shard_files in shards.sizes() if name not in before)
         start = perf_counter()
-        engine.map(task, shards, sink)
+        engine.map(work, shards, sink)
         took = perf_counter() - start
         count, first = sink.errors([name for name, _ in shards.sizes()])
         sink.finish()

@@ -3,10 +3,11 @@ import socket
 import sys
 from pathlib import Path
 
-import cluster_tasks
+import cluster_works
+import clusters
 import dask
 import pytest
-from cluster_tasks import Folder, Roots
+from cluster_works import Folder, Roots
 from servers import free_port
 
 from seedlings.cluster import engine
@@ -38,7 +39,7 @@ def test_the_environment_chooses_the_engine(monkeypatch: pytest.MonkeyPatch) -> 
 
 def compute(cluster: Cluster, folder: Path) -> Folder:
     sink = Folder(folder / "results")
-    cluster.map(Roots(folder), cluster_tasks.cut(cluster_tasks.numbers()), sink)
+    cluster.map(Roots(folder), cluster_works.cut(cluster_works.numbers()), sink)
     return sink
 
 
@@ -58,7 +59,7 @@ def test_without_the_extra_the_error_says_what_to_install(
 
 def test_with_nothing_to_compute_no_scheduler_is_needed(tmp_path: Path) -> None:
     sink = Folder(tmp_path / "results")
-    pieces = cluster_tasks.cut(cluster_tasks.numbers())
+    pieces = cluster_works.cut(cluster_works.numbers())
     Here().map(Roots(tmp_path), pieces, sink)
     Cluster("tcp://127.0.0.1:1").map(Roots(tmp_path), pieces, sink)
 
@@ -71,6 +72,21 @@ def test_a_scheduler_that_is_down_is_an_error_or_the_work_is_done_here(
         with pytest.raises(SeedlingsError, match=rf"expected a Dask scheduler at {address} \(DASK"):
             compute(Cluster(address), tmp_path)
         assert len(compute(Cluster(address, optional=True), tmp_path).bytes()) == 13
+    assert capsys.readouterr().err.count("warning: ") == 1
+
+
+@pytest.mark.slow
+def test_a_scheduler_without_workers_is_an_error_or_the_work_is_done_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEEDLINGS_CLUSTER_TIMEOUT", "1")
+    with clusters.running(tmp_path / "cluster", 0) as started:
+        started.use()
+        message = rf"expected workers at the scheduler {started.address}, found none for 1 s \(SEED"
+        with pytest.raises(SeedlingsError, match=message):
+            compute(Cluster(started.address), tmp_path)
+        found = compute(Cluster(started.address, optional=True), tmp_path)
+    assert len(found.bytes()) == 13
     assert capsys.readouterr().err.count("warning: ") == 1
 
 

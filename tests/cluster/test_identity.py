@@ -7,13 +7,18 @@ from seedlings.cluster import identity
 from seedlings.io.parts import digest
 
 HERE = identity.Identity(
-    "one", "A", "3.11.2", {"numpy": "2.4.0", "keras": None}, {"a.py": "1"}, {}, {"SETTING": None}
+    python="3.11.2",
+    packages={"numpy": "2.4.0", "keras": None},
+    code={"a.py": "1"},
+    loaded={"a.py": "1"},
+    processor="A",
+    settings={"SETTING": None},
 )
 
 
-def test_equal_identities_do_not_differ_whatever_their_host_and_processor() -> None:
-    other = dataclasses.replace(HERE, host="two", processor="B")
-    assert identity.differences(HERE, other) == []
+def test_equal_identities_do_not_differ_whatever_their_processor() -> None:
+    other = dataclasses.replace(HERE, processor="B")
+    assert identity.differences(HERE, other) == identity.outdated(HERE, other) == []
 
 
 def test_each_difference_is_named() -> None:
@@ -32,6 +37,13 @@ def test_each_difference_is_named() -> None:
     ]
 
 
+def test_what_a_restart_changes_is_named() -> None:
+    there = dataclasses.replace(HERE, loaded={}, settings={"SETTING": "x"})
+    code, setting = identity.outdated(HERE, there)
+    assert code == "its code has changed since it started"
+    assert "here (SETTING unset), found SETTING x; start the worker with a nanny" in setting
+
+
 def test_the_code_is_every_module_of_the_library(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -39,19 +51,14 @@ def test_the_code_is_every_module_of_the_library(
     (tmp_path / "room").mkdir()
     (tmp_path / "room" / "module.py").write_bytes(b"1")
     (tmp_path / "room" / "page.html").write_bytes(b"2")
-    before = identity.code()
-    assert before == {"room/module.py": digest(b"1")}
-    (tmp_path / "room" / "module.py").write_bytes(b"3")
-    found = identity.identify([], before)
-    assert found.is_stale
-    assert not identity.identify([], identity.code()).is_stale
+    assert identity.code() == {"room/module.py": digest(b"1")}
 
 
 def test_the_packages_are_those_of_the_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert {"numpy", "tensorflow", "bcolz-zipline"} <= {*identity.locked()}
-    versions = identity.identify(["numpy", "no-such-package"], {}).packages
+    versions = identity.identify(["numpy", "no-such-package"]).packages
     assert versions["no-such-package"] is None
     assert versions["numpy"][0].isdigit()
     monkeypatch.setattr(identity, "_LIBRARY", tmp_path / "seedlings")

@@ -12,32 +12,33 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import cluster_tasks
+import cluster_works
 import clusters
 import dask
 import psutil
 import pytest
 import servers
+import yaml
 from click.testing import CliRunner
-from cluster_tasks import Apart, Roots
+from cluster_works import Apart, Roots
+from distributed import Security
 from filelock import FileLock
 from imports import ROOT
 
 from seedlings import cli
-from seedlings.cluster import certificates
+from seedlings.cluster import local
 from seedlings.cluster.connection import ClusterError, Connection
 from seedlings.io.shards import Here
 
 CLIENT = """
-import os, sys, time; from pathlib import Path; import cluster_tasks
+import os, sys, time; from pathlib import Path; import cluster_works
 from seedlings.cluster import engine
 from seedlings.cluster.connection import Connection
 with Connection(os.environ["DASK_SCHEDULER_ADDRESS"]) as connection:
-    while len(connection.members()) < 2:
-        time.sleep(0.05)
-pieces = cluster_tasks.cut(cluster_tasks.numbers())
+    connection.client.wait_for_workers(2)
+pieces = cluster_works.cut(cluster_works.numbers())
 folder = Path(sys.argv[1])
-engine.choose().map(cluster_tasks.Roots(folder, delay=0.1), pieces, cluster_tasks.Apart(folder))
+engine.choose().map(cluster_works.Roots(folder, delay=0.1), pieces, cluster_works.Apart(folder))
 """
 OLD = """
 import distributed.versions as versions
@@ -50,11 +51,8 @@ main()
 @pytest.fixture
 def cluster(two_workers: clusters.Cluster) -> clusters.Cluster:
     """The cluster, with both of its workers."""
-    while len(two_workers.processes("workers")) < 2:
-        time.sleep(0.05)
     with Connection(two_workers.address) as connection:
-        while len(connection.members()) < 2:
-            time.sleep(0.05)
+        connection.client.wait_for_workers(2)
     return two_workers
 
 
@@ -79,10 +77,9 @@ def _links(pid: int) -> Iterator[Path]:
 
 @pytest.mark.slow
 def test_every_open_port_is_on_loopback_and_speaks_tls(cluster: clusters.Cluster) -> None:
-    kinds = ("scheduler", "worker", "workers")
-    processes = [process for kind in kinds for process in cluster.processes(kind)]
-    ports = {address for process in processes for address in listening(process.pid)}
-    assert len(ports) == len(processes) == 1 + 2 + 2  # no HTTP server besides
+    processes = [cluster.process.pid, *(worker.pid for worker in cluster.workers())]
+    ports = {address for pid in processes for address in listening(pid)}
+    assert len(ports) == 1 + 2 + 2  # scheduler, nannies and workers: no HTTP server besides
     for address, port in ports:
         assert address == "0100007F"
         with socket.create_connection(("127.0.0.1", port)) as plain:
@@ -91,18 +88,16 @@ def test_every_open_port_is_on_loopback_and_speaks_tls(cluster: clusters.Cluster
             with context.wrap_socket(plain) as encrypted:
                 shown = encrypted.getpeercert(binary_form=True)
         assert shown == ssl.PEM_cert_to_DER_cert(dask.config.get("distributed.comm.tls.ca-file"))
-    assert listening(cluster.process.pid) == set()
 
 
 @pytest.mark.slow
 def test_a_client_without_the_key_is_turned_away(cluster: clusters.Cluster) -> None:
-    other, key = certificates.make()
-    real = dask.config.get("distributed.comm.tls.ca-file")
-    strange = {"cert": other, "key": key}
+    other = Security.temporary()
+    strange = {"cert": other.tls_client_cert, "key": other.tls_client_key}
     with dask.config.set({"distributed.comm.timeouts.connect": "2s"}):
         # It trusts the scheduler, but has a certificate of its own.
         with (
-            dask.config.set({"distributed.comm.tls": {"ca-file": real, "client": strange}}),
+            dask.config.set({"distributed.comm.tls.client": strange}),
             pytest.raises(ClusterError, match="expected a Dask scheduler"),
         ):
             Connection(cluster.address)
@@ -116,7 +111,8 @@ def test_a_client_without_the_key_is_turned_away(cluster: clusters.Cluster) -> N
             pytest.raises(ClusterError, match="expected a Dask scheduler"),
         ):
             Connection(cluster.address.replace("tls:", "tcp:"))
-    Connection(cluster.address).close()
+    with Connection(cluster.address) as connection:
+        assert connection.count() == 2
 
 
 @pytest.mark.slow
@@ -147,6 +143,31 @@ def test_a_port_in_use_is_an_error(cluster: clusters.Cluster, tmp_path: Path) ->
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert f"seedlings: the scheduler did not start at 127.0.0.1:{port}" in done.stderr
     assert done.returncode == 1
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_terminal_ends_the_cluster_without_tracebacks(tmp_path: Path) -> None:
+    with clusters.running(tmp_path, 1, stderr=subprocess.PIPE) as started:
+        [worker] = started.workers()
+        os.killpg(started.process.pid, signal.SIGINT)  # a terminal tells all processes
+        printed = started.process.communicate()[1]
+        psutil.wait_procs([worker])
+    assert printed == "# 1 workers; stop with Ctrl-C\n# stopped\n"
+
+
+def test_the_settings_are_one_file_that_only_its_owner_reads(tmp_path: Path) -> None:
+    path = local.write_settings(tmp_path / "folder")
+    assert path.stat().st_mode & 0o777 == 0o600
+    found = yaml.safe_load(path.read_text(encoding="utf-8"))["distributed"]
+    assert found["comm"]["require-encryption"] is True
+    tls = found["comm"]["tls"]
+    assert tls["ca-file"] == tls["worker"]["cert"] == tls["client"]["cert"]
+    assert "PRIVATE KEY" in tls["scheduler"]["key"]
+    before = path.read_bytes()
+    path.chmod(0o644)
+    local.write_settings(tmp_path / "folder")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.read_bytes() != before  # the key is new
 
 
 def test_the_settings_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,6 +284,6 @@ def test_workers_on_two_machines_with_addresses_of_their_own(tmp_path: Path) -> 
         assert "workers=2" in done.stderr
         assert {address for address, _ in listening(worker)} == {"02004D0A"}
     here = Apart(tmp_path / "here")
-    pieces = cluster_tasks.cut(cluster_tasks.numbers())
+    pieces = cluster_works.cut(cluster_works.numbers())
     Here().map(Roots(tmp_path), pieces, here)
     assert Apart(results).bytes() == here.bytes()

@@ -17,7 +17,7 @@ def kill_a_worker(started: clusters.Cluster, results: Path, killed: list[int]) -
     """kill -9 of a worker, once there is a first result and before the last."""
     while not [*results.glob("*.npz")]:
         time.sleep(0.01)
-    process = started.processes("workers")[0]
+    process = started.workers()[0]
     process.kill()
     killed.append(process.pid)
 

@@ -45,17 +45,17 @@ def rows(rng: np.random.Generator) -> np.ndarray:
 
 
 def build(
-    target: Path, task: Doubling, names: Digests, last: Path | None = None, key: str = "key"
+    target: Path, work: Doubling, names: Digests, last: Path | None = None, key: str = "key"
 ) -> dict[str, list[np.ndarray]]:
     array = store.Array(last) if last else None
     labels = [f"{n}.png" for n in range(len(names))]
     wanted = module.Rows(names, labels, labels)
     return module.write(
-        target, task, wanted, engine=Here(), key=key, last=array, with_contents=True
+        target, work, wanted, engine=Here(), key=key, last=array, with_contents=True
     )
 
 
-def task_of(rows: np.ndarray) -> tuple[Doubling, Digests]:
+def work_of(rows: np.ndarray) -> tuple[Doubling, Digests]:
     names = arrays.digests(rows)
     known = {name.decode(): row for name, row in zip(names.tolist(), rows, strict=True)}
     return Doubling(known), names
@@ -89,30 +89,30 @@ def test_the_bytes_are_those_of_a_rebuild_and_only_new_rows_are_computed(
     tmp_path: Path,
     rows: np.ndarray,
 ) -> None:
-    task, names = task_of(rows)
-    build(tmp_path / "before", task, names[before])
-    task.seen = 0
-    others = build(tmp_path / "grown", task, names[after], tmp_path / "before")
-    assert task.seen == len(others) == computed
-    assert max([0, *task.sizes]) <= 7
-    build(tmp_path / "rebuilt", task, names[after])
+    work, names = work_of(rows)
+    build(tmp_path / "before", work, names[before])
+    work.seen = 0
+    others = build(tmp_path / "grown", work, names[after], tmp_path / "before")
+    assert work.seen == len(others) == computed
+    assert max([0, *work.sizes]) <= 7
+    build(tmp_path / "rebuilt", work, names[after])
     assert same_files(tmp_path / "grown", tmp_path / "rebuilt")
     found = arrays.read(tmp_path / "grown", 0, len(after))
     assert np.array_equal(found, rows[after] * 2.0)
     contents = [parts.row_digest(row).encode() for row in rows[after] * np.float32(2.0)]
     assert store.Array(tmp_path / "grown").contents.tolist() == contents
     for digest, (total,) in others.items():
-        assert total == task.rows[digest].sum()
+        assert total == work.rows[digest].sum()
 
 
 def test_no_row_is_reused_if_this_processor_gives_other_results(
     tmp_path: Path, rows: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    task, names = task_of(rows)
-    build(tmp_path / "before", task, names)
-    task.seen, task.result = 0, "other"
-    build(tmp_path / "after", task, names, tmp_path / "before")
-    assert task.seen == 200
+    work, names = work_of(rows)
+    build(tmp_path / "before", work, names)
+    work.seen, work.result = 0, "other"
+    build(tmp_path / "after", work, names, tmp_path / "before")
+    assert work.seen == 200
     assert (
         "no row is reused, as this processor or size of images gives other results"
         in capsys.readouterr().out
@@ -122,25 +122,25 @@ def test_no_row_is_reused_if_this_processor_gives_other_results(
 def test_one_line_says_how_many_rows_are_reused(
     tmp_path: Path, rows: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    task, names = task_of(rows)
-    build(tmp_path / "before", task, names[:185])
+    work, names = work_of(rows)
+    build(tmp_path / "before", work, names[:185])
     capsys.readouterr()
-    build(tmp_path / "after", task, names, tmp_path / "before")
+    build(tmp_path / "after", work, names, tmp_path / "before")
     printed = capsys.readouterr().out
     assert printed == "double: 185 of 200 rows are reused from the cache, 15 are computed\n"
 
 
 def test_a_killed_run_resumes_with_the_same_bytes(tmp_path: Path, rows: np.ndarray) -> None:
-    task, names = task_of(rows)
-    build(tmp_path / "before", task, names[:100])
-    task.seen, task.killed_after = 0, 30
+    work, names = work_of(rows)
+    build(tmp_path / "before", work, names[:100])
+    work.seen, work.killed_after = 0, 30
     with pytest.raises(KeyboardInterrupt):
-        build(tmp_path / "after", task, names, tmp_path / "before")
+        build(tmp_path / "after", work, names, tmp_path / "before")
     assert not (tmp_path / "after").exists()
-    task.killed_after = 10**9
-    build(tmp_path / "after", task, names, tmp_path / "before")
-    assert task.seen == 100
-    build(tmp_path / "rebuilt", task, names)
+    work.killed_after = 10**9
+    build(tmp_path / "after", work, names, tmp_path / "before")
+    assert work.seen == 100
+    build(tmp_path / "rebuilt", work, names)
     assert same_files(tmp_path / "after", tmp_path / "rebuilt")
 
 
@@ -148,11 +148,11 @@ def test_a_killed_run_resumes_with_the_same_bytes(tmp_path: Path, rows: np.ndarr
 def test_shards_of_a_killed_run_with_another_key_or_other_numerics_are_computed_again(
     key: str, numerics: str, tmp_path: Path, rows: np.ndarray
 ) -> None:
-    task, names = task_of(rows)
-    task.killed_after = 30
+    work, names = work_of(rows)
+    work.killed_after = 30
     with pytest.raises(KeyboardInterrupt):
-        build(tmp_path / "after", task, names)
-    assert task.seen == 28
-    task.seen, task.killed_after, task.result = 0, 10**9, numerics
-    build(tmp_path / "after", task, names, key=key)
-    assert task.seen == 200
+        build(tmp_path / "after", work, names)
+    assert work.seen == 28
+    work.seen, work.killed_after, work.result = 0, 10**9, numerics
+    build(tmp_path / "after", work, names, key=key)
+    assert work.seen == 200

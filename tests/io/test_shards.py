@@ -47,9 +47,9 @@ def test_every_row_is_in_one_shard_in_order() -> None:
 
 
 def test_only_what_is_missing_is_computed(capsys: pytest.CaptureFixture[str]) -> None:
-    task, sink, pieces = Squares(), Memory(), cut(7, 3)
+    work, sink, pieces = Squares(), Memory(), cut(7, 3)
     sink.save(pieces[1].name, [9, 16, 25])
-    Here().map(task, pieces, sink)
-    assert task.seen == [0, 1, 2, 6]
+    Here().map(work, pieces, sink)
+    assert work.seen == [0, 1, 2, 6]
     assert [sink[piece.name] for piece in pieces] == [[0, 1, 4], [9, 16, 25], [36]]
     assert "square: 3 of 7 images were done before, 4 remain" in capsys.readouterr().out

@@ -13,13 +13,13 @@ from seedlings.networks import backbones, features, models
 from seedlings.params import check
 
 
-def task_of(extractor: Any, images: Path, batch_size: int = 4) -> features.Extraction:
+def work_of(extractor: Any, images: Path, batch_size: int = 4) -> features.Extraction:
     return features.Extraction(extractor, images, batch_size=batch_size, seed=42, threads=2)
 
 
 def extract(extractor: Any, images: Path, target: Path, last: Path | None = None) -> None:
-    task = task_of(extractor, images)
-    features.extract(task, images, target, engine=Here(), last=Reuse("key", last))
+    work = work_of(extractor, images)
+    features.extract(work, images, target, engine=Here(), last=Reuse("key", last))
 
 
 @pytest.mark.slow
@@ -95,13 +95,13 @@ def test_features_do_not_depend_on_the_place_and_the_neighbours_in_a_padded_batc
 ) -> None:
     tree["extract"] |= {"backbone": backbone, "cut": cut, "pooling": pooling}
     extractor = backbones.build(check(tree).extract, 48, 48).feature_extractor
-    task = task_of(extractor, tmp_path, batch_size=8)
+    work = work_of(extractor, tmp_path, batch_size=8)
     images = rng.integers(0, 256, (8, 48, 48, 3), dtype=np.uint8)
-    whole = task.run(images)[0]
+    whole = work.run(images)[0]
     assert len({row.tobytes() for row in whole}) == 8
     for count in (1, 3, 8):
         chosen = rng.permutation(8)[:count]
-        found = task.run(images[chosen])[0]
+        found = work.run(images[chosen])[0]
         assert found.tobytes() == whole[chosen].tobytes()
 
 
@@ -114,12 +114,12 @@ def test_a_copy_in_another_process_gives_the_same_features(
     extractor = backbones.build(check(tree).extract, 32, 32).feature_extractor
     images = rng.integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
     names = arrays.write(tmp_path / "images", images)
-    task = task_of(extractor, tmp_path / "images")
-    copy = pickle.loads(pickle.dumps(task))
+    work = work_of(extractor, tmp_path / "images")
+    copy = pickle.loads(pickle.dumps(work))
     copy.__dict__["_model"] = models.from_bytes(copy._saved)  # prepare() belongs to a new process
     shard = Shard("a", tuple(("", name.decode()) for name in names[:3].tolist()), ("",) * 3)
-    assert np.array_equal(task.read(shard), images[:3])
-    assert copy.run(copy.read(shard))[0].tobytes() == task.run(images[:3])[0].tobytes()
-    assert copy.numerics() == task.numerics()
-    other = task_of(extractor, tmp_path / "images", batch_size=2)
-    assert other.numerics() != task.numerics()
+    assert np.array_equal(work.read(shard), images[:3])
+    assert copy.run(copy.read(shard))[0].tobytes() == work.run(images[:3])[0].tobytes()
+    assert copy.numerics() == work.numerics()
+    other = work_of(extractor, tmp_path / "images", batch_size=2)
+    assert other.numerics() != work.numerics()

@@ -53,7 +53,9 @@ def clone(project: Path, tmp_path: Path) -> Callable[..., Clone]:
 
     def make(values: Mapping[str, Any] | None = None, lock: str = "", **changes: Any) -> Clone:
         folder = tmp_path / f"clone-{next(numbers)}"
-        return Clone(folder, commit(**changes), values or {}, lock=lock)
+        made = Clone(project, folder, commit(**changes), values or {}, lock)
+        made.make()
+        return made
 
     return make
 

@@ -62,9 +62,10 @@ class Machine:
         """The names of the experiments, in the order in which they began."""
         return [command[4] for command in self.commands if command[1] == "exp"]
 
-    def start(self, command: Sequence[str], folder: Path, settings: Mapping[str, str]) -> "Command":
+    def start(self, command: Sequence[str], clone: Any, settings: Mapping[str, str]) -> "Command":
         assert settings["SEEDLINGS_TRACKING"] == "off"
-        values = json.loads((folder / "values").read_text(encoding="utf-8"))
+        clone.make()
+        values, folder = clone.values, clone.folder
         self.commands.append([*command])
         self.values.append(values)
         ending = self.ending(command[4] if command[1] == "exp" else "shared", values)
@@ -110,19 +111,24 @@ class Command:
         yield self._ending.code
 
 
+@dataclass
 class PretendedClone:
     """A folder in place of a clone; what it hands over is an experiment at once."""
 
-    def __init__(self, folder: Path, commit: str, values: Mapping[str, Any], *, lock: str) -> None:
-        self.folder, self._values = folder, dict(values)
-        folder.mkdir()
-        (folder / "values").write_text(json.dumps(values), encoding="utf-8")
+    project: Path
+    folder: Path
+    commit: str
+    values: Mapping[str, Any]
+    lock: str
+
+    def make(self) -> None:
+        self.folder.mkdir()
 
     def hand_over(self, name: str) -> str:
         text = (self.folder / "reports" / "finetune" / "record.json").read_text(encoding="utf-8")
         curve = json.loads(text)["curves"]["val_accuracy"]
         return searches.experiment(
-            name, self._values, curve[-1], curve=curve, on=self._values["evaluate.split"]
+            name, self.values, curve[-1], curve=curve, on=self.values["evaluate.split"]
         )
 
 

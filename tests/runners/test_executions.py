@@ -3,11 +3,11 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from folders import Folder
 
 from seedlings.errors import SeedlingsError
 from seedlings.runners import executions
@@ -16,19 +16,12 @@ from seedlings.runners.processes import Here
 from seedlings.search.trials import Trial
 
 
-class Folder:
-    """A folder in place of a clone."""
-
-    def __init__(self, folder: Path, commit: str, values: Mapping[str, Any], *, lock: str) -> None:
-        self.folder = folder
-        folder.mkdir()
-        (folder / "dvc.lock").write_text(lock, encoding="utf-8")
-
-
 @pytest.fixture
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Execution]]:
     """Start a script as an execution of a job."""
-    monkeypatch.setattr(executions, "Clone", Folder)
+    monkeypatch.setattr(
+        executions, "Clone", lambda project, folder, commit, values, lock: Folder(folder, lock)
+    )
     started = []
 
     def start(script: str, job: Job | None = None) -> Execution:

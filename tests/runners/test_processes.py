@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+from folders import Folder
+from imports import ROOT
 
 from seedlings.runners import processes
 from seedlings.runners.processes import Here, is_free, log_of
@@ -24,15 +26,15 @@ child.wait()
 SEARCH = """
 import sys, time
 from pathlib import Path
+from folders import Folder
 from seedlings.runners.processes import Here
-Here().start([sys.executable, "-c", sys.argv[2]], Path(sys.argv[1]), {})
+Here().start([sys.executable, "-c", sys.argv[2]], Folder(Path(sys.argv[1])), {})
 time.sleep(60)
 """
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "clone").mkdir()
     return tmp_path / "clone"
 
 
@@ -59,13 +61,20 @@ def child_of(folder: Path) -> int:
 
 
 def parent(folder: Path) -> processes.Handle:
-    return Here().start([sys.executable, "-c", PARENT], folder, {})
+    return Here().start([sys.executable, "-c", PARENT], Folder(folder), {})
+
+
+def search_in(folder: Path) -> subprocess.Popen[bytes]:
+    """A process that has started PARENT."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    command = [sys.executable, "-c", SEARCH, str(folder), PARENT]
+    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})
 
 
 @pytest.mark.parametrize("code", [0, 3])
 def test_a_command_has_its_exit_code_and_its_output(folder: Path, code: int) -> None:
     script = f"pwd; echo $MORE >&2; cat; exit {code}"
-    handle = Here().start(["sh", "-c", script], folder, {"MORE": "of it"})
+    handle = Here().start(["sh", "-c", script], Folder(folder), {"MORE": "of it"})
     until(lambda: handle.poll() is not None)
     assert handle.poll() == code
     assert log_of(folder).read_text(encoding="utf-8") == f"{folder}\nof it\n"
@@ -98,7 +107,7 @@ def test_a_command_that_is_killed_ends_with_the_processes_that_it_started(
 
 
 def test_a_command_ends_with_the_process_that_started_it(folder: Path) -> None:
-    search = subprocess.Popen([sys.executable, "-c", SEARCH, str(folder), PARENT])
+    search = search_in(folder)
     child = child_of(folder)
     search.kill()
     search.wait()
@@ -107,7 +116,7 @@ def test_a_command_ends_with_the_process_that_started_it(folder: Path) -> None:
 
 
 def test_a_clone_is_used_as_long_as_a_process_of_its_command_lives(folder: Path) -> None:
-    search = subprocess.Popen([sys.executable, "-c", SEARCH, str(folder), PARENT])
+    search = search_in(folder)
     child = psutil.Process(child_of(folder))
     command, leader, *_ = child.parents()
     for process in (leader, search, command):  # a leader that is killed ends nothing

@@ -86,8 +86,8 @@ class Stops:
     def __init__(self, shards: int) -> None:
         self.shards = shards
 
-    def map(self, task: Any, shards: Sequence[Shard], sink: Any) -> None:
-        Here().map(task, shards[: self.shards], sink)
+    def map(self, work: Any, shards: Sequence[Shard], sink: Any) -> None:
+        Here().map(work, shards[: self.shards], sink)
         raise KeyboardInterrupt
 
 
@@ -157,11 +157,11 @@ def test_an_answer_does_not_depend_on_other_files(
     model: Callable[..., Path], folder: Path, tmp_path: Path
 ) -> None:
     package = model()
-    task = bulk.Answers(package)
+    work = bulk.Answers(package)
     paths = sorted(map(str, (folder / "1").iterdir()))
-    whole = task.run(task.read(Shard("x", tuple(paths), tuple(paths))))
+    whole = work.run(work.read(Shard("x", tuple(paths), tuple(paths))))
     Path(paths[0]).write_text("no image any more")
-    alone = task.run(task.read(Shard("x", tuple(paths[:2]), tuple(paths[:2]))))
+    alone = work.run(work.read(Shard("x", tuple(paths[:2]), tuple(paths[:2]))))
     assert alone.slice(1, 1).equals(whole.slice(1, 1))
     assert alone["error"][0].as_py().startswith("expected an image")
 
@@ -221,19 +221,19 @@ def test_a_pickled_task_works_without_the_bundle_and_in_another_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     package = model()
-    task = bulk.Answers(package)
+    work = bulk.Answers(package)
     files = [("images/0/a b.png", "1"), ("images/notes.txt", "2")]
     shards = listing.Listing(files, tmp_path / "list", str)
-    expected, numerics = task.run(task.read(shards[0])), task.numerics()
-    inputs = pickle.dumps(task.read(shards[0]))
-    sent = pickle.dumps((task, shards[0]))
+    expected, numerics = work.run(work.read(shards[0])), work.numerics()
+    inputs = pickle.dumps(work.read(shards[0]))
+    sent = pickle.dumps((work, shards[0]))
     package.rename(tmp_path / "gone")
     (tmp_path / "list").unlink()
     monkeypatch.chdir("/")
-    task, shard = pickle.loads(sent)
-    assert task.run(task.read(shard)).equals(expected)
-    assert task.numerics() == numerics
-    assert pickle.dumps(task.read(shard)) == inputs  # so a cluster sees that storage is shared
+    work, shard = pickle.loads(sent)
+    assert work.run(work.read(shard)).equals(expected)
+    assert work.numerics() == numerics
+    assert pickle.dumps(work.read(shard)) == inputs  # so a cluster sees that storage is shared
     assert bulk.Answers(model("other")).numerics() != numerics
 
 
@@ -326,9 +326,9 @@ def test_the_settings_of_the_processor_are_those_of_the_bundle_before_a_worker_i
     found = []
 
     class Asked(Here):
-        def map(self, task: Any, shards: Any, sink: Any) -> None:
+        def map(self, work: Any, shards: Any, sink: Any) -> None:
             found.append(processor.current())
-            super().map(task, shards, sink)
+            super().map(work, shards, sink)
 
     for portable in (True, False):
         monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")

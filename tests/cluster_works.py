@@ -1,5 +1,6 @@
-"""Tasks and sinks that workers of a cluster can import, which misbehave as their items ask."""
+"""Works and sinks that workers of a cluster can import, which misbehave as their items ask."""
 
+import math
 import os
 import pickle
 import signal
@@ -23,7 +24,7 @@ from seedlings.io.shards import Shard
 class Roots:
     """Square roots of numbers, in a batch of fixed size. A string among the items is an order."""
 
-    flags: Path  # a folder that remembers what happens only once
+    flags: Path  # a folder that remembers how often something has happened
     delay: float = 0.0
     name: str = "root"
     differs_on: str = ""  # the variable of the environment that changes the results
@@ -48,11 +49,11 @@ class Roots:
         return np.sqrt(np.arange(16, dtype=np.float32)).tobytes().hex()
 
     def _obey(self, order: str, when: str) -> None:
-        flag = self.flags / order
-        if when == "once":
-            if flag.exists():
+        limit = {"once": 1, "thrice": 3}.get(when, math.inf)
+        with (self.flags / order).open("ab") as flag:
+            if flag.tell() >= limit:
                 return
-            flag.touch()
+            flag.write(b".")
         if order == "die":  # as the system ends a process without memory
             os.kill(os.getpid(), signal.SIGKILL)
         if order == "hang":
@@ -100,8 +101,8 @@ class Folder(Apart):
 
 def compute(flags: str, results: str, delay: str) -> None:
     """Compute what `numbers` gives, on the engine that the environment asks for."""
-    task = Roots(Path(flags), delay=float(delay))
-    engine.choose().map(task, cut(numbers()), Folder(Path(results)))
+    work = Roots(Path(flags), delay=float(delay))
+    engine.choose().map(work, cut(numbers()), Folder(Path(results)))
 
 
 def numbers() -> list[Any]:
