@@ -14,7 +14,7 @@ from concurrent.futures import CancelledError
 import dask
 from dask.utils import parse_timedelta
 from distributed import Client, Security
-from distributed.comm import connect
+from distributed.comm import CommClosedError, connect
 from distributed.versions import get_versions
 
 from seedlings.cluster import worker
@@ -55,9 +55,9 @@ class Connection:
         return self
 
     def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
-        was_lost = self.client.status != "running"
+        is_lost = self.client.status != "running" or isinstance(error, CommClosedError)
         self.client.close(timeout=5)
-        if was_lost and isinstance(error, OSError | CancelledError):
+        if is_lost and isinstance(error, OSError | CancelledError):
             raise self.lost() from error
 
     def count(self) -> int:
@@ -69,7 +69,7 @@ class Connection:
             self._asked = now
             try:
                 found = {*self.client.nthreads(callback_timeout=_PATIENCE)}
-            except TimeoutError as error:
+            except OSError as error:
                 raise self.lost() from error
             if refused := found & self._refused:
                 self.client.retire_workers([*refused])
@@ -95,9 +95,9 @@ class Connection:
                 setting = (worker.set_environment, environment)
                 self.client.run(*setting, workers=[*addresses], nanny=True)
             self.client.restart_workers([*addresses], timeout=_PATIENCE, raise_for_error=False)
-        except ValueError:  # one has no nanny
+        except ValueError:  # it has no nanny
             self.client.retire_workers([*addresses])
-        except KeyError:  # one has ended
+        except KeyError:  # it has ended
             pass
 
     def lost(self) -> ClusterError:
