@@ -19,9 +19,9 @@ import yaml
 
 from benchmarks.measure import seconds
 from benchmarks.project import Project
-from seedlings.config import pipeline
+from seedlings.config import params, pipeline, yaml_files
 
-_SPACE = {
+_SPACE: dict[str, Any] = {
     "objective": "validation/accuracy",
     "direction": "maximize",
     "sampler": "random",
@@ -88,13 +88,15 @@ def _project(root: Path, preset: tuple[str, ...]) -> Project:
 
 def _settings(project: Project) -> list[dict[str, Any]]:
     """Return the settings of a search: those of the start, of the trials, and of the best."""
-    refs = project.run("git", "for-each-ref", "--format=%(refname)", "refs/searches/timed")
-    texts = {ref[-4:]: project.run("git", "cat-file", "blob", ref) for ref in refs.split()}
-    trials = [json.loads(text) for name, text in sorted(texts.items()) if name.isdigit()]
-    best = max(trials, key=lambda trial: (trial["value"], -trial["number"]))
-    on_validation = {"evaluate.split": "validation"}
-    settings = [on_validation, *(trial["values"] | on_validation for trial in trials)]
-    return [*settings, best["values"] | {"evaluate.split": "test"}]
+    listed = project.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
+    refs = {ref.rpartition("/")[2]: ref for ref in listed}
+    found = {}
+    for name in sorted(refs):
+        text = project.run("git", "show", f"{refs[name]}:params.yaml")
+        known = params.flatten(yaml_files.parse(text))
+        found[name] = {key: known[key] for key in (*_SPACE["parameters"], "evaluate.split")}
+    start, best = found.pop("timed-start"), found.pop("timed-best")
+    return [start, *found.values(), best]
 
 
 def _ran(project: Project) -> Counter[str]:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,19 @@ def invented(space: Space, count: int) -> list[Trial]:
         curve = [value * (1 - 0.6**epoch) for epoch in range(1, 13)]
         trial = Trial(number, values, "finished", value, value - 0.05, value + 0.04, curve)
         if number == 8:
-            trial = Trial(number, values).failed("no memory <left> & more")
-        trials.append(trial.pruned(4) if number % 6 == 0 else trial)
+            trial = failed(Trial(number, values), "no memory <left> & more")
+        trials.append(pruned(trial, 4) if number % 6 == 0 else trial)
     return trials
+
+
+def pruned(trial: Trial, epochs: int) -> Trial:
+    """The trial as one that the pruner stopped after some epochs."""
+    none = dict.fromkeys(("value", "low", "high"))
+    return replace(trial, state="pruned", curve=trial.curve[:epochs], **none)
+
+
+def failed(trial: Trial, reason: str) -> Trial:
+    return replace(trial, state="failed", reason=reason)
 
 
 def _drawn(entry: Entry, rng: np.random.Generator) -> Any:

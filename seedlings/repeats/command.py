@@ -8,9 +8,9 @@ from seedlings.config import params
 from seedlings.repeats import experiments, results
 from seedlings.repeats.experiments import Repeat, Repeats
 from seedlings.repeats.run_log import RunLog
-from seedlings.runners import clones, slots
+from seedlings.runners import clones, executions
+from seedlings.runners.executions import Execution, Job, Place
 from seedlings.runners.runner import Runner
-from seedlings.runners.slots import Job, Slot
 from seedlings.tracking import git
 
 Say = Callable[[str], None]
@@ -29,7 +29,7 @@ def run(name: str, *, seeds: int, jobs: int, say: Say) -> None:
     tree = params.read()
     all_params.check(tree)
     command = f"the command `seedlings repeat {name}`"
-    with slots.alone("repeats", name, command) as folder:
+    with executions.alone("repeats", name, command) as folder:
         known = {
             seed: experiments.read(seed, found, tree)
             for seed, found in experiments.commits(name, commit).items()
@@ -38,8 +38,8 @@ def run(name: str, *, seeds: int, jobs: int, say: Say) -> None:
         log = RunLog(name, commit)
         missing = [seed for seed in range(1, seeds + 1) if seed not in known]
         if missing:
-            with slots.opened(folder, commit, min(jobs, len(missing))) as places:
-                repeater = _Repeater(name, places, say=say, log=log, tree=tree)
+            with executions.opened(folder, commit, min(jobs, len(missing))) as place:
+                repeater = _Repeater(name, place, say=say, log=log, tree=tree)
                 known |= repeater.run(missing)
         found = Repeats(name, tuple(known[seed] for seed in sorted(known)))
         log.complete(found)
@@ -51,25 +51,24 @@ class _Repeater(Runner):
     _noun = "seeds"
 
     def __init__(
-        self, name: str, slots: Sequence[Slot], *, say: Say, log: RunLog, tree: Mapping[str, Any]
+        self, name: str, place: Place, *, say: Say, log: RunLog, tree: Mapping[str, Any]
     ) -> None:
-        super().__init__(slots, say=say)
+        super().__init__(place, say=say)
         self._name, self._log, self._tree = name, log, tree
         self._found: dict[int, Repeat] = {}
         self._unlogged: list[Repeat] = []
 
     def run(self, seeds: Sequence[int]) -> dict[int, Repeat]:
         """Run the experiments of seeds; return their results."""
-        lock = self.share(_SHARED, Job("shared stages", {}))
+        lock = self.share(_SHARED, Job("shared", {}))
         self.run_jobs(
             Job(experiments.name(self._name, seed), experiments.parameters(seed), lock=lock)
             for seed in seeds
         )
         return self._found
 
-    def _succeed(self, slot: Slot, job: Job) -> None:
-        commit = slot.hand_over(job.name)
-        slot.job = None
+    def _succeed(self, execution: Execution) -> None:
+        job, commit = execution.job, execution.hand_over()
         seed = int(job.values[experiments.SEEDS[0]])
         result = experiments.read(seed, commit, self._tree)
         self._found[seed] = result

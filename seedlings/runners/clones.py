@@ -4,8 +4,8 @@ A trial changes nothing in the workspace of the user; its experiment is fetched 
 """
 
 import os
-import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,39 +18,36 @@ _LINKS = ["reflink", "hardlink", "symlink", "copy"]
 _IDENTITY = {"user.name": "Seedlings", "user.email": "seedlings@localhost"}
 
 
+@dataclass(frozen=True, slots=True)
 class Clone:
-    """A clone of the project in the current folder, at a commit."""
+    """A clone of a project at a commit, with other parameters."""
 
-    def __init__(self, folder: Path, commit: str) -> None:
-        """Make the clone in `folder`; what is there is removed."""
-        self.folder = folder
-        self._commit = commit
-        self._project = Path.cwd()
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.parent.mkdir(parents=True, exist_ok=True)
+    project: Path
+    folder: Path
+    commit: str
+    values: Mapping[str, Any]  # by full keys
+    lock: str = ""  # the dvc.lock, by default that of the commit
+
+    def make(self) -> None:
+        """Make the clone, in a folder that does not exist."""
+        folder = self.folder
         # It reads the objects of the project; the new ones, of its experiments, are its own.
-        git.run("clone", "--quiet", "--shared", "--no-checkout", str(self._project), str(folder))
-        git.run("checkout", "--quiet", "--detach", commit, folder=folder)
+        git.run("clone", "--quiet", "--shared", "--no-checkout", str(self.project), str(folder))
+        git.run("checkout", "--quiet", "--detach", self.commit, folder=folder)
         for key, value in _IDENTITY.items():
-            git.run("config", key, git.ask("config", key) or value, folder=folder)
+            known = git.ask("-C", str(self.project), "config", key)
+            git.run("config", key, known or value, folder=folder)
         self._configure()
-        self.tree: Any = yaml_files.read(folder / paths.PARAMS)
-        self._link_data()
-
-    def set(self, values: Mapping[str, Any]) -> None:
-        """Reset the clone to its commit without experiments, and change values in params.yaml."""
-        git.run("reset", "--quiet", "--hard", self._commit, folder=self.folder)
-        # `dvc exp run --force` would replace one of the same name, but also run every stage again.
-        refs = git.run(
-            "for-each-ref", "--format=delete %(refname)", "refs/exps", folder=self.folder
-        )
-        git.run("update-ref", "--stdin", text=refs + "\n" if refs else "", folder=self.folder)
-        file = self.folder / paths.PARAMS
-        tree = params.changed(self.tree, values)
-        file.write_text(yaml_files.edit(file.read_text(encoding="utf-8"), tree), encoding="utf-8")
+        tree = yaml_files.read(folder / paths.PARAMS)
+        self._link_data(tree)
+        file = folder / paths.PARAMS
+        text = yaml_files.edit(file.read_text(encoding="utf-8"), params.changed(tree, self.values))
+        file.write_text(text, encoding="utf-8")
+        if self.lock:
+            (folder / paths.LOCK).write_text(self.lock, encoding="utf-8")
 
     def hand_over(self, experiment: str) -> str:
-        """Fetch an experiment into the project; return its commit.
+        """Fetch an experiment into the project in the current folder; return its commit.
 
         Raises SeedlingsError if the clone has no experiment of this name, or Git fails.
         """
@@ -75,10 +72,10 @@ class Clone:
         from configobj import ConfigObj  # slow to import; a part of DVC
         from dvc.repo import Repo
 
-        with Repo(str(self._project)) as project:
+        with Repo(str(self.project)) as project:
             cache = Path(project.cache.local.path).parents[1]
             links = project.config["cache"].get("type") or _LINKS
-        local = self._project / ".dvc" / "config.local"
+        local = self.project / ".dvc" / "config.local"
         config = ConfigObj(str(local), encoding="utf-8")  # empty if it does not exist
         config.setdefault("cache", {}).update({"dir": str(cache), "type": links})
         site = self.folder / ".dvc" / "tmp" / "site"
@@ -86,16 +83,16 @@ class Clone:
         with (self.folder / ".dvc" / "config.local").open("wb") as file:
             config.write(file)
 
-    def _link_data(self) -> None:
+    def _link_data(self, tree: Mapping[str, Any]) -> None:
         """Link the files of the user that parameters name and Git does not have."""
-        data, weights = self.tree["data"], str(self.tree["extract"]["weights"])
+        data, weights = tree["data"], str(tree["extract"]["weights"])
         reads_path = "path" in SOURCES[data["source"]].reads and not data["url"]
         wanted = [Path(data["path"])] if reads_path else []
         if weights.endswith(".h5"):
             wanted.append(Path(weights))
         for path in wanted:
             if not path.is_absolute():
-                _mirror(self._project / path, self.folder / path)
+                _mirror(self.project / path, self.folder / path)
 
 
 def start_commit() -> str:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from seedlings import params as all_params
 from seedlings.config import params
-from seedlings.runners import clones, slots
+from seedlings.runners import clones, executions
 from seedlings.runners.coordinator import Coordinator
 from seedlings.search import page, results, space
-from seedlings.search.history import History
 from seedlings.search.run_log import RunLog
+from seedlings.search.study import Study, stored
 from seedlings.tracking import git
 
 Say = Callable[[str], None]
@@ -27,31 +27,31 @@ def run(file: Path, name: str, *, count: int, jobs: int, deadline: float, say: S
     tree = params.read()
     all_params.check(tree)
     wanted = space.read(file, tree)
-    with slots.alone("searches", name, f"the search {name}") as folder:
-        history = History(name, wanted, commit, tree)
-        log = RunLog(history)
+    with executions.alone("searches", name, f"the search {name}") as folder, stored(name):
+        study = Study(name, wanted, commit, tree)
+        log = RunLog(study)
         names = [f"{name}-start"]
-        with slots.opened(folder, commit, jobs) as places:
-            coordinator = Coordinator(history, places, say=say, log=log.log)
+        with executions.opened(folder, commit, jobs) as place:
+            coordinator = Coordinator(study, place, say=say, log=log.log)
             if coordinator.run(count, deadline):
                 coordinator.run_best()
                 names.append(f"{name}-best")
         log.complete(names)
-        _show(history, say)
+        _show(study, say)
 
 
-def _show(history: History, say: Say) -> None:
+def _show(study: Study, say: Say) -> None:
     """Print the result of a search, and write its page."""
     result = results.read(
-        history.name,
-        history.space,
-        list(history),
-        baseline=history.commit,
-        looked=len(history.tested),
+        study.name,
+        study.space,
+        list(study),
+        baseline=study.commit,
+        looked=len(study.tested),
     )
     say("")
     for line in results.lines(result):
         say(line)
-    path = _PAGES / history.name / "index.html"
+    path = _PAGES / study.name / "index.html"
     page.write(result, path)
     say(f"\nPage: {path}")

@@ -1,6 +1,6 @@
-"""The coordinator: hands trials to slots, prunes them, and takes their experiments over.
+"""The coordinator: runs the trials of a search, prunes them, and takes their experiments over.
 
-It alone knows the study. What it decides is written before it is done, so that the same command
+It alone knows the study. What it decides is kept there before it is done, so that the same command
 goes on after a kill.
 """
 
@@ -10,11 +10,11 @@ from dataclasses import replace
 
 from seedlings.errors import SeedlingsError
 from seedlings.runners.clones import shared_stages
+from seedlings.runners.executions import Execution, Job, Place, evaluated_on
 from seedlings.runners.runner import Runner
-from seedlings.runners.slots import Job, Slot, evaluated_on
-from seedlings.search import experiments, study, trials
+from seedlings.search import experiments, trials
 from seedlings.search.experiments import SPLIT
-from seedlings.search.history import History
+from seedlings.search.study import Study
 from seedlings.search.trials import Trial
 from seedlings.tracking import git
 
@@ -22,24 +22,23 @@ _FAILURES = 3  # trials that fail one after the other until the search ends
 
 
 class Coordinator(Runner):
-    """Runs the trials of a search in slots.
+    """Runs the trials of a search.
 
-    `say` gets a line for each trial, `log` each trial that has ended, at a time when the slots are
-    at work.
+    `say` gets a line for each trial, `log` each trial that has ended, while others run.
     """
 
     _noun = "trials"
 
     def __init__(
         self,
-        history: History,
-        slots: Sequence[Slot],
+        study: Study,
+        place: Place,
         *,
         say: Callable[[str], None],
         log: Callable[[Trial], None],
     ) -> None:
-        super().__init__(slots, say=say)
-        self._history, self._log = history, log
+        super().__init__(place, say=say)
+        self._study, self._log = study, log
         self._ended: list[Trial] = []
         self._count, self._deadline = 0, 0.0
         self._failures = 0
@@ -52,34 +51,36 @@ class Coordinator(Runner):
         there are fewer trials. Raises SeedlingsError if trials fail one after the other, and if the
         disk is full; what is finished is kept.
         """
-        history = self._history
-        start = f"{history.name}-start"
-        if start not in git.commits_of(history.commit):
+        study = self._study
+        start = f"{study.name}-start"
+        if start not in git.commits_of(study.commit):
             self._waiting.append(Job(start, evaluated_on({}, "validation")))
-        self._waiting += [self._job(trial) for trial in history.running]
-        if len(self._slots) > 1 and len(self._waiting) + count - len(history) > 1:
-            stages = shared_stages({SPLIT, *history.space.parameters})
-            self.share(stages, Job("shared stages", evaluated_on({}, "validation")))
+        self._waiting += [self._job(trial) for trial in study.running]
+        if self._place.jobs > 1 and len(self._waiting) + count - len(study) > 1:
+            stages = shared_stages({SPLIT, *study.space.parameters})
+            self.share(stages, Job("shared", evaluated_on({}, "validation")))
         self._count, self._deadline = count, deadline
         self.run_jobs()
-        return len(history) >= count or time.monotonic() < deadline
+        return len(study) >= count or time.monotonic() < deadline
 
     def run_best(self) -> None:
         """Evaluate the best trial on test images, as the experiment NAME-best, once."""
-        history = self._history
-        best, name = history.best, f"{history.name}-best"
-        known = git.commits_of(history.commit).get(name)
-        if best is None or experiments.is_test_of(history.space, best, known):
+        study = self._study
+        best, name = study.best, f"{study.name}-best"
+        known = git.commits_of(study.commit).get(name)
+        if best is None:
             return
-        history.mark_tested(best)
+        study.mark_tested(best)  # first, as a kill would hide that test images were looked at
+        if experiments.is_test_of(study.space, best, known):
+            return
         self._count = 0
         self.run_jobs([Job(name, evaluated_on(best.values, "test"))])
 
     def _next(self) -> Job | None:
         """Return the job of a new trial, or None if there are enough, or no time is left."""
-        if len(self._history) >= self._count or time.monotonic() >= self._deadline:
+        if len(self._study) >= self._count or time.monotonic() >= self._deadline:
             return None
-        trial = None if self._is_exhausted else self._history.begin()
+        trial = None if self._is_exhausted else self._study.begin()
         self._is_exhausted = trial is None
         return self._job(trial) if trial else None
 
@@ -89,74 +90,72 @@ class Coordinator(Runner):
             self._log(trial)
         self._ended = []
 
-    def _watch(self, slot: Slot, job: Job) -> None:
-        """Prune the trial of a job."""
-        if job.trial and not job.trial.is_over and len(epochs := slot.epochs()) > len(job.read):
-            job.read = epochs
-            trial = self._with_curve(job.trial, epochs)
-            job.trial = study.prune(self._history.space, list(self._history), trial)
+    def _watch(self, execution: Execution) -> None:
+        """Report the epochs of a trial, and stop it if the pruner says so."""
+        job = execution.job
+        if job.trial and not job.trial.is_over:
+            epochs = execution.epochs()
+            if len(epochs) > len(job.trial.curve):
+                job.trial = self._study.report(job.trial, self._curve(epochs))
             if job.trial.is_over:
-                slot.stop()
+                execution.stop()
 
-    def _succeed(self, slot: Slot, job: Job) -> None:
+    def _succeed(self, execution: Execution) -> None:
         """Take the experiment of a job over, unless the pruner would have stopped it."""
-        history = self._history
+        job = execution.job
         if job.trial is None:
-            super()._succeed(slot, job)
+            super()._succeed(execution)
             return
-        if job.trial.is_over:
-            self._end(slot, job.trial)
-            return
-        done = experiments.result(history.space, job.trial, slot.results)
-        # A training that DVC restored from its cache had no epochs to look at.
-        done = study.prune(history.space, list(history), done)
-        if done.state == "finished":
-            done = replace(done, experiment=slot.hand_over(job.name))
-        self._end(slot, done)
+        if not job.trial.is_over:
+            done = experiments.result(self._study.space, job.trial, execution.results)
+            # A training that DVC restored from its cache had no epochs to look at.
+            job.trial = self._study.report(job.trial, done.curve)
+            if not job.trial.is_over:
+                job.trial = replace(done, experiment=execution.hand_over())
+                self._study.finish(job.trial)
+        self._end(job.trial)
 
-    def _fail(self, slot: Slot, job: Job, code: int) -> None:
+    def _fail(self, execution: Execution, code: int) -> None:
         """Keep a pruned trial, whose command was stopped, as such."""
-        if job.trial and job.trial.is_over:
-            self._end(slot, job.trial)
+        trial = execution.job.trial
+        if trial and trial.is_over:
+            self._end(trial)
         else:
-            super()._fail(slot, job, code)
+            super()._fail(execution, code)
 
-    def _give_up(self, slot: Slot, job: Job, output: str) -> None:
+    def _give_up(self, job: Job, output: str) -> None:
         """Keep a failed trial as such. Raises SeedlingsError after several, one after the other."""
         if job.trial is None:
-            super()._give_up(slot, job, output)
+            super()._give_up(job, output)
             return
         self._failures += 1
-        self._end(slot, job.trial.failed(output))
+        self._end(self._study.fail(job.trial, output))
         if self._failures == _FAILURES:
             raise SeedlingsError(
                 f"{_FAILURES} trials failed one after the other; {job.name}:\n{output}"
             )
 
-    def _end(self, slot: Slot, trial: Trial) -> None:
-        """Keep a trial that has ended, and tell it."""
-        slot.job = None
-        self._history.write(trial)
+    def _end(self, trial: Trial) -> None:
+        """Say how a trial has ended."""
         self._ended.append(trial)
         if trial.state != "failed":
             self._failures = 0
         self._say(self._line(trial))
 
     def _line(self, trial: Trial) -> str:
-        name = trials.name(self._history.name, trial.number)
+        name = trials.name(self._study.name, trial.number)
         if trial.state == "failed":
             return f"{name}: failed: {trial.reason.splitlines()[-1] if trial.reason else ''}"
         if trial.state == "pruned":
             return f"{name}: pruned after epoch {len(trial.curve)}"
-        best = self._history.best
+        best = self._study.best
         assert best
-        of_all = f"best {trials.name(self._history.name, best.number)}: {best.value:.4g}"
+        of_all = f"best {trials.name(self._study.name, best.number)}: {best.value:.4g}"
         return f"{name}: {trial.value:.4g} ({of_all})"
 
-    def _with_curve(self, trial: Trial, epochs: Sequence[dict[str, float]]) -> Trial:
-        task = self._history.tree["task"]
-        return replace(trial, curve=experiments.curve(self._history.space, task, epochs))
+    def _curve(self, epochs: Sequence[dict[str, float]]) -> list[float]:
+        return experiments.curve(self._study.space, self._study.tree["task"], epochs)
 
     def _job(self, trial: Trial) -> Job:
-        name = trials.name(self._history.name, trial.number)
+        name = trials.name(self._study.name, trial.number)
         return Job(name, evaluated_on(trial.values, "validation"), trial)

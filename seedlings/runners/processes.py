@@ -1,8 +1,9 @@
 """Processes: runs commands in clones on this machine.
 
-A command has a process group of its own, which is ended as a whole. Its standard input is a locked
-file, which all processes that it starts inherit, so that a search that goes on after a kill knows
-whether processes of the last one still run.
+A command and all processes that it starts are one group, which ends as a whole: with the process
+that started it, of whose end Linux tells the leader of the group (PR_SET_PDEATHSIG), and if the
+command is killed. They inherit a locked file as their standard input, so that the clone is in use
+as long as something holds the lock.
 """
 
 import fcntl
@@ -15,6 +16,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
+
+from seedlings.runners import leader
+from seedlings.runners.clones import Clone
 
 _LOG, _LOCK = "log", "lock"
 _PAUSE = 0.05  # seconds
@@ -33,16 +37,17 @@ class Handle(Protocol):
 class Pool(Protocol):
     """Where commands run."""
 
-    def start(self, command: Sequence[str], folder: Path, settings: Mapping[str, str]) -> Handle:
-        """Start a command of the environment in `folder`, with its output in `folder.log`."""
+    def start(self, command: Sequence[str], clone: Clone, settings: Mapping[str, str]) -> Handle:
+        """Make a clone, and start a command in it, with its output in the clone's `log_of`."""
 
 
 class Here:
     """The pool of this machine."""
 
-    def start(self, command: Sequence[str], folder: Path, settings: Mapping[str, str]) -> Handle:
-        """Start a command in a process group of its own."""
-        return _Group(command, folder, settings)
+    def start(self, command: Sequence[str], clone: Clone, settings: Mapping[str, str]) -> Handle:
+        """Make a clone, and start a command in it, in a process group of its own."""
+        clone.make()
+        return _Group(command, clone.folder, settings)
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
@@ -53,32 +58,31 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def log_of(folder: Path) -> Path:
-    """Return the file with the output of the last command in a folder."""
+    """Return the file with the output of the command in a folder."""
     return folder.with_name(f"{folder.name}.{_LOG}")
 
 
-def end_leftover(folder: Path) -> None:
-    """End the processes that an earlier search left running in a folder.
-
-    They are known by the locked file that they inherited: while it is locked, the number of the
-    group in it is theirs.
-    """
+def is_free(folder: Path) -> bool:
+    """Return whether no process of a command holds the lock of a folder."""
     file = folder.with_name(f"{folder.name}.{_LOCK}")
     if not file.exists():
-        return
+        return True
     with file.open("r+") as lock:
-        while not _locks(lock.fileno()):
-            _kill(int(file.read_text(encoding="utf-8") or 0))
-            time.sleep(_PAUSE)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 class _Group:
     def __init__(self, command: Sequence[str], folder: Path, settings: Mapping[str, str]) -> None:
         self._folder, file = folder, folder.with_name(f"{folder.name}.{_LOCK}")
+        program = [sys.executable, "-I", "-S", leader.__file__, str(os.getpid())]
         with file.open("w+", encoding="utf-8") as lock, log_of(folder).open("wb") as log:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._process = subprocess.Popen(
-                command,
+                [*program, *command],
                 cwd=folder,
                 env=environment(settings),
                 stdin=lock,  # DVC closes other files for its stages; it is read as empty
@@ -86,31 +90,16 @@ class _Group:
                 stderr=log,
                 start_new_session=True,
             )
-            print(self._process.pid, file=lock, end="")
 
     def poll(self) -> int | None:
         code = self._process.poll()
         if code is not None and code < 0:
-            end_leftover(self._folder)  # the processes that it started have lost their parent
+            self.end()
         return code
 
     def end(self) -> None:
-        if self._process.poll() is None:
-            _kill(self._process.pid)
-            self._process.wait()
-        end_leftover(self._folder)  # returns when none of them writes there any more
-
-
-def _kill(group: int) -> None:
-    if group > 0:
-        with suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGKILL)
-
-
-def _locks(number: int) -> bool:
-    """Lock a file if no other process has it locked; return whether it is locked now."""
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        while not is_free(self._folder):  # as long as it is locked, the number is of this group
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            time.sleep(_PAUSE)
+        self._process.wait()

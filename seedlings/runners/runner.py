@@ -1,4 +1,4 @@
-"""The runner: runs jobs in slots, and hands their experiments over.
+"""The runner: runs jobs, and hands their experiments over.
 
 A job whose processes were killed runs again. A subclass says more about its jobs: which one is
 next, what to do at each look, and what their ends mean.
@@ -11,21 +11,22 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from seedlings.errors import SeedlingsError
-from seedlings.runners.slots import Job, Slot
+from seedlings.runners.executions import Execution, Job, Place
 
-_PAUSE = 0.1  # seconds between two looks at the slots
+_PAUSE = 0.1  # seconds between two looks at what runs
 _ATTEMPTS = 3  # of a job whose processes were killed
 _FULL = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT)]
 
 
 class Runner:
-    """Runs jobs in slots; `say` gets a line for each job that runs again."""
+    """Runs jobs in a place; `say` gets a line for each job that runs again."""
 
     _noun = "experiments"  # in messages
 
-    def __init__(self, slots: Sequence[Slot], *, say: Callable[[str], None]) -> None:
-        self._slots, self._say = slots, say
+    def __init__(self, place: Place, *, say: Callable[[str], None]) -> None:
+        self._place, self._say = place, say
         self._waiting: deque[Job] = deque()
+        self._running: list[Execution] = []
 
     def run_jobs(self, jobs: Iterable[Job] = ()) -> None:
         """Run the waiting jobs and these, until none is left.
@@ -37,80 +38,76 @@ class Runner:
             while True:
                 self._fill()
                 self._use_time()
-                busy = [slot for slot in self._slots if slot.job]
-                if not busy:
+                if not self._running:
                     return
-                for slot in busy:
-                    self._look(slot)
+                for execution in [*self._running]:
+                    self._look(execution)
                 time.sleep(_PAUSE)
         finally:
-            for slot in self._slots:
-                if slot.job:
-                    slot.discard()
+            for execution in self._running:
+                execution.end()
+            self._running = []
 
     def share(self, stages: Sequence[str], job: Job) -> str:
         """Run stages once, before several jobs need them, and return the dvc.lock with them."""
-        slot = self._slots[0]
         self._say(f"{', '.join(stages)}: run once for all {self._noun}")
-        code: int | None = None
-        try:
-            while code is None or (code < 0 and job.attempts < _ATTEMPTS):
-                if code:  # it was killed, as by the end of a worker of a cluster
-                    slot.discard()
-                slot.start(job, ["dvc", "repro", *stages])
-                while (code := slot.poll()) is None:
+        while True:
+            execution = Execution(self._place, job, ["dvc", "repro", *stages])
+            try:
+                while (code := execution.poll()) is None:
                     time.sleep(_PAUSE)
-            if code:
-                raise SeedlingsError(f"the stages before the {self._noun} failed:\n{slot.output()}")
-        except BaseException:
-            slot.discard()
-            raise
-        slot.job = None
-        return slot.lock()
+                if code == 0:
+                    return execution.lock()
+                if code > 0 or job.attempts == _ATTEMPTS:  # less than 0: it was killed
+                    raise SeedlingsError(
+                        f"the stages before the {self._noun} failed:\n{execution.output()}"
+                    )
+            finally:
+                execution.end()
 
     def _next(self) -> Job | None:
         """Return the next job if none waits."""
         return None
 
     def _use_time(self) -> None:
-        """Do what takes long, while the slots are at work."""
+        """Do what takes long, while jobs run."""
 
-    def _watch(self, slot: Slot, job: Job) -> None:
+    def _watch(self, execution: Execution) -> None:
         """Look at a job, which may just have ended."""
 
-    def _succeed(self, slot: Slot, job: Job) -> None:
+    def _succeed(self, execution: Execution) -> None:
         """Fetch the experiment of a job into the project."""
-        slot.hand_over(job.name)
-        slot.job = None
+        execution.hand_over()
 
-    def _give_up(self, slot: Slot, job: Job, output: str) -> None:
+    def _give_up(self, job: Job, output: str) -> None:
         """Handle a job that failed."""
         raise SeedlingsError(f"{job.name} failed:\n{output}")
 
     def _fill(self) -> None:
-        """Start jobs on the slots that have none."""
-        for slot in self._slots:
-            if slot.job is None:
-                job = self._waiting.popleft() if self._waiting else self._next()
-                if job:
-                    slot.start(job, ["dvc", "exp", "run", "--name", job.name])
+        """Start jobs as long as there are fewer than can run at a time."""
+        while len(self._running) < self._place.jobs:
+            job = self._waiting.popleft() if self._waiting else self._next()
+            if job is None:
+                return
+            command = ["dvc", "exp", "run", "--name", job.name]
+            self._running.append(Execution(self._place, job, command))
 
-    def _look(self, slot: Slot) -> None:
-        """Handle the end of the job of a slot."""
-        job, code = slot.job, slot.poll()  # the exit code first: then all epochs are there
-        assert job
-        self._watch(slot, job)
+    def _look(self, execution: Execution) -> None:
+        """Handle the end of an execution."""
+        code = execution.poll()  # the exit code first: then all epochs are there
+        self._watch(execution)
         if code is None:
             return
         if code == 0:
-            self._succeed(slot, job)
+            self._succeed(execution)
         else:
-            self._fail(slot, job, code)
+            self._fail(execution, code)
+        execution.end()
+        self._running.remove(execution)
 
-    def _fail(self, slot: Slot, job: Job, code: int) -> None:
+    def _fail(self, execution: Execution, code: int) -> None:
         """Let a killed job run again; give up one that failed."""
-        output = slot.output()
-        slot.discard()
+        job, output = execution.job, execution.output()
         if any(text in output for text in _FULL):
             raise SeedlingsError(
                 f"{job.name}: the disk is full; free some space and run the same command again: "
@@ -120,4 +117,4 @@ class Runner:
             self._say(f"{job.name}: its processes were killed; it runs again")
             self._waiting.appendleft(job)
             return
-        self._give_up(slot, job, output)
+        self._give_up(job, output)

@@ -61,7 +61,6 @@ def result(space: Space, running: Trial, folder: Path, commit: str = "") -> Tria
         high=evaluated.metrics.get(f"{space.metric}_high"),
         curve=curve(space, trained.params["task"], _rows(trained.curves)),
         experiment=commit,
-        rungs=running.rungs,
     )
 
 

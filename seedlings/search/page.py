@@ -4,7 +4,7 @@ import base64
 from pathlib import Path
 
 from seedlings.report import html
-from seedlings.search import results, study, trials
+from seedlings.search import pictures, results, trials
 from seedlings.search.results import Result
 from seedlings.search.trials import Trial
 
@@ -33,7 +33,7 @@ def write(result: Result, path: Path) -> None:
         "parameters": [*trials.labels([*space.parameters]).values()],
         "figures": {
             title: "data:image/png;base64," + base64.b64encode(picture).decode()
-            for title, picture in study.figures(space, result.trials).items()
+            for title, picture in pictures.figures(space, result.trials).items()
         },
         "commands": results.commands(result) if result.best else {},
     }

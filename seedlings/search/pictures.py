@@ -3,24 +3,82 @@
 import ast
 import io
 import json
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import matplotlib
 import numpy as np
+import optuna
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.category import StrCategoryFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter
+from optuna.trial import TrialState, create_trial
+from optuna.visualization import matplotlib as plots
 
 from seedlings.plots import texts
-from seedlings.search.trials import shown
+from seedlings.search import study
+from seedlings.search.space import Space
+from seedlings.search.trials import Trial, finished, identity, labels, shown
 
 _COLUMNS = 4  # of the slice plot
 _ACROSS = 24  # letters of labels side by side below a part of it
 _LEGEND = 20  # trials in a legend, and colours
+
+
+def figures(space: Space, trials: Sequence[Trial]) -> dict[str, bytes]:
+    """Return Optuna's plots of a search by their titles, as PNG.
+
+    A plot that needs more finished trials, parameters or curves is absent. Equal trials give equal
+    bytes.
+    """
+    ended, names = finished(trials), labels([*space.parameters])
+    used = {names[key]: [t.values[key] for t in ended if key in t.values] for key in names}
+    varied = [name for name, found in used.items() if len({identity({"": v}) for v in found}) > 1]
+    # Optuna does not compute an importance if a single trial has no value of the parameter.
+    known = [name for name in varied if len(used[name]) != len(ended) - 1]
+    differ = len({trial.value for trial in ended}) > 1
+    has_curves = any(len(trial.curve) > 1 for trial in trials)
+    draw = partial(_drawn, study=_readable(space, trials, names))
+    plot = partial(draw, target_name=space.objective)
+    important = {"params": known, "evaluator": optuna.importance.PedAnovaImportanceEvaluator()}
+    drawn = {
+        "Optimization history": ended and plot(plots.plot_optimization_history, history),
+        "Parameter importances": differ
+        and len(known) > 1
+        and plot(plots.plot_param_importances, importances, **important),
+        "Slice": varied and plot(plots.plot_slice, slices, params=varied),
+        "Parallel coordinates": len(varied) > 1
+        and plot(plots.plot_parallel_coordinate, parallel, params=varied),
+        "Values after each epoch": has_curves and draw(plots.plot_intermediate_values, curves),
+    }
+    return {title: picture for title, picture in drawn.items() if picture}
+
+
+def _drawn(plot: Callable[..., Any], finish: Callable[[Any], None], **arguments: Any) -> bytes:
+    """Return the picture that Optuna plots and `finish` makes readable."""
+    with drawing(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        axes = plot(**arguments)
+        finish(axes)
+        return png(axes)
+
+
+def _readable(space: Space, trials: Sequence[Trial], names: Mapping[str, str]) -> optuna.Study:
+    """Return a study with short names of parameters, in which trials have their numbers."""
+    entries = {names[key]: entry for key, entry in space.parameters.items()}
+    short = space.model_copy(update={"parameters": entries})
+    found = optuna.create_study(direction=space.direction)
+    found.add_trial(create_trial(state=TrialState.FAIL))  # Optuna's numbers begin with 0
+    for trial in sorted(trials, key=lambda trial: trial.number):
+        values = {names[key]: value for key, value in trial.values.items()}
+        found.add_trial(study.frozen(short, replace(trial, values=values)))
+    return found
 
 
 @contextmanager

@@ -6,7 +6,7 @@ A finished trial is a revision of the pipeline, with a run of its own as any oth
 
 from seedlings.config import params
 from seedlings.search import trials
-from seedlings.search.history import History
+from seedlings.search.study import Study
 from seedlings.search.trials import Trial
 from seedlings.tracking import client
 from seedlings.tracking.linked_runs import LinkedRuns
@@ -18,10 +18,10 @@ _STATUS = {"pruned": "KILLED", "failed": "FAILED"}
 class RunLog(LinkedRuns):
     """Logs a search in MLflow."""
 
-    def __init__(self, history: History) -> None:
-        space = params.flatten(history.space.model_dump(exclude_none=True))
-        super().__init__(history.name, history.commit, tag=SEARCH, params=space)
-        self._history = history
+    def __init__(self, study: Study) -> None:
+        space = params.flatten(study.space.model_dump(exclude_none=True))
+        super().__init__(study.name, study.commit, tag=SEARCH, params=space)
+        self._study = study
 
     def log(self, trial: Trial) -> None:
         """Log a trial that has ended."""
@@ -33,7 +33,7 @@ class RunLog(LinkedRuns):
 
     def _complete(self, names: list[str]) -> None:
         tracker = self._open()
-        for trial in self._history:
+        for trial in self._study:
             if trial.is_over:
                 self._log(trial)
         for name in names:
@@ -42,15 +42,15 @@ class RunLog(LinkedRuns):
 
     def _log(self, trial: Trial) -> None:
         tracker = self._open()
-        history = self._history
-        name = trials.name(history.name, trial.number)
+        study = self._study
+        name = trials.name(study.name, trial.number)
         if name in self._known:
             return
         if trial.state == "finished":
             self._publish(tracker, name, models=False)
             best = trials.best_first(
-                (other for other in history if other.number <= trial.number),
-                maximize=history.space.maximizes,
+                (other for other in study if other.number <= trial.number),
+                maximize=study.space.maximizes,
             )
             values = {"value": trial.value or 0.0, "best": best[0].value or 0.0}
             tracker.log_metrics(self._run, values, trial.number)

@@ -102,7 +102,7 @@ class Space(Section):
     objective: str
     direction: Literal["maximize", "minimize"]
     sampler: Literal["tpe", "random", "grid"] = "tpe"
-    pruner: Literal["none", "median", "successive_halving"] = "none"
+    pruner: Literal["none", "median", "successive_halving", "hyperband"] = "none"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     parameters: Annotated[dict[str, Entry], Field(min_length=1)]
 

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 State = Literal["running", "finished", "pruned", "failed"]
@@ -15,10 +15,8 @@ class Trial:
     """One trial of a search.
 
     `value` is the objective on the validation images, `low` and `high` the bounds of its interval
-    (None if there is none), and `curve` the values after each epoch that the pruner
-    compares. `rungs` are the values at the budgets that the trial has completed, as Optuna's pruner
-    of successive halving names them. `experiment` is the commit of the DVC experiment of a finished
-    trial.
+    (None if there is none), and `curve` the values after each epoch that the pruner compares.
+    `experiment` is the commit of the DVC experiment of a finished trial.
     """
 
     number: int
@@ -30,30 +28,11 @@ class Trial:
     curve: list[float] = field(default_factory=list)
     experiment: str = ""
     reason: str = ""  # why it failed
-    rungs: dict[str, float] = field(default_factory=dict)
 
     @property
     def is_over(self) -> bool:
         """Return whether the trial has ended."""
         return self.state != "running"
-
-    def pruned(self, epochs: int) -> "Trial":
-        """Return the trial as one that the pruner stopped after `epochs` epochs."""
-        curve = self.curve[:epochs]
-        return replace(self, state="pruned", curve=curve, value=None, low=None, high=None)
-
-    def failed(self, reason: str) -> "Trial":
-        """Return the trial as one that failed."""
-        return replace(self, state="failed", reason=reason)
-
-    def text(self) -> str:
-        """Return the trial as JSON."""
-        return json.dumps(asdict(self), indent=1)
-
-
-def parse(text: str) -> Trial:
-    """Return the trial in a text that `Trial.text` wrote."""
-    return Trial(**json.loads(text))
 
 
 def identity(values: Values) -> str:

@@ -1,6 +1,5 @@
 """A search in a project: what it leaves, also after kills, and what it refuses."""
 
-import json
 import os
 import signal
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import in_process
+import optuna
 import pytest
 from project import Project
 
@@ -76,11 +76,25 @@ def changes(project: Project, commit: str) -> dict[str, Any]:
 
 
 def trials(project: Project, name: str) -> list[dict[str, Any]]:
-    """The trials of a search as Git has them, in the order of their numbers."""
-    prefix = f"refs/searches/{name}/"
-    refs = project.run("git", "for-each-ref", "--format=%(refname)", prefix).split()
-    numbered = [ref for ref in refs if ref.removeprefix(prefix).isdigit()]
-    return [json.loads(project.run("git", "cat-file", "blob", ref)) for ref in numbered]
+    """The trials of a search as its database has them, in the order of their numbers."""
+    file = database(project, name)
+    if not file.exists():
+        return []
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{file}")
+    return [
+        {
+            "number": trial.number + 1,
+            "state": trial.state.name,
+            "value": trial.value,
+            "values": {k: float(value) for k, value in trial.params.items()},  # a choice is a text
+            "experiment": trial.user_attrs.get("experiment"),
+        }
+        for trial in study.trials
+    ]
+
+
+def database(project: Project, name: str) -> Path:
+    return project.root / ".dvc" / "tmp" / "searches" / f"{name}.db"
 
 
 def working_below(folder: Path) -> list[int]:
@@ -121,7 +135,7 @@ def test_a_search_leaves_experiments_that_can_be_restored(project: Project, tmp_
     ended = trials(project, "head")
     for name, trial in zip(numbered, ended, strict=True):
         # A value of the space may be that of the workspace.
-        assert (trial["state"], trial["experiment"]) == ("finished", found[name])
+        assert (trial["state"], trial["experiment"]) == ("COMPLETE", found[name])
         expected = trial["values"] | {"evaluate.split": "validation"}
         assert changes(project, found[name]).items() <= expected.items()
     best = max(ended, key=lambda trial: (trial["value"], -trial["number"]))
@@ -153,31 +167,37 @@ class Started:
                 stderr=output,
             )
 
-    def wait_for(self, number: int) -> None:
-        """Wait until a trial with at least this number runs a stage in the first slot."""
+    def wait_for(self, number: int) -> Path:
+        """Wait until a trial with at least this number trains; its clone."""
         while True:
             assert self.process.poll() is None, self._log.read_text(encoding="utf-8")
-            at_work = [t for t in trials(self._project, "killed") if t["state"] == "running"]
-            log = self._slot.with_name("clone.log")
-            output = log.read_text(encoding="utf-8") if log.exists() else ""
-            is_there = any(trial["number"] >= number for trial in at_work)
-            if is_there and "Running stage 'finetune'" in output:
-                return
+            for log in self._folder.glob("killed-0*/clone.log"):
+                clone, output = log.with_name("clone"), ""
+                with suppress(FileNotFoundError):  # it ended just now
+                    output = log.read_text(encoding="utf-8")
+                is_there = int(clone.parent.name.split("-")[1]) >= number
+                if is_there and "Running stage 'finetune'" in output and working_below(clone):
+                    return clone
             time.sleep(0.05)
 
     def kill(self) -> None:
+        """Kill the search, with which its commands end."""
         self.process.kill()
         self.process.wait()
-
-    def kill_worker(self) -> None:
-        """Kill the command of the first slot, and not the stage that it runs."""
-        leader = int(self._slot.with_name("clone.lock").read_text(encoding="utf-8"))
-        with suppress(ProcessLookupError):  # it ended just now
-            os.kill(leader, signal.SIGKILL)
+        while working_below(self._folder):
+            time.sleep(0.05)
 
     @property
-    def _slot(self) -> Path:
-        return self._project.root / ".dvc" / "tmp" / "searches" / "killed" / "slot-1" / "clone"
+    def _folder(self) -> Path:
+        return self._project.root / ".dvc" / "tmp" / "searches" / "killed"
+
+
+def kill_command(clone: Path) -> None:
+    """Kill the leader of the processes in a clone."""
+    for number in working_below(clone):
+        with suppress(ProcessLookupError):  # it ended just now
+            if os.getpgid(number) == number:
+                os.kill(number, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -197,16 +217,14 @@ def test_a_search_goes_on_after_kills(project: Project, start: Callable[[], Star
     search.kill()
     before = trials(project, "killed")
     search = start()
-    search.wait_for(2)
-    search.kill_worker()
+    kill_command(search.wait_for(2))
     search.wait_for(2)
     search.kill()
-    search.kill_worker()
     started = trials(project, "killed")
     project.run(*KILLED)
     assert_nothing_is_left(project, "killed")
     ended = trials(project, "killed")
-    assert [(t["number"], t["state"]) for t in ended] == [(1, "finished"), (2, "finished")]
+    assert [(t["number"], t["state"]) for t in ended] == [(1, "COMPLETE"), (2, "COMPLETE")]
     for earlier in (before, started):
         assert [t["values"] for t in ended][: len(earlier)] == [t["values"] for t in earlier]
     assert ended[0]["values"] != ended[1]["values"]
@@ -229,7 +247,7 @@ def test_what_cannot_be_searched_is_refused(
         code, output = in_process.run(command, project.root, project.env)
         assert code
         assert "Traceback" not in output
-        assert project.run("git", "for-each-ref", "refs/exps", "refs/searches") == ""
+        assert project.run("git", "for-each-ref", "refs/exps") == ""
         assert not (project.root / ".dvc" / "tmp" / "searches").exists()
         return output
 

@@ -1,8 +1,9 @@
 """Clones: what they share with the project, and that the project stays as it is."""
 
+import itertools
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,15 @@ def commit(**changes: Any) -> str:
 
 @pytest.fixture
 def clone(project: Path, tmp_path: Path) -> Callable[..., Clone]:
-    return lambda **changes: Clone(tmp_path / "slot" / "clone", commit(**changes))
+    numbers = itertools.count()
+
+    def make(values: Mapping[str, Any] | None = None, lock: str = "", **changes: Any) -> Clone:
+        folder = tmp_path / f"clone-{next(numbers)}"
+        made = Clone(project, folder, commit(**changes), values or {}, lock)
+        made.make()
+        return made
+
+    return make
 
 
 def test_a_clone_uses_the_cache_of_the_project(clone: Callable[..., Clone], project: Path) -> None:
@@ -86,38 +95,20 @@ def test_a_clone_has_the_name_of_the_user(
     assert git.run("config", "user.email", folder=clone().folder) == "seedlings@localhost"
 
 
-def test_what_was_in_the_folder_of_a_clone_is_removed(
-    project: Path, tmp_path: Path, clone: Callable[..., Clone]
-) -> None:
-    (tmp_path / "slot" / "clone").mkdir(parents=True)
-    (tmp_path / "slot" / "clone" / "left").touch()
-    assert not (clone().folder / "left").exists()
-
-
-def test_parameters_are_set_in_the_text_and_forgotten_by_the_next(
-    clone: Callable[..., Clone],
-) -> None:
-    found = clone()
-    before = (found.folder / "params.yaml").read_text(encoding="utf-8").splitlines()
-
-    def changed() -> list[str]:
-        after = (found.folder / "params.yaml").read_text(encoding="utf-8").splitlines()
-        return [line for line in after if line not in before]
-
-    found.set({RATE: 1e-05, "finetune.head.dense": [64, 48], "evaluate.split": "validation"})
-    dense, *widths, rate, split = changed()
+def test_parameters_and_the_lock_are_set_in_their_texts(clone: Callable[..., Clone]) -> None:
+    values = {RATE: 1e-05, "finetune.head.dense": [64, 48], "evaluate.split": "validation"}
+    found = clone(values, lock="stages: {}")
+    before = Path("params.yaml").read_text(encoding="utf-8").splitlines()
+    after = (found.folder / "params.yaml").read_text(encoding="utf-8").splitlines()
+    dense, *widths, rate, split = [line for line in after if line not in before]
     assert rate.split() == ["learning_rate:", "1.0e-05"]
     assert dense.startswith("    dense:")
     assert dense.endswith("# widths of layers with ReLU before the output")
     assert widths == ["    - 64", "    - 48"]
     assert split.startswith("  split: validation")
-    (found.folder / "dvc.yaml").write_text("changed", encoding="utf-8")
-    found.set({"finetune.epochs": 3})
-    [epochs] = changed()
-    assert epochs.split() == ["epochs:", "3"]
-    assert git.run("status", "--porcelain", folder=found.folder) == "M params.yaml"
-    found.set({})
-    assert changed() == []
+    status = git.run("status", "--porcelain", folder=found.folder)
+    assert status.split() == ["M", "params.yaml", "??", "dvc.lock"]
+    assert (found.folder / "dvc.lock").read_text(encoding="utf-8") == "stages: {}"
 
 
 def test_an_experiment_is_handed_over(clone: Callable[..., Clone], project: Path) -> None:

@@ -11,20 +11,26 @@ from typing import Any
 
 import pytest
 import searches
+from optuna.storages import RDBStorage
 from searches import OPTIMIZER, RATE, TREE, made
 
 from seedlings.errors import SeedlingsError
-from seedlings.runners import coordinator, runner, slots
+from seedlings.runners import coordinator, executions, runner
 from seedlings.runners.coordinator import Coordinator
-from seedlings.runners.slots import Slot
-from seedlings.search import refs
-from seedlings.search.history import History
+from seedlings.runners.executions import Execution, Place
 from seedlings.search.space import Space
+from seedlings.search.study import Study
 from seedlings.tracking import git
 
 PARAMETERS = {OPTIMIZER: {"choices": ["sgd", "adam"]}, RATE: {"range": [0.001, 0.1], "log": True}}
 FULL = "OSError: [Errno 28] No space left on device\nERROR: failed to reproduce 'finetune'"
 FOREVER = float("inf")
+WRITES = (  # to the database
+    "create_new_trial",
+    *(f"set_trial_{what}" for what in ("intermediate_value", "system_attr", "user_attr")),
+    *("set_trial_state_values", "set_study_user_attr"),
+)
+DATABASE = Path(".dvc/tmp/searches/head.db")
 
 
 @dataclass
@@ -56,9 +62,10 @@ class Machine:
         """The names of the experiments, in the order in which they began."""
         return [command[4] for command in self.commands if command[1] == "exp"]
 
-    def start(self, command: Sequence[str], folder: Path, settings: Mapping[str, str]) -> "Command":
+    def start(self, command: Sequence[str], clone: Any, settings: Mapping[str, str]) -> "Command":
         assert settings["SEEDLINGS_TRACKING"] == "off"
-        values = json.loads((folder / "values").read_text(encoding="utf-8"))
+        clone.make()
+        values, folder = clone.values, clone.folder
         self.commands.append([*command])
         self.values.append(values)
         ending = self.ending(command[4] if command[1] == "exp" else "shared", values)
@@ -104,22 +111,24 @@ class Command:
         yield self._ending.code
 
 
+@dataclass
 class PretendedClone:
     """A folder in place of a clone; what it hands over is an experiment at once."""
 
-    def __init__(self, folder: Path, commit: str) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+    project: Path
+    folder: Path
+    commit: str
+    values: Mapping[str, Any]
+    lock: str
 
-    def set(self, values: Mapping[str, Any]) -> None:
-        self._values = dict(values)
-        (self.folder / "values").write_text(json.dumps(values), encoding="utf-8")
+    def make(self) -> None:
+        self.folder.mkdir()
 
     def hand_over(self, name: str) -> str:
         text = (self.folder / "reports" / "finetune" / "record.json").read_text(encoding="utf-8")
         curve = json.loads(text)["curves"]["val_accuracy"]
         return searches.experiment(
-            name, self._values, curve[-1], curve=curve, on=self._values["evaluate.split"]
+            name, self.values, curve[-1], curve=curve, on=self.values["evaluate.split"]
         )
 
 
@@ -140,8 +149,8 @@ class Search:
         self.said: list[str] = []
         self.logged: list[int] = []
 
-    def load(self, space: Space | None = None, name: str = "head") -> History:
-        return History(name, space or made(PARAMETERS), self.commit, TREE)
+    def load(self, space: Space | None = None, name: str = "head") -> Study:
+        return Study(name, space or made(PARAMETERS), self.commit, TREE)
 
     def run(
         self,
@@ -155,18 +164,19 @@ class Search:
         is_best_run: bool = False,
     ) -> Machine:
         """Do what the command does, on a machine that pretends."""
-        history, machine = self.load(space, name), Machine(ending)
-        places = [Slot(self.folder / f"{n}", self.commit, machine) for n in range(jobs)]
-        found = Coordinator(
-            history, places, say=self.said.append, log=lambda t: self.logged.append(t.number)
+        found, machine = self.load(space, name), Machine(ending)
+        place = Place(self.folder, self.commit, machine, jobs)
+        runs = Coordinator(
+            found, place, say=self.said.append, log=lambda t: self.logged.append(t.number)
         )
         try:
-            self.is_complete = found.run(count, deadline)
+            self.is_complete = runs.run(count, deadline)
             if is_best_run and self.is_complete:
-                found.run_best()
+                runs.run_best()
         finally:
             assert not machine.running
-            assert [slot.job for slot in places] == [None] * jobs
+            executions.clear(self.folder)
+            assert not self.folder.exists()
         return machine
 
     def trials(self, name: str = "head", space: Space | None = None) -> list[Any]:
@@ -177,9 +187,9 @@ class Search:
 def search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Search:
     (tmp_path / "project").mkdir()
     commit = searches.repository(tmp_path / "project", monkeypatch)
-    monkeypatch.setattr(slots, "Clone", PretendedClone)
+    monkeypatch.setattr(executions, "Clone", PretendedClone)
     monkeypatch.setattr(runner, "_PAUSE", 0.0)
-    return Search(tmp_path / "slots", commit)
+    return Search(tmp_path / "clones", commit)
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
@@ -214,8 +224,7 @@ def test_the_same_command_again_runs_nothing_and_a_larger_one_the_rest(search: S
 
 def test_a_search_of_another_commit_with_the_same_name_runs_everything(search: Search) -> None:
     first = search.run(2, is_best_run=True)
-    for name in refs.read("head"):  # as in the clone of a team-mate, who pulled the experiments
-        refs.remove("head", name)
+    DATABASE.unlink()  # as in the clone of a team-mate, who pulled the experiments
     git.run("commit", "--quiet", "--allow-empty", "--message", "More")
     search.commit = git.run("rev-parse", "HEAD")
     assert search.run(2, is_best_run=True).names == first.names
@@ -415,7 +424,7 @@ def test_an_interrupt_ends_all_commands(search: Search) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pruner", ["none", "median", "successive_halving"])
+@pytest.mark.parametrize("pruner", ["none", "median", "successive_halving", "hyperband"])
 def test_a_search_with_one_job_repeats_across_kills(search: Search, pruner: str) -> None:
     space = made(PARAMETERS, pruner=pruner)
 
@@ -425,7 +434,7 @@ def test_a_search_with_one_job_repeats_across_kills(search: Search, pruner: str)
         return Ending(curve=[score(values) * share for share in (0.3, 0.5, 0.8, 1.0)])
 
     search.run(9, ending, space=space, name="whole")
-    # Each run dies somewhere else: before a command, after some looks, or before a text is written.
+    # Each run dies somewhere else: before a command, after some looks, or before a write.
     for moment in range(14):
         dies_at(moment, search, ending, space)
     search.run(9, ending, space=space, name="killed")
@@ -435,23 +444,24 @@ def test_a_search_with_one_job_repeats_across_kills(search: Search, pruner: str)
 
 
 def dies_at(moment: int, search: Search, ending: Callable, space: Space) -> None:
-    """Run the search until it has done a number of steps: looks at commands and texts in Git."""
+    """Run the search until it has done some steps: looks at commands and writes to the study."""
     left = 2 + 3 * (moment % 7)
 
     def step(do: Callable) -> Callable:
-        def stepped(*arguments: Any) -> Any:
+        def stepped(*arguments: Any, **named: Any) -> Any:
             nonlocal left
             left -= 1
             if left < 0:
                 raise KilledError
-            return do(*arguments)
+            return do(*arguments, **named)
 
         return stepped
 
     with pytest.MonkeyPatch.context() as context:
         context.setattr(Command, "poll", step(Command.poll))
-        context.setattr(History, "write", step(History.write))
-        context.setattr(Slot, "start", step(Slot.start))
+        for name in WRITES:
+            context.setattr(RDBStorage, name, step(getattr(RDBStorage, name)))
+        context.setattr(Execution, "__init__", step(Execution.__init__))
         try:
             search.run(9, ending, space=space, name="killed")
         except KilledError:

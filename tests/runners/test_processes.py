@@ -8,10 +8,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
+from folders import Folder
+from imports import ROOT
 
 from seedlings.runners import processes
-from seedlings.runners.processes import Here, end_leftover, log_of
+from seedlings.runners.processes import Here, is_free, log_of
 
 # As DVC does, it starts a process without its other files, and writes the number of that process.
 PARENT = """
@@ -23,15 +26,15 @@ child.wait()
 SEARCH = """
 import sys, time
 from pathlib import Path
+from folders import Folder
 from seedlings.runners.processes import Here
-Here().start([sys.executable, "-c", sys.argv[2]], Path(sys.argv[1]), {})
+Here().start([sys.executable, "-c", sys.argv[2]], Folder(Path(sys.argv[1])), {})
 time.sleep(60)
 """
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "clone").mkdir()
     return tmp_path / "clone"
 
 
@@ -57,19 +60,21 @@ def child_of(folder: Path) -> int:
     return int(file.read_text(encoding="utf-8"))
 
 
-def leader_of(folder: Path) -> int:
-    """The process of the command that was started in a folder."""
-    return int(folder.with_name("clone.lock").read_text(encoding="utf-8"))
-
-
 def parent(folder: Path) -> processes.Handle:
-    return Here().start([sys.executable, "-c", PARENT], folder, {})
+    return Here().start([sys.executable, "-c", PARENT], Folder(folder), {})
+
+
+def search_in(folder: Path) -> subprocess.Popen[bytes]:
+    """A process that has started PARENT."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    command = [sys.executable, "-c", SEARCH, str(folder), PARENT]
+    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})
 
 
 @pytest.mark.parametrize("code", [0, 3])
 def test_a_command_has_its_exit_code_and_its_output(folder: Path, code: int) -> None:
     script = f"pwd; echo $MORE >&2; cat; exit {code}"
-    handle = Here().start(["sh", "-c", script], folder, {"MORE": "of it"})
+    handle = Here().start(["sh", "-c", script], Folder(folder), {"MORE": "of it"})
     until(lambda: handle.poll() is not None)
     assert handle.poll() == code
     assert log_of(folder).read_text(encoding="utf-8") == f"{folder}\nof it\n"
@@ -79,45 +84,48 @@ def test_a_command_has_a_group_of_its_own(folder: Path) -> None:
     handle = parent(folder)
     child = child_of(folder)
     assert handle.poll() is None
-    assert os.getpgid(child) == leader_of(folder) != os.getpgid(0)
+    command, leader, *_ = psutil.Process(child).parents()
+    assert os.getpgid(child) == os.getpgid(command.pid) == leader.pid
     handle.end()
     assert handle.poll() == -signal.SIGKILL
     assert not is_alive(child)
     handle.end()  # which may be called again
 
 
-def test_a_command_that_is_killed_ends_with_the_processes_that_it_started(folder: Path) -> None:
+@pytest.mark.parametrize("level", [1, 2])
+def test_a_command_that_is_killed_ends_with_the_processes_that_it_started(
+    folder: Path, level: int
+) -> None:
     handle = parent(folder)
-    child = child_of(folder)
-    os.kill(leader_of(folder), signal.SIGKILL)
+    child = psutil.Process(child_of(folder))
+    assert not is_free(folder)
+    child.parents()[level - 1].kill()  # the command, or the leader of its group
     until(lambda: handle.poll() is not None)
     assert handle.poll() == -signal.SIGKILL
-    assert not is_alive(child)
+    assert not is_alive(child.pid)
+    assert is_free(folder)
 
 
-@pytest.mark.parametrize("is_leader_killed", [False, True])
-def test_what_a_killed_search_left_is_ended(folder: Path, is_leader_killed: bool) -> None:
-    search = subprocess.Popen([sys.executable, "-c", SEARCH, str(folder), PARENT])
-    child, leader = child_of(folder), leader_of(folder)
+def test_a_command_ends_with_the_process_that_started_it(folder: Path) -> None:
+    search = search_in(folder)
+    child = child_of(folder)
     search.kill()
     search.wait()
-    if is_leader_killed:  # also the command, but not the process that it started
-        os.kill(leader, signal.SIGKILL)
-        until(lambda: not is_alive(leader))
-    assert is_alive(child)
-    end_leftover(folder)
+    until(lambda: is_free(folder))
     assert not is_alive(child)
-    assert not is_alive(leader)
-    end_leftover(folder)
 
 
-def test_without_a_lock_no_process_is_ended(folder: Path) -> None:
-    end_leftover(folder)  # no command has run there
-    with subprocess.Popen(["sleep", "60"], start_new_session=True) as other:
-        folder.with_name("clone.lock").write_text(str(other.pid), encoding="utf-8")
-        end_leftover(folder)
-        assert other.poll() is None
-        other.kill()
+def test_a_clone_is_used_as_long_as_a_process_of_its_command_lives(folder: Path) -> None:
+    search = search_in(folder)
+    child = psutil.Process(child_of(folder))
+    command, leader, *_ = child.parents()
+    for process in (leader, search, command):  # a leader that is killed ends nothing
+        process.kill()
+    search.wait()
+    until(lambda: not is_alive(command.pid))
+    assert not is_free(folder)
+    child.kill()
+    until(lambda: is_free(folder))
 
 
 def test_the_environment_has_nothing_of_a_cluster_or_of_an_experiment(

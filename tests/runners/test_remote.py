@@ -12,12 +12,13 @@ import clusters
 import dask
 import psutil
 import pytest
+from folders import Folder
 from servers import free_port
 
 from seedlings.cluster import identity
 from seedlings.errors import SeedlingsError
-from seedlings.runners import remote, slots
-from seedlings.runners.processes import Handle, Here, Pool, log_of
+from seedlings.runners import executions, remote
+from seedlings.runners.processes import Handle, Here, Pool, is_free, log_of
 
 pytestmark = pytest.mark.slow
 # A command with a process that it started, whose number is in the file `child`.
@@ -26,19 +27,20 @@ SEARCH = """
 import sys, time
 from pathlib import Path
 from seedlings.runners import remote
-folder, remote.LIMIT = Path(sys.argv[1]), float(sys.argv[2])
+from folders import Folder
+folder = Path(sys.argv[1])
 with remote.choose(folder) as pool:
-    handle = pool.start(sys.argv[3:], folder / "slot-1" / "clone", {})
+    handle = pool.start(sys.argv[2:], Folder(folder / "1" / "clone"), {})
     while handle.poll() is None:
         time.sleep(0.1)
 """
 
 
 @pytest.fixture
-def clones(tmp_path: Path) -> list[Path]:
-    found = [tmp_path / "search" / f"slot-{number}" / "clone" for number in (1, 2, 3)]
+def clones(tmp_path: Path) -> list[Folder]:
+    found = [Folder(tmp_path / "search" / number / "clone") for number in "123"]
     for clone in found:
-        clone.mkdir(parents=True)
+        clone.folder.parent.mkdir(parents=True)
     return found
 
 
@@ -47,8 +49,8 @@ def use(cluster: clusters.Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", cluster.address)
 
 
-def pool_of(clones: list[Path]) -> "contextmanager[Pool]":
-    return remote.choose(clones[0].parents[1])
+def pool_of(clones: list[Folder]) -> "contextmanager[Pool]":
+    return remote.choose(clones[0].folder.parents[1])
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -63,9 +65,9 @@ def code_of(handle: Handle) -> int | None:
     return handle.poll()
 
 
-def child_of(clone: Path, handle: Handle | None = None) -> psutil.Process:
+def child_of(clone: Folder, handle: Handle | None = None) -> psutil.Process:
     """The process that PARENT started, once it has."""
-    file = clone / "child"
+    file = clone.folder / "child"
     until(lambda: (handle is None or not handle.poll()) and file.exists() and file.read_text())
     return psutil.Process(int(file.read_text(encoding="utf-8")))
 
@@ -74,19 +76,8 @@ def is_alive(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
-def killed_search(clone: Path, cluster: clusters.Cluster, limit: float) -> psutil.Process:
-    """What PARENT started for a search that was killed."""
-    command = [sys.executable, "-c", SEARCH, str(clone.parents[1]), str(limit), *PARENT]
-    search = subprocess.Popen(command, env=cluster.environment)
-    child = child_of(clone)
-    search.kill()
-    search.wait()
-    assert is_alive(child)
-    return child
-
-
 def test_commands_run_on_workers_one_on_each(
-    two_workers: clusters.Cluster, clones: list[Path]
+    two_workers: clusters.Cluster, clones: list[Folder]
 ) -> None:
     script = "pwd; echo $MORE $OTHER $DVC_EXP_NAME $DASK_CONFIG; touch begun; sleep 1; exit $CODE"
     with pool_of(clones) as pool:
@@ -94,84 +85,75 @@ def test_commands_run_on_workers_one_on_each(
             pool.start(["sh", "-c", script], clone, {"CODE": str(code), "MORE": "more"})
             for code, clone in enumerate(clones)
         ]
-        until(lambda: [handle.poll() for handle in handles] and (clones[1] / "begun").exists())
-        assert not (clones[2] / "begun").exists()
+        until(
+            lambda: [handle.poll() for handle in handles] and (clones[1].folder / "begun").exists()
+        )
+        assert not (clones[2].folder / "begun").exists()
         assert [code_of(handle) for handle in handles] == [0, 1, 2]
     for clone in clones:
-        assert log_of(clone).read_text(encoding="utf-8") == f"{clone}\nmore kept\n"
-        assert {file.name for file in clone.parent.iterdir()} == {"clone", "clone.log"}
+        assert log_of(clone.folder).read_text(encoding="utf-8") == f"{clone.folder}\nmore kept\n"
 
 
-def test_a_command_ends_with_the_processes_that_it_started(
-    two_workers: clusters.Cluster, clones: list[Path]
+def test_a_command_that_is_not_wanted_ends_with_the_processes_that_it_started(
+    two_workers: clusters.Cluster, clones: list[Folder]
 ) -> None:
     with pool_of(clones) as pool:
         first = pool.start(PARENT, clones[0], {})
         child = child_of(clones[0], first)
         first.end()
-        assert not is_alive(child)
         assert code_of(first) == -9
-        second = pool.start(["true"], clones[0], {})
+        until(lambda: is_free(clones[0].folder))
+        assert not is_alive(child)
+        assert code_of(pool.start(["true"], clones[1], {})) == 0
         first.end()  # which may be called again
-        assert code_of(second) == 0
 
 
 def test_a_command_that_cannot_start_says_why(
-    two_workers: clusters.Cluster, clones: list[Path]
+    two_workers: clusters.Cluster, clones: list[Folder]
 ) -> None:
+    clones[1].folder.parent.rmdir()
     with pool_of(clones) as pool:
-        assert code_of(pool.start(["no-such-program"], clones[0], {})) == -9
-    assert "No such file or directory: 'no-such-program'" in log_of(clones[0]).read_text()
+        assert code_of(pool.start(["no-such-program"], clones[0], {})) == 1
+        clones[1].folder.parent.mkdir()
+        second = pool.start(["true"], clones[1], {})
+        assert code_of(second) == 0
+    assert "No such file or directory: 'no-such-program'" in log_of(clones[0].folder).read_text()
 
 
-@pytest.mark.parametrize("what", ["worker", "supervisor"])
+@pytest.mark.parametrize("what", ["worker", "leader"])
 def test_a_command_whose_worker_is_killed_counts_as_killed(
-    two_workers: clusters.Cluster, clones: list[Path], what: str
+    two_workers: clusters.Cluster, clones: list[Folder], what: str
 ) -> None:
     with pool_of(clones) as pool:
         handle = pool.start(PARENT, clones[0], {})
         child = child_of(clones[0], handle)
-        supervisor = next(p for p in child.parents() if remote.__name__ in p.cmdline())
-        (supervisor.parent() if what == "worker" else supervisor).kill()
+        _, leader, worker, *_ = child.parents()
+        assert leader.pid == os.getpgid(child.pid)
+        (worker if what == "worker" else leader).kill()
         assert code_of(handle) == -9
         assert not is_alive(child)
-        assert code_of(pool.start(["true"], clones[0], {})) == 0
+        assert code_of(pool.start(["true"], clones[1], {})) == 0
 
 
 def test_a_command_ends_after_its_search_was_killed(
-    two_workers: clusters.Cluster, clones: list[Path]
+    two_workers: clusters.Cluster, clones: list[Folder]
 ) -> None:
-    child = killed_search(clones[0], two_workers, limit=1.0)
-    until(lambda: not is_alive(child))
-    until(lambda: not clones[0].with_suffix(".running").exists())
-
-
-def test_the_next_search_ends_what_a_killed_one_left_on_workers(
-    two_workers: clusters.Cluster, clones: list[Path]
-) -> None:
-    child = killed_search(clones[0], two_workers, limit=100.0)
-    slots.clear(clones[0].parents[1])
+    folder = clones[0].folder.parents[1]
+    command = [sys.executable, "-c", SEARCH, str(folder), *PARENT]
+    search = subprocess.Popen(command, env=two_workers.environment)
+    child = child_of(clones[0])
+    executions.clear(folder)
+    assert clones[0].folder.exists()  # it is used
+    search.kill()
+    search.wait()
+    until(lambda: is_free(clones[0].folder))
     assert not is_alive(child)
-    assert not clones[0].parents[1].exists()
-    clones[0].mkdir(parents=True)
-    with pool_of(clones) as pool:
-        assert code_of(pool.start(["true"], clones[0], {})) == 0
-
-
-def test_a_clone_is_free_when_the_limit_has_passed(
-    clones: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(remote, "LIMIT", 0.5)
-    clones[0].with_suffix(".running").touch()  # of a machine that failed
-    clones[0].with_suffix(".lock").write_text(str(os.getpid()), encoding="utf-8")
-    begin = time.monotonic()
-    slots.clear(clones[0].parents[1])
-    assert time.monotonic() - begin >= 0.5
-    assert not clones[0].exists()
+    executions.clear(folder)
+    assert not folder.exists()
 
 
 def test_workers_that_do_not_see_the_folder_are_refused(
-    clones: list[Path],
+    clones: list[Folder],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -179,7 +161,9 @@ def test_workers_that_do_not_see_the_folder_are_refused(
     with clusters.running(tmp_path / "cluster", 2) as started:
         use(started, monkeypatch)
         with pool_of(clones) as pool:
-            (clones[0].parents[1] / "token").write_text("of another folder", encoding="utf-8")
+            (clones[0].folder.parents[1] / "token").write_text(
+                "of another folder", encoding="utf-8"
+            )
             handle = pool.start(["true"], clones[0], {})
             with pytest.raises(SeedlingsError, match="no worker agrees with this process"):
                 code_of(handle)
@@ -189,8 +173,10 @@ def test_workers_that_do_not_see_the_folder_are_refused(
         monkeypatch.setenv("SEEDLINGS_CLUSTER", "optional")
         monkeypatch.setenv("SEEDLINGS_CLUSTER_TIMEOUT", "1")
         with pool_of(clones) as pool:
-            assert code_of(pool.start(["touch", "done"], clones[0], {})) == 0
-    assert (clones[0] / "done").exists()
+            assert code_of(pool.start(["touch", "done"], clones[1], {})) == -9
+            assert code_of(pool.start(["touch", "done"], clones[2], {})) == 0
+    assert not clones[1].folder.exists()
+    assert (clones[2].folder / "done").exists()
     assert capsys.readouterr().err.count("; this process does the work\n") == 1
 
 
@@ -203,7 +189,7 @@ def test_a_worker_without_dvc_is_refused(tmp_path: Path) -> None:
 
 
 def test_without_a_scheduler_commands_do_not_run_or_run_here(
-    clones: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    clones: list[Folder], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", f"tcp://127.0.0.1:{free_port()}")
     with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
@@ -223,7 +209,7 @@ def test_without_a_scheduler_commands_do_not_run_or_run_here(
 
 @pytest.mark.parametrize("wanted", ["required", "optional"])
 def test_commands_end_with_the_scheduler(
-    clones: list[Path], wanted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clones: list[Folder], wanted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEEDLINGS_CLUSTER", wanted)
     with clusters.running(tmp_path / "cluster", 1) as started:
@@ -240,5 +226,6 @@ def test_commands_end_with_the_scheduler(
                 running.end()
                 waiting.end()
             else:
-                assert (code_of(running), code_of(waiting)) == (-9, 0)
-            assert not is_alive(child)
+                assert (code_of(running), code_of(waiting)) == (-9, -9)
+                assert code_of(pool.start(["true"], clones[2], {})) == 0
+            until(lambda: not is_alive(child))

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from searches import HEAD, RATE, TREE, invented, made
+from searches import HEAD, RATE, TREE, invented, made, pruned
 
 from seedlings.config import params
 from seedlings.search import page
@@ -56,7 +56,7 @@ def test_the_page_has_the_sentences_the_commands_and_all_trials(path: Path) -> N
 
 def test_a_search_without_a_finished_trial_has_a_page(tmp_path: Path) -> None:
     space = made({RATE: HEAD[RATE]})
-    tried = [Trial(1, {RATE: 0.1}), Trial(2, {RATE: 0.02}, curve=[0.5]).pruned(1)]
+    tried = [Trial(1, {RATE: 0.1}), pruned(Trial(2, {RATE: 0.02}, curve=[0.5]), 1)]
     tried.append(replace(tried[1], number=3, curve=[]))
     page.write(Result("a<b", space, tried, START, {RATE: 0.01}), tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text(encoding="utf-8")

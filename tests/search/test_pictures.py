@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from matplotlib import pyplot
 from PIL import Image
-from searches import HEAD, OPTIMIZER, RATE, invented, made
+from searches import HEAD, OPTIMIZER, RATE, failed, invented, made
 
-from seedlings.search import pictures, study
+from seedlings.search import pictures
 from seedlings.search.trials import Trial
 
 ALL = {
@@ -26,9 +26,9 @@ def test_equal_trials_give_equal_pictures_and_no_warning(capfd: pytest.CaptureFi
     trials = invented(space, 25)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = study.figures(space, trials)
+        found = pictures.figures(space, trials)
     assert found.keys() == ALL
-    assert found == study.figures(space, trials[::-1])
+    assert found == pictures.figures(space, trials[::-1])
     assert all(Image.open(io.BytesIO(png)).size[0] >= 700 for png in found.values())
     assert capfd.readouterr().err == ""
 
@@ -36,7 +36,7 @@ def test_equal_trials_give_equal_pictures_and_no_warning(capfd: pytest.CaptureFi
 def test_pyplot_stays_as_it_was() -> None:
     space, own = made(TWO), pyplot.figure()
     before = dict(pyplot.rcParams)
-    study.figures(space, invented(space, 5))
+    pictures.figures(space, invented(space, 5))
     assert pyplot.get_fignums() == [own.number]
     assert pyplot.gcf() is own
     assert dict(pyplot.rcParams) == before
@@ -60,16 +60,16 @@ def test_an_impossible_plot_is_absent(
     space = made(parameters)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert ALL - study.figures(space, invented(space, count)).keys() == absent
+        assert ALL - pictures.figures(space, invented(space, count)).keys() == absent
 
 
 def test_trials_that_did_not_finish_and_equal_values_have_no_plots() -> None:
     space = made(TWO)
     values = [{OPTIMIZER: "adam", RATE: rate} for rate in (0.1, 0.01, 0.001)]
-    unfinished = [Trial(1, values[0]), Trial(2, values[1]).failed("no"), Trial(3, values[2])]
-    assert study.figures(space, unfinished) == {}
+    unfinished = [Trial(1, values[0]), failed(Trial(2, values[1]), "no"), Trial(3, values[2])]
+    assert pictures.figures(space, unfinished) == {}
     equal = [Trial(n, v, "finished", 0.5) for n, v in enumerate(values, 1)]
-    assert study.figures(space, equal).keys() == {"Optimization history", "Slice"}
+    assert pictures.figures(space, equal).keys() == {"Optimization history", "Slice"}
 
 
 @pytest.mark.slow
@@ -96,7 +96,7 @@ def test_labels_of_eight_parameters_do_not_overlap(monkeypatch: pytest.MonkeyPat
     finish = pictures.slices
     monkeypatch.setattr(pictures, "slices", slices)
     space = made(HEAD)
-    study.figures(space, invented(space, 25))
+    pictures.figures(space, invented(space, 25))
     assert {"adam", "sgd", "[]", "[256]", "16"} <= texts["values"]
     assert {"learning_rate", "optimizer.name", "dense"} <= texts["names"]
 
@@ -113,7 +113,7 @@ def test_choices_and_inactive_parameters_are_readable(monkeypatch: pytest.Monkey
     finish = pictures.parallel
     monkeypatch.setattr(pictures, "parallel", parallel)
     space = made(HEAD)
-    study.figures(space, invented(space, 25))
+    pictures.figures(space, invented(space, 25))
     assert {"adam", "adamw", "[64]", "inactive"} <= texts
     assert not any('"' in text for text in texts)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from searches import HEAD, OPTIMIZER, RATE, TREE, invented, made
+from searches import HEAD, OPTIMIZER, RATE, TREE, failed, invented, made, pruned
 
 from seedlings.config import params
 from seedlings.errors import SeedlingsError
@@ -41,7 +41,7 @@ def trial(number: int, value: float, **others: Any) -> Trial:
     )
 
 
-TRIALS = [trial(1, 0.6), trial(2, 0.8), trial(3, 0.5).pruned(2), Trial(4, {}).failed("full disk")]
+TRIALS = [trial(1, 0.6), trial(2, 0.8), pruned(trial(3, 0.5), 2), failed(Trial(4, {}), "full disk")]
 
 
 @pytest.fixture

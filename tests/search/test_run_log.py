@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from searches import OPTIMIZER, made
+from searches import OPTIMIZER, failed, made, pruned
 
 from seedlings.errors import SeedlingsError
-from seedlings.search.history import History
 from seedlings.search.run_log import RunLog
 from seedlings.search.space import Space
+from seedlings.search.study import Study
 from seedlings.search.trials import Trial
 from seedlings.tracking import linked_runs
 from seedlings.tracking.client import Run, Tracker
@@ -23,7 +23,7 @@ SGD, ADAM = {OPTIMIZER: "sgd"}, {OPTIMIZER: "adam"}
 
 @dataclass
 class Trials:
-    """What a run log needs of a history."""
+    """What a run log needs of a study."""
 
     name: str = "head"
     commit: str = "c" * 40
@@ -45,7 +45,7 @@ class Revision:
 
 
 @pytest.fixture
-def history(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Trials:
+def study(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Trials:
     """Trials in a folder with an MLflow database, whose experiments are logged without DVC."""
     shutil.copyfile(empty_database, tmp_path / "mlflow.db")
     monkeypatch.chdir(tmp_path)
@@ -61,8 +61,8 @@ def history(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatc
     return Trials()
 
 
-def logged(history: Trials) -> RunLog:
-    return RunLog(cast(History, history))
+def logged(study: Trials) -> RunLog:
+    return RunLog(cast(Study, study))
 
 
 def by_name() -> dict[str, Run]:
@@ -70,15 +70,15 @@ def by_name() -> dict[str, Run]:
 
 
 @pytest.mark.slow
-def test_trials_are_linked_to_their_search(history: Trials) -> None:
-    log = logged(history)
+def test_trials_are_linked_to_their_search(study: Trials) -> None:
+    log = logged(study)
     for trial in (
         Trial(1, SGD, "finished", 0.7),
         Trial(2, ADAM, "finished", 0.6),
-        Trial(3, ADAM, curve=[0.1, 0.2, 0.3]).pruned(2),
-        Trial(4, SGD).failed("no memory"),
+        pruned(Trial(3, ADAM, curve=[0.1, 0.2, 0.3]), 2),
+        failed(Trial(4, SGD), "no memory"),
     ):
-        history.trials.append(trial)
+        study.trials.append(trial)
         log.log(trial)
     log.complete(["head-start", "head-best"])
     runs = by_name()
@@ -93,31 +93,31 @@ def test_trials_are_linked_to_their_search(history: Trials) -> None:
         for name, run in runs.items()
     )
     assert PARENT not in runs["head-0001"].data.tags
-    pruned, failed = runs["head-0003"], runs["head-0004"]
-    assert (pruned.info.status, pruned.data.metrics, pruned.data.params) == (
+    stopped, broken = runs["head-0003"], runs["head-0004"]
+    assert (stopped.info.status, stopped.data.metrics, stopped.data.params) == (
         "KILLED",
         {"value": 0.2},
         ADAM,
     )
-    assert (failed.info.status, failed.data.tags["seedlings.reason"]) == ("FAILED", "no memory")
-    assert pruned.data.tags[PARENT] == failed.data.tags[PARENT] == search.info.run_id
+    assert (broken.info.status, broken.data.tags["seedlings.reason"]) == ("FAILED", "no memory")
+    assert stopped.data.tags[PARENT] == broken.data.tags[PARENT] == search.info.run_id
 
 
-def test_nothing_is_logged_twice(history: Trials) -> None:
-    history.trials = [Trial(1, SGD, "finished", 0.7), Trial(2, ADAM).pruned(0), Trial(3, SGD)]
-    logged(history).log(history.trials[0])
+def test_nothing_is_logged_twice(study: Trials) -> None:
+    study.trials = [Trial(1, SGD, "finished", 0.7), pruned(Trial(2, ADAM), 0), Trial(3, SGD)]
+    logged(study).log(study.trials[0])
     before = by_name()
-    logged(history).complete(["head-start"])  # another process goes on
-    logged(history).complete(["head-start"])
+    logged(study).complete(["head-start"])  # another process goes on
+    logged(study).complete(["head-start"])
     assert len(Tracker().runs({})) == 4
     assert by_name()["head"].info.run_id == before["head"].info.run_id
     assert "head-0003" not in by_name()  # it still runs
 
 
-def test_searches_of_two_commits_with_one_name_have_their_own_runs(history: Trials) -> None:
-    history.trials = [Trial(1, SGD, "finished", 0.7), Trial(2, ADAM).pruned(0)]
+def test_searches_of_two_commits_with_one_name_have_their_own_runs(study: Trials) -> None:
+    study.trials = [Trial(1, SGD, "finished", 0.7), pruned(Trial(2, ADAM), 0)]
     other = Trials(commit="d" * 40, trials=[Trial(1, SGD, "finished", 0.6), Trial(2, ADAM)])
-    logged(history).complete(["head-start"])
+    logged(study).complete(["head-start"])
     logged(other).complete(["head-start"])
     found = [
         (run.info.run_name, run.data.tags[BASELINE][0], run.data.metrics)
@@ -134,13 +134,13 @@ def test_searches_of_two_commits_with_one_name_have_their_own_runs(history: Tria
 
 
 def test_a_failure_of_mlflow_is_one_warning(
-    history: Trials, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    study: Trials, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: Any, **__: Any) -> Callable[..., Any]:
         raise SeedlingsError("MLflow at x cannot be reached")
 
     monkeypatch.setattr(linked_runs.client, "Tracker", fail)
-    log = logged(history)
+    log = logged(study)
     for number in (1, 2):
         log.log(Trial(number, SGD, "finished", 0.7))
     log.complete([])

@@ -1,189 +1,388 @@
-"""Suggestions and pruning, as functions of the trials so far."""
+"""The study of a search: suggestions, pruning, and what is known after a kill."""
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from searches import OPTIMIZER, RATE, made
+import searches
+from searches import OPTIMIZER, RATE, TREE, experiment, made
 
-from seedlings.search import study
+from seedlings.errors import SeedlingsError
+from seedlings.search import trials
 from seedlings.search.space import Space
-from seedlings.search.trials import Trial, identity, parse
+from seedlings.search.study import Study
+from seedlings.search.trials import Trial, Values, identity
+from seedlings.tracking import git
 
-PARAMETERS = {
-    OPTIMIZER: {"choices": ["sgd", "adam"]},
-    RATE: {"range": [1e-4, 1e-1], "log": True},
-    "finetune.optimizer.momentum": {"range": [0.0, 0.9], "when": {OPTIMIZER: "sgd"}},
+TWO = {OPTIMIZER: {"choices": ["sgd", "adam"]}, RATE: {"range": [0.001, 0.1], "log": True}}
+MOMENTUM = "finetune.optimizer.momentum"
+FIVE = {
+    **TWO,
+    MOMENTUM: {"range": [0.0, 0.9], "when": {OPTIMIZER: "sgd"}},
     "finetune.head.dense": {"choices": [[], [32]]},
     "finetune.epochs": {"range": [1, 30]},
 }
+DATABASE = Path(".dvc/tmp/searches/head.db")
 
 
-def searched(space: Space, count: int) -> list[Trial]:
-    """Trials whose value is best at a learning rate of 0.003, a third of them pruned."""
-    trials: list[Trial] = []
+@pytest.fixture
+def commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    return searches.repository(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def load(commit: str) -> Callable[..., Study]:
+    """Open the study as a new process does."""
+    return lambda space=None, name="head", **others: Study(
+        name, space or made(TWO, **others), git.run("rev-parse", "HEAD"), TREE
+    )
+
+
+def begun(found: Study) -> Trial:
+    trial = found.begin()
+    assert trial
+    return trial
+
+
+def finish(found: Study, trial: Trial, value: float, curve: Sequence[float] = (0.1, 0.2)) -> Trial:
+    """End a trial as the coordinator does: first the experiment, then the study."""
+    name = trials.name(found.name, trial.number)
+    added = experiment(name, trial.values, value, curve=curve)
+    done = replace(trial, state="finished", value=value, curve=[*curve], experiment=added)
+    found.finish(replace(done, low=value - 0.1, high=value + 0.1))
+    return [*found][trial.number - 1]
+
+
+# Suggestions
+
+
+def searched(space: Space, count: int, memory: Callable[[Space], Study]) -> list[Trial]:
+    """Trials whose value is best at a learning rate of 0.003; every third one fails."""
+    found = memory(space)
     for number in range(1, count + 1):
-        values = study.suggest(space, trials, number)
-        assert values is not None
-        found = Trial(number, values, "finished", -abs(values[RATE] - 0.003), curve=[0.1, 0.2])
-        trials.append(found.pruned(1) if number % 3 == 0 else found)
-    return trials
+        trial = begun(found)
+        if number % 3 == 0:
+            found.fail(trial, "no memory")
+        else:
+            found.finish(replace(trial, value=-abs(trial.values[RATE] - 0.003), curve=[0.1, 0.2]))
+    return [*found]
+
+
+@pytest.fixture
+def memory(commit: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[Space], Study]:
+    """A study that is quick, as it is not on the disk."""
+    made: list[Any] = []
+    monkeypatch.setattr(Study, "_write", lambda self, filled: made.append(filled))
+    monkeypatch.setattr(Study, "_open", lambda self: made[-1])
+    return lambda space: Study("head", space, commit, TREE)
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
-def test_a_suggestion_depends_on_the_space_the_trials_and_its_number(sampler: str) -> None:
-    space = made(PARAMETERS, sampler=sampler)
-    first, second = searched(space, 15), searched(space, 15)
-    assert [t.values for t in first] == [t.values for t in second]
-    assert study.suggest(space, first[:12], 13) == first[12].values
-    other = searched(made(PARAMETERS, sampler=sampler, seed=1), 3)
-    assert other[0].values != first[0].values
-    assert len({identity(t.values) for t in first}) == 15
+def test_a_suggestion_depends_on_the_space_the_trials_and_its_number(
+    sampler: str, memory: Callable[[Space], Study]
+) -> None:
+    space = made(FIVE, sampler=sampler)
+    first = [trial.values for trial in searched(space, 15, memory)]
+    assert first == [trial.values for trial in searched(space, 15, memory)]
+    assert len({identity(values) for values in first}) == 15
+    other = searched(made(FIVE, sampler=sampler, seed=1), 1, memory)
+    assert other[0].values != first[0]
 
 
-def test_a_suggestion_has_the_active_parameters_with_their_types() -> None:
-    for trial in searched(made(PARAMETERS), 15):
+def test_a_suggestion_has_the_active_parameters_with_their_types(
+    memory: Callable[[Space], Study],
+) -> None:
+    for trial in searched(made(FIVE), 15, memory):
         values = trial.values
-        assert ("finetune.optimizer.momentum" in values) == (values[OPTIMIZER] == "sgd")
+        assert (MOMENTUM in values) == (values[OPTIMIZER] == "sgd")
         assert values["finetune.head.dense"] in ([], [32])
         assert isinstance(values["finetune.epochs"], int)
         assert float(f"{values[RATE]:.6g}") == values[RATE]
+        assert [*values] == [key for key in FIVE if key in values]
 
 
-def test_trials_at_work_and_failed_ones_count_as_tried() -> None:
-    space = made({OPTIMIZER: {"choices": ["sgd", "adam", "adamw"]}})
-    running = Trial(1, {OPTIMIZER: "sgd"})
-    failed = Trial(2, {OPTIMIZER: "adamw"}).failed("no memory")
-    assert study.suggest(space, [running, failed], 3) == {OPTIMIZER: "adam"}
-    assert study.suggest(space, [running, failed, Trial(3, {OPTIMIZER: "adam"})], 4) is None
+def test_trials_at_work_and_failed_ones_count_as_tried(memory: Callable[[Space], Study]) -> None:
+    found = memory(made({OPTIMIZER: {"choices": ["sgd", "adam", "adamw"]}}))
+    found.fail(begun(found), "no memory")
+    begun(found)
+    begun(found)
+    assert {trial.values[OPTIMIZER] for trial in found} == {"sgd", "adam", "adamw"}
+    assert found.begin() is None
 
 
-def test_a_grid_visits_each_setting_once() -> None:
+def test_a_grid_visits_each_setting_once(memory: Callable[[Space], Study]) -> None:
     parameters = {
         OPTIMIZER: {"choices": ["sgd", "adam"]},
-        "finetune.optimizer.momentum": {
-            "range": [0.0, 0.9],
-            "step": 0.45,
-            "when": {OPTIMIZER: "sgd"},
-        },
+        MOMENTUM: {"range": [0.0, 0.9], "step": 0.45, "when": {OPTIMIZER: "sgd"}},
         "finetune.epochs": {"range": [10, 20], "step": 5},
     }
-    space = made(parameters, sampler="grid")
-    trials: list[Trial] = []
-    while (values := study.suggest(space, trials, len(trials) + 1)) is not None:
-        trials.append(Trial(len(trials) + 1, values))
-    momentum = "finetune.optimizer.momentum"
+    found = memory(made(parameters, sampler="grid"))
+    while found.begin():
+        pass
+    values: list[Values] = [trial.values for trial in found]
     assert sorted(
-        (t.values[OPTIMIZER], t.values.get(momentum), t.values["finetune.epochs"])
-        for t in trials
-        if t.values[OPTIMIZER] == "sgd"
+        (v[OPTIMIZER], v.get(MOMENTUM), v["finetune.epochs"])
+        for v in values
+        if v[OPTIMIZER] == "sgd"
     ) == [("sgd", m, e) for m in (0.0, 0.45, 0.9) for e in (10, 15, 20)]
-    assert [t.values for t in trials if t.values[OPTIMIZER] == "adam"] == [
+    assert [v for v in values if v[OPTIMIZER] == "adam"] == [
         {OPTIMIZER: "adam", "finetune.epochs": epochs} for epochs in (10, 15, 20)
     ]
 
 
-def distances(sampler: str, seed: int) -> list[float]:
-    """Distance of each of 40 suggested rates to the best one, 0.003, in powers of ten."""
-    space = made({RATE: PARAMETERS[RATE]}, sampler=sampler, seed=seed)
-    trials: list[Trial] = []
-    for number in range(1, 41):
-        values = study.suggest(space, trials, number)
-        assert values is not None
-        distance = abs(math.log10(values[RATE] / 0.003))
-        trials.append(Trial(number, values, "finished", -distance))
-    return [-trial.value for trial in trials if trial.value is not None]
+def rates(found: Study, count: int) -> np.ndarray:
+    """The learning rates of some trials, of which 0.01 is the best."""
+    for _ in range(count):
+        trial = begun(found)
+        found.finish(replace(trial, value=-abs(math.log10(trial.values[RATE] / 0.01))))
+    return np.array([trial.values[RATE] for trial in found])
 
 
-def test_tpe_concentrates_near_the_best_and_random_search_does_not() -> None:
+def test_tpe_concentrates_near_the_best_and_random_search_does_not(
+    memory: Callable[[Space], Study],
+) -> None:
     for seed in (1, 2, 3):
-        tpe, random = (np.array(distances(sampler, seed)) for sampler in ("tpe", "random"))
-        # Uniform over three decades, the mean distance to the point in the middle is about 3 / 4.
-        assert random[20:].mean() == pytest.approx(0.75, abs=0.25)
+        tpe, random = (
+            np.abs(
+                np.log10(rates(memory(made({RATE: TWO[RATE]}, sampler=name, seed=seed)), 40)) + 2
+            )
+            for name in ("tpe", "random")
+        )
+        # Uniform over two decades, the mean distance to the point in the middle is about 1 / 2.
+        assert random[20:].mean() == pytest.approx(0.5, abs=0.2)
         assert tpe[20:].mean() < 0.65 * random[20:].mean()
         assert tpe.min() < 0.05
 
 
-def test_random_values_are_spread_over_the_whole_range_and_ignore_the_trials() -> None:
-    space = made({RATE: PARAMETERS[RATE]}, sampler="random")
-    good = [Trial(n, {RATE: 0.003 + n / 1e6}, "finished", 1.0) for n in range(1, 31)]
-    values = [study.suggest(space, good, number) for number in range(31, 331)]
-    assert values == [study.suggest(space, [], number) for number in range(31, 331)]
-    decades = np.log10([found[RATE] for found in values if found])
-    counts, _ = np.histogram(decades, bins=[-4, -3, -2, -1])
-    assert counts.sum() == 300
-    assert counts.min() > 75  # of 100 expected, three standard deviations
+def test_random_values_are_spread_over_the_whole_range(memory: Callable[[Space], Study]) -> None:
+    found = memory(made({RATE: {"range": [1e-4, 1e-1], "log": True}}, sampler="random"))
+    counts, _ = np.histogram(np.log10(rates(found, 150)), bins=[-4, -3, -2, -1])
+    assert counts.sum() == 150
+    assert counts.min() > 32  # of 50 expected, three standard deviations
 
 
-def test_the_median_pruner_stops_a_trial_below_the_median() -> None:
-    space = made({OPTIMIZER: {"choices": ["sgd", "adam"]}}, pruner="median")
-    others = [
-        Trial(n, {OPTIMIZER: "sgd"}, "finished", 0.9, curve=[0.1 * n] * 6) for n in range(1, 6)
-    ]
-    curves: dict[Any, list[float]] = {
-        3: [0.2] * 6,  # below 0.3, the median; the pruner begins with the third epoch
-        None: [0.2, 0.2, 0.35, 0.35, 0.35, 0.35],
-    }
-    for epochs, curve in curves.items():
-        trial = Trial(6, {OPTIMIZER: "adam"}, curve=curve)
-        found = study.prune(space, others, trial)
-        assert found == (trial if epochs is None else trial.pruned(epochs))
-    few, trial = others[:4], Trial(6, {OPTIMIZER: "adam"}, curve=[0.0] * 6)
-    assert study.prune(space, few, trial) == trial
+# Pruning
 
 
-def test_no_pruner_stops_nothing() -> None:
-    space = made({OPTIMIZER: {"choices": ["sgd", "adam"]}})
-    others = [Trial(n, {OPTIMIZER: "sgd"}, "finished", 0.9, curve=[0.9] * 6) for n in range(9)]
-    trial = replace(others[0], number=10, state="running", curve=[0.0] * 6)
-    assert study.prune(space, others, trial) == trial
-
-
-def run(space: Space, stored: list[str], curve: list[float]) -> tuple[list[str], Trial]:
-    """Train a trial as a search does: all trials are read from their texts after each epoch."""
-    text = Trial(len(stored) + 1, {OPTIMIZER: "adam"}).text()
+def run(found: Study, curve: Sequence[float]) -> int | None:
+    """Train a trial as a search does; the number of epochs after which it is pruned, or None."""
+    trial = begun(found)
     for epoch in range(1, len(curve) + 1):
-        trial = replace(parse(text), curve=curve[:epoch])
-        trial = study.prune(space, [*map(parse, stored)], trial)
-        text = trial.text()
+        trial = found.report(trial, curve[:epoch])
         if trial.is_over:
-            return [*stored, text], trial
-    done = replace(trial, state="finished", value=curve[-1])
-    return [*stored, done.text()], done
+            assert (trial.state, trial.value, trial.curve) == ("pruned", None, [*curve[:epoch]])
+            return epoch
+    found.finish(replace(trial, value=curve[-1], curve=[*curve]))
+    return None
 
 
-def test_successive_halving_stops_a_trial_that_is_not_among_the_best_quarter_at_a_rung() -> None:
-    space = made({OPTIMIZER: {"choices": ["sgd", "adam"]}}, pruner="successive_halving")
-    stored, first = run(space, [], [0.5] * 16)
-    assert first.state == "finished"  # there is nothing to compare it with
-    # The rungs are after 1, 4 and 16 epochs. Each curve is the best so far at the first rung.
-    curves: dict[int, tuple[list[float], int | None]] = {
-        2: ([0.60, 0.6, 0.6, 0.6, *[0.6] * 12], None),
-        3: ([0.59, 0.9, 0.9, 0.9, *[0.9] * 12], 1),  # later epochs are not seen
-        4: ([0.61, 0.6, 0.6, 0.7, *[0.7] * 12], None),
-        5: ([0.62, 0.9, 0.9, 0.65, *[0.9] * 12], 4),
-        6: ([0.63, 0.6, 0.6, 0.8, *[0.6] * 12], 16),
-        7: ([0.64, 0.1, 0.1, 0.8, *[0.9] * 12], None),  # between rungs nothing is compared
-    }
-    for number, (curve, epochs) in curves.items():
-        stored, trial = run(space, stored, curve)
-        assert trial.number == number
-        assert (len(trial.curve) if trial.state == "pruned" else None) == epochs
-    assert [parse(text).rungs.get("completed_rung_1") for text in stored] == [
-        *(None, 0.6, None, 0.7, 0.65, 0.8, 0.8)
+def test_the_median_pruner_stops_a_trial_below_the_median(memory: Callable[[Space], Study]) -> None:
+    found = memory(made(TWO, pruner="median"))
+    for number in (1, 2, 3, 4):
+        assert run(found, [0.1 * number] * 6) is None
+    assert run(found, [0.0] * 6) is None  # the first five are complete
+    assert run(found, [0.1] * 6) == 3  # below 0.2, the median; it begins with the third epoch
+    assert run(found, [0.1, 0.1, 0.25, 0.25, 0.25, 0.25]) is None
+
+
+def test_no_pruner_stops_nothing(memory: Callable[[Space], Study]) -> None:
+    found = memory(made(TWO))
+    for _ in range(9):
+        assert run(found, [0.9] * 6) is None
+    assert run(found, [0.0] * 6) is None
+
+
+def test_successive_halving_stops_a_trial_that_is_not_among_the_best_quarter_at_a_rung(
+    memory: Callable[[Space], Study],
+) -> None:
+    found = memory(made(TWO, pruner="successive_halving"))
+    assert run(found, [0.5] * 16) is None  # there is nothing to compare it with
+    # The rungs are after 1, 4 and 16 epochs. Each curve but one is the best so far at the first.
+    assert run(found, [0.60, 0.6, 0.6, 0.6, *[0.6] * 12]) is None
+    assert run(found, [0.59, 0.9, 0.9, 0.9, *[0.9] * 12]) == 1  # later epochs are not seen
+    assert run(found, [0.61, 0.6, 0.6, 0.7, *[0.7] * 12]) is None
+    assert run(found, [0.62, 0.9, 0.9, 0.65, *[0.9] * 12]) == 4
+    assert run(found, [0.63, 0.6, 0.6, 0.8, *[0.6] * 12]) == 16
+    assert run(found, [0.64, 0.1, 0.1, 0.8, *[0.9] * 12]) is None  # nothing between rungs
+
+
+def test_hyperband_has_brackets_that_stop_after_other_epochs(
+    memory: Callable[[Space], Study],
+) -> None:
+    parameters = {RATE: TWO[RATE], "finetune.epochs": {"choices": [3, 9]}}
+    found = memory(made(parameters, pruner="hyperband", sampler="random"))
+    stops = [run(found, [0.9 - number / 100] * 9) for number in range(30)]
+    # With at most 9 epochs, the brackets begin to compare after 1, 3 and 9 epochs.
+    assert {*stops} == {None, 1, 3, 9}
+
+
+# After a kill
+
+
+def test_a_new_search_has_no_trials(load: Callable[..., Study]) -> None:
+    found = load()
+    assert (len(found), [*found], found.best, found.tested) == (0, [], None, [])
+
+
+def test_a_search_goes_on_with_its_trials(load: Callable[..., Study]) -> None:
+    found = load(pruner="successive_halving")
+    first = finish(found, begun(found), 0.5, [0.6, 0.7])
+    pruned = found.report(begun(found), [0.3, 0.2])
+    failed = found.fail(begun(found), "no memory\nnone")
+    last = begun(found)
+    assert [trial.state for trial in found] == ["finished", "pruned", "failed", "running"]
+    assert (first.value, first.low, first.high) == (0.5, 0.4, 0.6)
+    assert (pruned.curve, failed.reason) == ([0.3], "no memory\nnone")
+    again = load(pruner="successive_halving")
+    assert [*again] == [*found] == [first, pruned, failed, last]
+    assert (again.running, again.best) == ([last], first)
+
+
+def test_a_trial_that_runs_again_reports_all_its_epochs_again(load: Callable[..., Study]) -> None:
+    space = made(TWO, pruner="successive_halving")
+    found = load(space)
+    finish(found, begun(found), 0.5, [0.6, 0.7])
+    trial = begun(found)
+    assert found.report(trial, [0.7]).curve == [0.7]  # its first rung is kept
+    [again] = load(space).running
+    assert again == trial
+    found = load(space)
+    assert found.report(again, [0.3]).state == "pruned"
+
+
+def test_a_trial_whose_experiment_exists_is_finished(load: Callable[..., Study]) -> None:
+    found = load()
+    trial = begun(found)
+    added = experiment("head-0001", trial.values, 0.5)  # the kill came before the study knew it
+    [done] = load()
+    assert (done.values, done.value, done.experiment) == (trial.values, 0.5, added)
+    assert (done.low, done.high, done.curve) == (0.4, 0.6, [0.1, 0.2])
+
+
+@pytest.mark.parametrize("pruner", ["none", "hyperband"])
+def test_a_lost_database_is_filled_from_the_experiments(
+    load: Callable[..., Study], pruner: str
+) -> None:
+    space = made(TWO, pruner=pruner, seed=3)
+    found = load(space)
+    for number in range(1, 13):
+        trial = begun(found)
+        if number in (4, 7):
+            found.fail(trial, "no memory")
+        else:
+            value = -abs(trial.values[RATE] - 0.003)
+            finish(found, trial, value, [number / 100, number / 50])
+    before = [*found]
+    next_one = begun(found).values
+    DATABASE.unlink()
+    found = load(space)
+    assert [t for t in found if t.state == "finished"] == [
+        t for t in before if t.state == "finished"
     ]
+    assert [(t.number, t.values) for t in found.running] == [
+        (n, before[n - 1].values) for n in (4, 7)
+    ]
+    for trial in found.running:
+        found.fail(trial, "no memory")
+    assert [*found] == before
+    assert begun(found).values == next_one
 
 
-def test_successive_halving_keeps_a_quarter_of_many_trials() -> None:
-    space = made({OPTIMIZER: {"choices": ["sgd", "adam"]}}, pruner="successive_halving")
-    rng = np.random.default_rng(4)
-    stored, _ = run(space, [], [0.0] * 2)
-    seen: list[float] = []
-    for quality in rng.uniform(0.1, 1.0, 40):
-        stored, trial = run(space, stored, [quality] * 2)
-        seen.append(quality)
-        best = sorted(seen, reverse=True)[: max(len(seen) // 4, 1)]
-        assert trial.state == ("finished" if quality in best else "pruned")
-    assert {parse(text).state for text in stored} == {"finished", "pruned"}
+def test_a_trial_whose_experiment_was_removed_runs_again(load: Callable[..., Study]) -> None:
+    found = load()
+    first, second = begun(found), begun(found)
+    finish(found, first, 0.5)
+    kept = finish(found, second, 0.4)
+    found.mark_tested(first)
+    searches.remove("head-0001")
+    again = load()
+    assert again.running == [first]
+    assert (again.best, again.tested) == (kept, [1])
+
+
+def test_a_changed_experiment_counts_and_not_the_database(load: Callable[..., Study]) -> None:
+    found = load()
+    trial = begun(found)
+    finish(found, trial, 0.5)
+    changed = experiment("head-0001", trial.values, 0.7)
+    [again] = load()
+    assert (again.value, again.low, again.high) == (0.7, pytest.approx(0.6), pytest.approx(0.8))
+    assert again.experiment == changed
+
+
+@pytest.mark.parametrize(
+    ("others", "match"),
+    [
+        ({"seed": 1}, r"found another \(seed\); choose another --name"),
+        ({"sampler": "random", "pruner": "median"}, r"found another \(sampler, pruner\)"),
+        ({"space": made({RATE: {"range": [0.001, 0.1]}})}, r"found another \(parameters\)"),
+    ],
+)
+def test_another_space_is_refused(
+    load: Callable[..., Study], others: dict[str, Any], match: str
+) -> None:
+    load()
+    with pytest.raises(SeedlingsError, match=match):
+        load(**others)
+    assert len(load(name="other", **others)) == 0
+
+
+def test_another_commit_is_refused(commit: str, load: Callable[..., Study]) -> None:
+    load()
+    git.run("commit", "--quiet", "--allow-empty", "--message", "More")
+    head = git.run("rev-parse", "HEAD")
+    match = f"the commit {commit[:7]}, from which the search head started, found {head[:7]}; check"
+    with pytest.raises(SeedlingsError, match=match):
+        load()
+
+
+def test_a_database_that_cannot_be_read_is_named(load: Callable[..., Study]) -> None:
+    load()
+    DATABASE.write_bytes(b"damaged" * 1000)
+    with pytest.raises(SeedlingsError, match=f"in {DATABASE}, found .*file is not a database"):
+        load()
+    DATABASE.unlink()
+    assert len(load()) == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "on", "match"),
+    [
+        ({RATE: 0.01, "seed": 7}, "validation", "head-0003 is not of this search, as its seed dif"),
+        ({RATE: 0.01}, "test", r"as its evaluate\.split differs"),
+        ({RATE: 0.5}, "validation", rf"as its {RATE} differs"),
+        ({OPTIMIZER: "adamw"}, "validation", rf"as its {OPTIMIZER} differs"),
+    ],
+)
+def test_the_experiment_of_something_else_is_refused(
+    load: Callable[..., Study], values: dict[str, Any], on: str, match: str
+) -> None:
+    experiment("head-0003", values, 0.5, on=on)
+    with pytest.raises(SeedlingsError, match=match):
+        load()
+    assert not DATABASE.exists()
+
+
+def test_experiments_with_other_names_are_not_trials(load: Callable[..., Study]) -> None:
+    for name in ("head-start", "head-best", "head-2-0001", "ahead-0001", "head-7"):
+        experiment(name, {"seed": 7}, 0.5)
+    assert len(load()) == 0
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../head", "a/b", "a b", "-a", "a.lock", "ä"])
+def test_a_name_that_git_or_the_disk_refuses_is_refused(
+    load: Callable[..., Study], name: str
+) -> None:
+    with pytest.raises(SeedlingsError, match="expected a --name of letters, digits, - and _"):
+        load(name=name)
+
+
+def test_the_trials_that_were_tested_are_noted_once(load: Callable[..., Study]) -> None:
+    found = load()
+    for number in (3, 1, 3):
+        found.mark_tested(Trial(number, {}))
+    assert found.tested == load().tested == [3, 1]

@@ -29,4 +29,3 @@ def test_the_best_is_first_and_of_equal_ones_the_earlier() -> None:
     best = trials.best_first(found, maximize=True)
     assert [t.number for t in best] == [2, 3, 1]
     assert [t.number for t in trials.best_first(found, maximize=False)] == [1, 2, 3]
-    assert trials.parse(best[0].text()) == best[0]

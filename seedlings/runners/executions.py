@@ -1,10 +1,11 @@
-"""Slots: places where one run of the pipeline after the other works, in a clone."""
+"""Executions: each is one run of the pipeline, in a clone of its own."""
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ from filelock import FileLock, Timeout
 
 from seedlings.config import paths
 from seedlings.errors import SeedlingsError
-from seedlings.runners import remote
+from seedlings.runners import processes, remote
 from seedlings.runners.clones import Clone
-from seedlings.runners.processes import Handle, Pool, end_leftover, log_of
+from seedlings.runners.processes import Pool
 from seedlings.search.experiments import SPLIT
 from seedlings.search.trials import Trial, Values
 
 _LINES = 5  # of a command's output, in messages
+_CLONE = "clone"
 
 
 @dataclass(slots=True)
@@ -34,36 +36,36 @@ class Job:
     trial: Trial | None = None
     lock: str = ""
     attempts: int = 0
-    read: list[dict[str, float]] = field(default_factory=list)  # the epochs so far
 
 
-class Slot:
-    """A clone that runs one job after the other. `folder` is for the slot alone."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where executions have their clones of a commit, and how many there are at a time."""
 
-    def __init__(self, folder: Path, commit: str, pool: Pool) -> None:
-        self._folder, self._commit, self._pool = folder, commit, pool
-        self._clone: Clone | None = None
-        self._handle: Handle | None = None
-        self.job: Job | None = None
+    folder: Path
+    commit: str
+    pool: Pool
+    jobs: int
 
-    def start(self, job: Job, command: list[str]) -> None:
-        """Start a job with a DVC command; the clone is made if there is none."""
-        if self._clone is None:
-            self._clone = Clone(self._folder / "clone", self._commit)
-        self._clone.set(job.values)
-        if job.lock:
-            (self._clone.folder / paths.LOCK).write_text(job.lock, encoding="utf-8")
-        messages = self._messages
-        shutil.rmtree(messages, ignore_errors=True)
-        messages.mkdir()
-        job.attempts, job.read = job.attempts + 1, []
-        settings = {"SEEDLINGS_TRACKING": "off", "SEEDLINGS_TRIAL": str(messages)}
+
+class Execution:
+    """One execution of a job with a DVC command; its clone has a name that no other one has had."""
+
+    def __init__(self, place: Place, job: Job, command: Sequence[str]) -> None:
         self.job = job
-        self._handle = self._pool.start(command, self._clone.folder, settings)
+        job.attempts += 1
+        place.folder.mkdir(parents=True, exist_ok=True)
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{job.name}-", dir=place.folder))
+        self._messages = self._folder / "messages"
+        self._messages.mkdir()
+        folder = self._folder / _CLONE
+        self._clone = Clone(Path.cwd(), folder, place.commit, job.values, job.lock)
+        settings = {"SEEDLINGS_TRACKING": "off", "SEEDLINGS_TRIAL": str(self._messages)}
+        self._handle = place.pool.start(command, self._clone, settings)
 
     def poll(self) -> int | None:
         """Return the exit code of the command, or None while it runs; negative if killed."""
-        return self._handle.poll() if self._handle else 0
+        return self._handle.poll()
 
     def epochs(self) -> list[dict[str, float]]:
         """Return the values of the epochs that the training of the job has had so far."""
@@ -80,41 +82,35 @@ class Slot:
     @property
     def results(self) -> Path:
         """Return the folder with the results of the job, once it has ended."""
-        return self._folder / "clone"
+        return self._clone.folder
 
     def lock(self) -> str:
         """Return the dvc.lock that the job has left."""
         file = self.results / paths.LOCK
         return file.read_text(encoding="utf-8") if file.exists() else ""
 
-    def hand_over(self, experiment: str) -> str:
+    def hand_over(self) -> str:
         """Fetch the experiment of the job into the project; return its commit."""
-        assert self._clone
-        return self._clone.hand_over(experiment)
+        return self._clone.hand_over(self.job.name)
 
     def output(self) -> str:
         """Return the end of the command's output."""
-        text = log_of(self.results).read_text(encoding="utf-8", errors="replace")
+        text = processes.log_of(self.results).read_text(encoding="utf-8", errors="replace")
         lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
         return "\n".join(lines[-_LINES:])
 
-    def discard(self) -> None:
-        """End what runs, and forget the clone, which may be incomplete."""
-        if self._handle:
-            self._handle.end()
-        self._clone = self._handle = self.job = None
-
-    @property
-    def _messages(self) -> Path:
-        return self._folder / "messages"
+    def end(self) -> None:
+        """End what runs, and remove the clone unless a worker of a cluster still uses it."""
+        self._handle.end()
+        _remove(self._folder)
 
 
 @contextmanager
 def alone(kind: str, name: str, command: str) -> Iterator[Path]:
-    """Yield the folder for the slots of a command, which no other process uses meanwhile.
+    """Yield the folder for the clones of a command, which no other process uses meanwhile.
 
     `kind` and `name` are those of the folder, and `command` is what runs, in the message. What an
-    earlier process left there is ended and removed. Raises SeedlingsError if another one uses it.
+    earlier process left there is removed. Raises SeedlingsError if another one uses it.
     """
     folder = paths.home() / ".dvc" / "tmp" / kind
     folder.mkdir(parents=True, exist_ok=True)
@@ -127,26 +123,27 @@ def alone(kind: str, name: str, command: str) -> Iterator[Path]:
 
 
 @contextmanager
-def opened(folder: Path, commit: str, jobs: int) -> Iterator[list[Slot]]:
-    """Yield slots in a folder for as many jobs at a time; their folders are removed afterwards."""
+def opened(folder: Path, commit: str, jobs: int) -> Iterator[Place]:
+    """Yield the place in a folder for as many jobs at a time; it is removed afterwards."""
     try:
         with remote.choose(folder) as pool:
-            yield [Slot(folder / f"slot-{n}", commit, pool) for n in range(1, jobs + 1)]
+            yield Place(folder, commit, pool, jobs)
     finally:  # also after an error: the disk may be full
         clear(folder)
 
 
 def clear(folder: Path) -> None:
-    """End the processes that an earlier command left in its slots, and remove their folders.
+    """Remove the clones that an earlier command left, but for those that a process still uses."""
+    used = [found for found in folder.glob("*/") if not _remove(found)]
+    if not used:
+        shutil.rmtree(folder, ignore_errors=True)
 
-    Those on workers of a cluster end first: without a lease they may not run, and a slot that
-    was used by a worker is free when its file `running` is gone (see remote.py). What is locked
-    then is used by processes of this machine.
-    """
-    remote.withdraw(remote.leftovers(folder))
-    for lock in folder.glob("*/clone.lock"):
-        end_leftover(lock.with_suffix(""))
-    shutil.rmtree(folder, ignore_errors=True)
+
+def _remove(folder: Path) -> bool:
+    """Remove the folder of an execution if nothing holds the lock of its clone; return whether."""
+    if is_free := processes.is_free(folder / _CLONE):
+        shutil.rmtree(folder, ignore_errors=True)
+    return is_free
 
 
 def evaluated_on(values: Mapping[str, Any], split: str) -> Values:
