@@ -90,7 +90,8 @@ def _make(package: Path, target: Path, files: Iterable[File]) -> None:
     from seedlings.serving.predictor import Predictor, load, with_tensorflow
 
     print(
-        f"predict: {RUNTIMES[FORMAT].title} answers faster, and is prepared once", file=sys.stderr
+        f"{RUNTIMES[FORMAT].title} answers faster than TensorFlow; it is prepared once",
+        file=sys.stderr,
     )
     model = load(package)
     with replacing(target) as scratch:
@@ -105,7 +106,7 @@ def _make(package: Path, target: Path, files: Iterable[File]) -> None:
             raise
         except SeedlingsError as error:
             write_json(scratch / _EQUALITY, {"error": str(error)})
-            print(f"predict: TensorFlow answers, also in future: {error}", file=sys.stderr)
+            print(f"TensorFlow answers, also in future: {error}", file=sys.stderr)
         else:
             write_json(scratch / _EQUALITY, asdict(found))
 

@@ -57,8 +57,9 @@ def check(
         theirs.append(exported.run(cut_outs))
     if not names:
         raise NoImagesError(
-            f"export: expected images to compare the answers on, found none in {paths.RAW}; run "
-            "`dvc repro` or `dvc pull`, or name images with --images"
+            f"expected images to compare the answers of an export on, found none; run `dvc repro` "
+            f"or `dvc pull` for the test images in {paths.RAW}, or name others "
+            "(`seedlings export --images`)"
         )
     (ours_out, ours_far), (theirs_out, theirs_far) = map(_joined, (ours, theirs))
     contents = packaged.contents

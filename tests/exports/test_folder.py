@@ -137,7 +137,7 @@ def test_without_images_or_packages_there_is_no_export(
     package: Package, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = package("binary")
-    with pytest.raises(SeedlingsError, match="expected images to compare the answers on"):
+    with pytest.raises(SeedlingsError, match="expected images to compare the answers of an"):
         write(made, "saved_model", tmp_path / "out", files[-1:])
     monkeypatch.setattr(formats, "find_spec", lambda name: None)
     with pytest.raises(SeedlingsError, match="expected onnxruntime and tf2onnx for the format onn"):
