@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from seedlings.cluster import engine, identity
 from seedlings.cluster.identity import Identity
@@ -73,20 +73,21 @@ class Remote:
             return Here().start(command, clone, settings)
         return _Task(self, command, clone, settings)
 
-    def look(self) -> bool:
-        """Return whether the cluster can be used, after a look at it.
+    def look(self) -> int | None:
+        """Return the number of workers, or None if the cluster cannot be used.
 
         Raises SeedlingsError if it cannot, and is not optional.
         """
         from seedlings.cluster.connection import ClusterError
 
-        if not self._is_lost:
-            try:
-                self.connection.count()
-            except ClusterError as error:
-                self._is_lost = True
-                engine.without(str(error), optional=self._optional)
-        return not self._is_lost
+        if self._is_lost:
+            return None
+        try:
+            return self.connection.count()
+        except ClusterError as error:
+            self._is_lost = True
+            engine.without(str(error), optional=self._optional)
+            return None
 
 
 class _Task:
@@ -99,7 +100,7 @@ class _Task:
         self._values = ([*command], clone, dict(settings))
         self._code: int | None = None
         self._log.write_bytes(b"")
-        self._submit()
+        self._future: Any = None  # of Dask
 
     def poll(self) -> int | None:
         if self._code is None:
@@ -108,28 +109,28 @@ class _Task:
 
     def end(self) -> None:
         self._code = _KILLED if self._code is None else self._code
-        self._future.release()
-
-    def _submit(self) -> None:
-        client, check = self._pool.connection.client, self._pool.check
-        self._future = client.submit(run, *self._values, check, pure=False)
+        self._future = None
 
     def _look(self) -> None:
-        if not self._pool.look():
+        workers, connection = self._pool.look(), self._pool.connection
+        if workers is None:
             self.end()
+        elif self._future is None:
+            if workers:
+                self._future = connection.client.submit(
+                    run, *self._values, self._pool.check, pure=False
+                )
         elif self._future.status == "error":
             with self._log.open("a", encoding="utf-8") as log:
                 print(self._future.exception(), file=log)
             self.end()
         elif self._future.status == "finished":
             answer = self._future.result()
-            self._future.release()  # so that the worker can be retired
+            self._future = None  # so that the worker can be retired
             if isinstance(answer, int):
                 self._code = answer
-                return
-            self._pool.connection.refuse(answer.member, answer.value)
-            if self._pool.look():
-                self._submit()
+            else:
+                connection.refuse(answer.member, answer.value)
 
 
 @dataclass(frozen=True, slots=True)
