@@ -28,6 +28,7 @@ _PAUSE = 1.0  # seconds between two questions to the scheduler
 _PATIENCE = 60.0  # seconds for its answer, and for a worker to come back
 _VERSIONS = ("python", "dask", "distributed", "cloudpickle", "msgpack", "tornado")
 _QUIET = ("distributed", "distributed.client", "distributed.core", "distributed.comm", "tornado")
+_SETTINGS = {"distributed.admin.large-graph-warning-threshold": "1GiB"}  # for the inputs of shards
 
 
 class ClusterError(SeedlingsError):
@@ -49,6 +50,7 @@ class Connection:
         self._count, self._asked, self._alone_since = 0, -_PAUSE, time.monotonic()
         for name in _QUIET:  # errors are raised, with what to do
             logging.getLogger(name).setLevel(logging.CRITICAL)
+        dask.config.set(_SETTINGS)
         self.client = self._connected()
 
     def __enter__(self) -> "Connection":
@@ -111,7 +113,10 @@ class Connection:
         if self._count:
             self._alone_since = now
         elif self._refused and self._refused >= self._known:
-            raise ClusterError("no worker agrees with this process; see the warnings above")
+            raise ClusterError(
+                "no worker agrees with this process; see the warnings above: they have left the "
+                "cluster, so start it again with the same code and packages"
+            )
         elif now - self._alone_since > self.timeout:
             raise ClusterError(
                 f"expected workers at the scheduler {self.address}, found none for "
