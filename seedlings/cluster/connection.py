@@ -64,21 +64,37 @@ class Connection:
 
     def count(self) -> int:
         """Return the number of workers. Raises ClusterError if there are none for a long time."""
-        now = time.monotonic()
         if self.client.status != "running":
             raise self.lost()
+        now = time.monotonic()
         if now - self._asked >= _PAUSE:
             self._asked = now
-            try:
-                found = {*self.client.nthreads(callback_timeout=_PATIENCE)}
-            except OSError as error:
-                raise self.lost() from error
-            if refused := found & self._refused:
-                self.client.retire_workers([*refused])
-            self._known |= found
-            self._count = len(found - self._refused)
-            self._check(now)
+            self._look(now)
         return self._count
+
+    def _look(self, now: float) -> None:
+        try:
+            found = {*self.client.nthreads(callback_timeout=_PATIENCE)}
+        except OSError as error:
+            raise self.lost() from error
+        self._known |= found
+        leaving = found & self._refused
+        self._count = len(found - leaving)
+        if leaving:
+            self.client.retire_workers([*leaving])
+            self._asked = -_PAUSE  # the last worker stays as long as Dask has its answers
+        if self._count:
+            self._alone_since = now
+        elif self._known and self._known <= self._refused and not leaving:
+            raise ClusterError(
+                "no worker agrees with this process; see the warnings above: they have left the "
+                "cluster, so start it again with the same code and packages"
+            )
+        elif now - self._alone_since > self.timeout:
+            raise ClusterError(
+                f"expected workers at the scheduler {self.address}, found none for "
+                f"{self.timeout:.0f} s ({TIMEOUT}); what is complete is kept"
+            )
 
     def refuse(self, member: Member, reasons: Sequence[str]) -> None:
         """Let a worker leave the cluster, at the next `count`."""
@@ -108,20 +124,6 @@ class Connection:
             f"the scheduler at {self.address} has ended or does not answer; what is complete is "
             "kept: start it again, and the same command continues"
         )
-
-    def _check(self, now: float) -> None:
-        if self._count:
-            self._alone_since = now
-        elif self._refused and self._refused >= self._known:
-            raise ClusterError(
-                "no worker agrees with this process; see the warnings above: they have left the "
-                "cluster, so start it again with the same code and packages"
-            )
-        elif now - self._alone_since > self.timeout:
-            raise ClusterError(
-                f"expected workers at the scheduler {self.address}, found none for "
-                f"{self.timeout:.0f} s ({TIMEOUT}); what is complete is kept"
-            )
 
     def _connected(self) -> Client:
         security = Security(require_encryption=self.address.startswith("tls:"))

@@ -27,7 +27,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from seedlings.cluster import engine, identity
 from seedlings.cluster.identity import Identity
@@ -87,20 +87,21 @@ class Remote:
             return Here().start(command, folder, settings)
         return _Command(self, command, folder, settings)
 
-    def look(self) -> bool:
-        """Return whether the cluster can be used, after a look at it.
+    def look(self) -> int | None:
+        """Return the number of workers, or None if the cluster cannot be used.
 
         Raises SeedlingsError if it cannot, and is not optional.
         """
         from seedlings.cluster.connection import ClusterError
 
-        if not self._is_lost:
-            try:
-                self.connection.count()
-            except ClusterError as error:
-                self._is_lost = True
-                engine.without(str(error), optional=self._optional)
-        return not self._is_lost
+        if self._is_lost:
+            return None
+        try:
+            return self.connection.count()
+        except ClusterError as error:
+            self._is_lost = True
+            engine.without(str(error), optional=self._optional)
+            return None
 
 
 class _Command:
@@ -117,7 +118,7 @@ class _Command:
         lease = self._folder.with_suffix(_LEASE)
         lease.write_text(token, encoding="utf-8")
         pool.leases.add(lease)
-        self._submit()
+        self._future: Any = None  # of Dask
 
     def poll(self) -> int | None:
         if not self._is_over:
@@ -131,20 +132,20 @@ class _Command:
             self._is_over = True
             self._code = _KILLED if self._code is None else self._code
             self._pool.leases.discard(self._folder.with_suffix(_LEASE))
-            self._future.release()
+            self._future = None
             withdraw([self._folder])
 
-    def _submit(self) -> None:
-        client = self._pool.connection.client
-        self._future = client.submit(run, self._order, self._pool.check, pure=False)
-
     def _look(self) -> None:
-        order = self._order
-        if not self._pool.look():
+        order, connection = self._order, self._pool.connection
+        workers = self._pool.look()
+        if workers is None:
             has_begun = self._folder.with_suffix(_BEGUN).exists()
             self.end()
             if not has_begun:
                 self._here = Here().start(order.command, self._folder, order.settings)
+        elif self._future is None:
+            if workers:
+                self._future = connection.client.submit(run, order, self._pool.check, pure=False)
         elif self._future.status == "error":
             with log_of(self._folder).open("a", encoding="utf-8") as log:
                 print(self._future.exception(), file=log)
@@ -155,10 +156,8 @@ class _Command:
                 self._code = answer
                 self.end()
             else:
-                self._future.release()  # so that the worker can be retired
-                self._pool.connection.refuse(answer.member, answer.value)
-                if self._pool.look():
-                    self._submit()
+                self._future = None
+                connection.refuse(answer.member, answer.value)
 
 
 @contextmanager
