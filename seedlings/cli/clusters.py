@@ -2,8 +2,9 @@
 
 import importlib.util
 import shlex
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -38,10 +39,11 @@ def cluster(workers: int, host: str, port: int, settings_only: bool) -> None:
             click.echo(str(settings))
             return
         with local.running(settings, workers=workers, host=host, port=port) as address:
-            click.echo(f"export DASK_CONFIG={shlex.quote(str(settings))}")
-            click.echo(f"export DASK_SCHEDULER_ADDRESS={address}")
-            click.echo(f"# {workers} workers; stop with Ctrl-C", err=True)
-            local.wait()
+            with suppress(KeyboardInterrupt):
+                click.echo(f"# {workers} workers; stop with Ctrl-C", err=True)
+                click.echo(f"export DASK_CONFIG={shlex.quote(str(settings))}")
+                click.echo(f"export DASK_SCHEDULER_ADDRESS={address}")
+                threading.Event().wait()
             click.echo("# stopped", err=True)
 
 

@@ -2,9 +2,8 @@
 
 import os
 import signal
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -64,12 +63,6 @@ def running(settings: Path, *, workers: int, host: str, port: int) -> Iterator[s
         ) from error
     with cluster:
         yield cluster.scheduler_address
-
-
-def wait() -> None:
-    """Wait for Ctrl-C or SIGTERM."""
-    with suppress(KeyboardInterrupt):
-        threading.Event().wait()
 
 
 def _settings(security: Security) -> dict[str, Any]:
