@@ -54,7 +54,7 @@ def package_of(model: str) -> Iterator[Path]:
 
     with tempfile.TemporaryDirectory() as folder:
         with client.reachable():
-            package = client.Tracker().downloadpackage_of(model, Path(folder))
+            package = client.Tracker().download_package(model, Path(folder))
         yield package
 
 
