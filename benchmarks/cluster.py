@@ -109,10 +109,9 @@ def together(
     command = [sys.executable, "-c", program]
     env = {**os.environ, **(env or {})}
     pipe = subprocess.PIPE
-    processes = [
-        subprocess.Popen([*command, *map(str, job)], env=env, stdin=pipe, stdout=pipe, text=True)
-        for job in jobs
-    ]
+    # Linux shares the processor among sessions; each worker of a cluster has one of its own.
+    start = partial(subprocess.Popen, stdin=pipe, stdout=pipe, text=True, start_new_session=True)
+    processes = [start([*command, *map(str, job)], env=env) for job in jobs]
     for process in processes:
         _line(process, "ready")
     for process in processes:

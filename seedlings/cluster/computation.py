@@ -22,7 +22,7 @@ from seedlings.io.shards import Shard, Sink, Work, remaining
 _WINDOW = 2  # shards a worker: one that it computes, one that waits there
 _RETRIES = 2  # of a shard that raises an exception
 _SLOWER = 20  # a shard may take this many times the median before its worker is replaced
-_PAUSE = 0.005  # seconds
+_PAUSE = 0.02  # seconds
 
 
 class Computation:

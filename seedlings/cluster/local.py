@@ -94,7 +94,7 @@ def _settings(security: Security) -> dict[str, Any]:
             "nanny": {"pre-spawn-environ": dict.fromkeys(_UNSET) | processor.SETTINGS},
             # Whatever a worker does, its nanny replaces it; Dask would give both up after a while.
             "deploy": {"lost-worker-timeout": "1 day"},
-            "admin": {"system-monitor": {"gil": {"enabled": False}}},
+            "admin": {"system-monitor": {"gil": {"enabled": False}}, "tick": {"interval": "500ms"}},
             "logging": {"distributed": "warning"},
         }
     }
