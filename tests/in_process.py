@@ -11,19 +11,17 @@ tests/pipeline/test_repro.py compares the bytes with those of ordinary processes
 import importlib.util
 import logging
 import os
-import pickle
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, chdir, contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
 from imports import ROOT
-from ruamel.yaml import YAML
+from yaml_texts import parsed_once
 
 from seedlings import processor
 
@@ -50,7 +48,7 @@ def run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) ->
     """Run a command as if a process did; returns its exit code and what it printed."""
     program, *arguments = command
     with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
-        with _as_a_process(folder, environment), _printing_to(output), _parsing_once():
+        with _as_a_process(folder, environment), _printing_to(output), parsed_once():
             code = _code(_COMMANDS[program], arguments)
         output.seek(0)
         return code, output.read()
@@ -156,28 +154,6 @@ def _as_a_process(folder: Path, environment: Mapping[str, str]) -> Iterator[None
     own = {**environment, **processor.SETTINGS}
     with chdir(folder), mock.patch.dict(os.environ, own, clear=True):
         yield
-
-
-_parse = YAML.load
-
-
-@contextmanager
-def _parsing_once() -> Iterator[None]:
-    """Parse each text of YAML once, by the parser that DVC and Seedlings use."""
-    with mock.patch.multiple(YAML, load=_parsed):
-        yield
-
-
-def _parsed(parser: YAML, stream: Any) -> Any:
-    """Return the plain values of a text; a file, or values with comments, are parsed each time."""
-    if isinstance(stream, str) and parser.typ == ["safe"]:
-        return pickle.loads(_pickled(stream))
-    return _parse(parser, stream)
-
-
-@lru_cache(maxsize=100)
-def _pickled(text: str) -> bytes:
-    return pickle.dumps(_parse(YAML(typ="safe", pure=True), text))
 
 
 @contextmanager
