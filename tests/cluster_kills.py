@@ -90,6 +90,7 @@ def test_a_stage_has_the_same_bytes(
             started.process.kill()
             assert command.process.wait()
             assert "has ended or does not answer; what is complete is kept" in command.printed()
+            assert "Traceback" not in command.printed()
             again = stack.enter_context(clusters.running(tmp_path / "second", 2))
             project.env |= again.variables
         else:
