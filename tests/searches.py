@@ -69,7 +69,7 @@ def trial(
         state=state,
         value=value,
         params=params,
-        distributions={key: space.parameters[key].distribution for key in params},
+        distributions=space.trial(params).distributions,
         intermediate_values=dict(enumerate(curve, 1)),
         user_attrs=attributes,
     )

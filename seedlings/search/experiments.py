@@ -25,17 +25,17 @@ def parameters(space: Space, tree: Mapping[str, Any], revision: Revision) -> Par
     others = {key: value for key, value in revision.params.items() if key not in found}
     expected = params.flatten(tree) | {"evaluate.split": "validation"}
     different = [key for key, value in others.items() if expected.get(key, value) != value]
-    if different:
-        raise SeedlingsError(foreign(revision, f"its {', '.join(sorted(different))} differs"))
+    reason = f"its {', '.join(sorted(different))} differs" if different else ""
+    try:
+        space.trial(found)
+    except ValueError as error:
+        reason = f"its parameters {found} are not in the space: {error}"
+    if reason:
+        raise SeedlingsError(
+            f"the experiment {revision.name} is not of this search, as {reason}; choose another "
+            "--name, or remove it with `dvc exp remove`"
+        )
     return found
-
-
-def foreign(revision: Revision, reason: str) -> str:
-    """Return the message about an experiment of something else with the name of a trial."""
-    return (
-        f"the experiment {revision.name} is not of this search, as {reason}; choose another "
-        "--name, or remove it with `dvc exp remove`"
-    )
 
 
 def results(space: Space, task: str, folder: Path) -> tuple[dict[str, float], list[float]]:

@@ -12,6 +12,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import AfterValidator, Field, model_validator
 
 from seedlings import params as all_params
@@ -137,11 +138,6 @@ class Space(Section):
         """Return whether a higher objective is better."""
         return self.direction == "maximize"
 
-    @property
-    def distributions(self) -> dict[str, BaseDistribution]:
-        """Return the distribution of each parameter."""
-        return {key: entry.distribution for key, entry in self.parameters.items()}
-
     def active(self, values: Mapping[str, Any]) -> Params:
         """Return the active parameters as Optuna has them, from all values by full key."""
         found: Params = {}
@@ -157,6 +153,11 @@ class Space(Section):
             if choices := self.parameters[key].choices:
                 found[key] = choices[self.parameters[key].options.index(active[key])]
         return found
+
+    def trial(self, active: Params, state: TrialState = TrialState.RUNNING) -> FrozenTrial:
+        """Return a trial. Raises ValueError for a value that the space does not have."""
+        known = {key: self.parameters[key].distribution for key in active}
+        return create_trial(state=state, params=active, distributions=known)
 
     def settings(self) -> Iterator[Params]:
         """Yield all settings in order, but for those with a value of a range without steps."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from seedlings.config import params
@@ -104,8 +104,7 @@ class Study:
 
     def _add(self, found: Params, state: TrialState = TrialState.RUNNING) -> FrozenTrial:
         """Add a trial in one step, so that a kill leaves all its parameters or none."""
-        known = {key: self.space.parameters[key].distribution for key in found}
-        self._study.add_trial(create_trial(state=state, params=found, distributions=known))
+        self._study.add_trial(self.space.trial(found, state))
         return self.trials[-1]
 
     def _taken_up(self, trial: FrozenTrial) -> Trial:
@@ -145,11 +144,12 @@ class Study:
         }
         numbers = np.random.SeedSequence([self.space.seed, len(self.trials) + 1])
         seed = int(numbers.generate_state(1)[0])
+        known = {key: entry.distribution for key, entry in parameters.items()}
         for sampler in kinds[self.space.sampler]:
             draft = self._new(sampler(seed=seed))
             draft.add_trials(self.trials)
             for _ in range(_ATTEMPTS):
-                asked = self.space.active(draft.ask(self.space.distributions).params)
+                asked = self.space.active(draft.ask(known).params)
                 yield {key: parameters[key].rounded(value) for key, value in asked.items()}
 
     def _new(self, sampler: optuna.samplers.BaseSampler | None = None) -> optuna.Study:
@@ -213,11 +213,7 @@ class Study:
 
     def _add_finished(self, found: Params, revision: revisions.Revision) -> None:
         """Add the finished trial that an experiment is."""
-        try:
-            trial = self._add(found)
-        except ValueError as error:  # of Optuna
-            reason = f"its parameters {found} are not in the space: {error}"
-            raise SeedlingsError(experiments.foreign(revision, reason)) from error
+        trial = self._add(found)
         with revision.files(experiments.RECORDS) as folder:
             metrics, curve = experiments.results(self.space, self.tree["task"], folder)
         for _ in self._reported(trial, curve):  # it was not stopped
