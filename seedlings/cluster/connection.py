@@ -27,7 +27,10 @@ _GRACE = 2.0  # seconds beyond a time limit of Dask
 _PAUSE = 1.0  # seconds between two questions to the scheduler
 _PATIENCE = 60.0  # seconds for its answer, and for a worker to come back
 _VERSIONS = ("python", "dask", "distributed", "cloudpickle", "msgpack", "tornado")
-_QUIET = ("distributed", "distributed.client", "distributed.core", "distributed.comm", "tornado")
+_QUIET = (
+    *("distributed", "distributed.client", "distributed.core", "distributed.comm"),
+    *("tornado", "tornado.application"),  # Dask gives each of these a level of its own
+)
 _SETTINGS = {"distributed.admin.large-graph-warning-threshold": "1GiB"}  # for the inputs of shards
 
 
@@ -47,6 +50,7 @@ class Connection:
         self.timeout = _timeout()  # seconds that a worker may take to answer
         self._known: set[str] = set()  # addresses of workers, now and earlier
         self._refused: set[str] = set()
+        self._full: dict[str, float] = {}  # since when workers have no free memory
         self._count, self._asked, self._alone_since = 0, -_PAUSE, time.monotonic()
         for name in _QUIET:  # errors are raised, with what to do
             logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -73,17 +77,22 @@ class Connection:
         return self._count
 
     def _look(self, now: float) -> None:
+        scheduler = self.client.scheduler
         try:
-            found = {*self.client.nthreads(callback_timeout=_PATIENCE)}
+            answer = self.client.sync(scheduler.identity, callback_timeout=_PATIENCE)
         except OSError as error:
             raise self.lost() from error
+        found = {*answer["workers"]}
+        full = {name for name, w in answer["workers"].items() if w["status"] == "paused"}
         self._known |= found
         leaving = found & self._refused
-        self._count = len(found - leaving)
+        self._count = len(found - leaving - full)
         if leaving:
             self.client.retire_workers([*leaving])
             self._asked = -_PAUSE  # the last worker stays as long as Dask has its answers
-        if self._count:
+        self._full = {name: self._full.get(name, now) for name in full - leaving}
+        self._restart_full(now)
+        if self._count or self._full:
             self._alone_since = now
         elif self._known and self._known <= self._refused and not leaving:
             raise ClusterError(
@@ -95,6 +104,17 @@ class Connection:
                 f"expected workers at the scheduler {self.address}, found none for "
                 f"{self.timeout:.0f} s ({TIMEOUT}); what is complete is kept"
             )
+
+    def _restart_full(self, now: float) -> None:
+        """Restart workers without free memory: Dask sends them nothing, and waits."""
+        late = [name for name, since in self._full.items() if now - since > self.timeout]
+        for name in late:
+            warn(
+                f"worker {name} has had no free memory for {self.timeout:.0f} s ({TIMEOUT}): "
+                "restarted; a worker needs more memory if this happens again"
+            )
+        if late:
+            self.restart(late)
 
     def refuse(self, member: Member, reasons: Sequence[str]) -> None:
         """Let a worker leave the cluster, at the next `count`."""

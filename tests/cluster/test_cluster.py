@@ -1,5 +1,6 @@
 """A real cluster: the same bytes whatever its workers do, and what it refuses."""
 
+import logging
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cluster_works
 import clusters
@@ -188,6 +190,9 @@ def test_after_a_killed_scheduler_complete_shards_are_kept(
         thread.join()
         assert "what is complete is kept: start it again" in str(failures)
         assert 2 <= saved(results.place) < COUNT
+        # What a killed scheduler interrupts would be logged as tracebacks.
+        for name in ("distributed.client", "tornado.application"):
+            assert not logging.getLogger(name).isEnabledFor(logging.ERROR)
     assert compute(Here(), Roots(tmp_path), results).bytes() == here
 
 
@@ -205,6 +210,37 @@ def test_a_worker_with_other_results_is_refused_by_name(
     assert sink.bytes() == here
     assert "(stranger) is restarted: other results for the same inputs (processor" in printed
     assert "(stranger) is refused: other results for the same inputs (processor" in printed
+
+
+def fill(share: float, dask_worker: Any) -> None:
+    """Fill the memory of a worker up to a share of its limit, and keep it."""
+    limit = dask_worker.memory_manager.memory_limit
+    kept = bytearray(int(share * limit) - psutil.Process().memory_info().rss)
+    kept[::4096] = b"1" * len(kept[::4096])
+    dask_worker.kept = kept
+
+
+def test_a_worker_without_free_memory_is_restarted(
+    two_workers: clusters.Cluster,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    env = clusters.environment(DASK_CONFIG=str(two_workers.settings))
+    options = ("--name", "full", "--memory-limit", "600MB")
+    monkeypatch.setenv("SEEDLINGS_CLUSTER_TIMEOUT", "1")
+    with (
+        joined(two_workers, tmp_path, env, *options),
+        Connection(two_workers.address) as connection,
+    ):
+        wait(lambda: connection.count() == 3)
+        known = connection.client.scheduler_info()["workers"]
+        [address] = [found for found, worker in known.items() if worker["name"] == "full"]
+        connection.client.run(fill, 0.85, workers=[address])
+        wait(lambda: connection.count() == 2)
+        wait(lambda: connection.count() == 3)
+    message = f"worker {address} has had no free memory for 1 s (SEEDLINGS_CLUSTER_TIMEOUT)"
+    assert message in capsys.readouterr().err
 
 
 def test_workers_take_the_settings_of_the_processor_that_the_client_has(
