@@ -213,13 +213,14 @@ def _gain(study: Study, start: Revision, best: Revision) -> Gain:
             f"expected evaluations of the same images, found others in trials of {study.name} "
             f"than in {start.name}"
         )
+    table = comparisons.table(start).set_index("path")
     return Gain(
         metric=TASKS[start.params["task"]].main_metric,
         by=float((scores[0] - own).mean()),
         p_value=significance.corrected_p_value(
             np.array(scores),
             own.to_numpy(),
-            comparisons.table(start)["group"].loc[own.index].to_numpy(),
+            table["group"].loc[own.index].to_numpy(),
             tried=len(study.trials),
             rng=np.random.default_rng(study.space.seed),
         ),

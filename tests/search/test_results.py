@@ -97,11 +97,12 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
                 raise SeedlingsError(f"expected a revision or an experiment, found {name!r}")
             return known[name]
 
-        groups = pd.DataFrame({"group": np.arange(40) // size}, [f"{n}.png" for n in range(40)])
+        paths = [f"{n}.png" for n in range(40)]
+        table = pd.DataFrame({"path": paths, "group": np.arange(40) // size})
         monkeypatch.setattr(revisions, "at", at)
         monkeypatch.setattr(git, "commits_of", lambda _: {one.name: one.commit for one in found})
         monkeypatch.setattr(comparisons, "predictions", predictions)
-        monkeypatch.setattr(comparisons, "table", lambda _: groups)
+        monkeypatch.setattr(comparisons, "table", lambda _: table[::-1])
         monkeypatch.setattr(results.records, "read", lambda record: record)
         return results.read(cast(Study, Known(space, tried, tested=[2])))
 
