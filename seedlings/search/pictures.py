@@ -46,7 +46,7 @@ def figures(space: Space, tried: Sequence[FrozenTrial]) -> dict[str, bytes]:
             for part in np.atleast_1d(axes):
                 part.tick_params(axis="x", which="both", labelrotation=40)
     if len(varied) > 1:
-        with _drawn(found, "Parallel coordinates", width=1.8 * len(varied)):
+        with _drawn(found, "Parallel coordinates", width=2.4 * len(varied)):
             plots.plot_parallel_coordinate(study, params=varied, **target)
     if any(len(trial.intermediate_values) > 1 for trial in tried):
         with _drawn(found, "Values after each epoch"):
