@@ -4,10 +4,12 @@ import io
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import optuna
 from matplotlib import pyplot
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from optuna.visualization import matplotlib as plots
 
@@ -66,12 +68,26 @@ def _named(space: Space, tried: Sequence[FrozenTrial], names: Mapping[str, str])
             create_trial(
                 state=trial.state,
                 value=trial.value if trial.state == TrialState.COMPLETE else None,
-                params={names[key]: value for key, value in trial.params.items()},
-                distributions={names[key]: known for key, known in trial.distributions.items()},
+                params={names[key]: _literal(value) for key, value in trial.params.items()},
+                distributions={
+                    names[key]: _literal_choices(known)
+                    for key, known in trial.distributions.items()
+                },
                 intermediate_values=trial.intermediate_values,
             )
         )
     return found
+
+
+def _literal(value: Any) -> Any:
+    """Return a value whose text Matplotlib does not read as a formula."""
+    return value.replace("$", r"\$") if isinstance(value, str) else value
+
+
+def _literal_choices(known: BaseDistribution) -> BaseDistribution:
+    if not isinstance(known, CategoricalDistribution):
+        return known
+    return CategoricalDistribution([*map(_literal, known.choices)])
 
 
 @contextmanager

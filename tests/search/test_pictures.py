@@ -95,3 +95,10 @@ def test_labels_are_readable_and_do_not_overlap(monkeypatch: pytest.MonkeyPatch)
     pictures.figures(space, invented(space, 25))
     assert {"'adam'", "'[256]'", "16", "learning_rate", "dense"} <= texts["Slice Plot"]
     assert {"adam", "[64]", "None", "optimizer.name"} <= texts["Parallel Coordinate Plot"]
+
+
+def test_a_choice_is_no_formula() -> None:
+    space = made({OPTIMIZER: {"choices": ["adam", "sgd"]}, RATE: HEAD[RATE]})
+    strange = space.parameters[OPTIMIZER].model_copy(update={"choices": ["$a^$", "b"]})
+    space = space.model_copy(update={"parameters": {**space.parameters, OPTIMIZER: strange}})
+    assert pictures.figures(space, invented(space, 5)).keys() == ALL
