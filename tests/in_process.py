@@ -2,24 +2,28 @@
 
 A process of its own imports TensorFlow, MLflow and DVC anew, which takes longer than most of what
 a test asks of it. What is the same: the code, its arguments, folder, environment, output and exit
-code. What differs: the settings of the processor are those of this process (`portable: true`), and
-a stage is logged in MLflow when it ends, by the run logger's own code, and not while it runs.
+code. What differs: the settings of the processor are those of this process (`portable: true`), a
+stage is logged in MLflow when it ends, by the run logger's own code, and not while it runs, and a
+text of YAML is parsed once: DVC parses params.yaml, dvc.yaml and dvc.lock for every stage again.
 tests/pipeline/test_repro.py compares the bytes with those of ordinary processes.
 """
 
 import importlib.util
 import logging
 import os
+import pickle
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, chdir, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
 from imports import ROOT
+from ruamel.yaml import YAML
 
 from seedlings import processor
 
@@ -46,7 +50,7 @@ def run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) ->
     """Run a command as if a process did; returns its exit code and what it printed."""
     program, *arguments = command
     with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
-        with _as_a_process(folder, environment), _printing_to(output):
+        with _as_a_process(folder, environment), _printing_to(output), _parsing_once():
             code = _code(_COMMANDS[program], arguments)
         output.seek(0)
         return code, output.read()
@@ -152,6 +156,28 @@ def _as_a_process(folder: Path, environment: Mapping[str, str]) -> Iterator[None
     own = {**environment, **processor.SETTINGS}
     with chdir(folder), mock.patch.dict(os.environ, own, clear=True):
         yield
+
+
+_parse = YAML.load
+
+
+@contextmanager
+def _parsing_once() -> Iterator[None]:
+    """Parse each text of YAML once, by the parser that DVC and Seedlings use."""
+    with mock.patch.multiple(YAML, load=_parsed):
+        yield
+
+
+def _parsed(parser: YAML, stream: Any) -> Any:
+    """Return the plain values of a text; a file, or values with comments, are parsed each time."""
+    if isinstance(stream, str) and parser.typ == ["safe"]:
+        return pickle.loads(_pickled(stream))
+    return _parse(parser, stream)
+
+
+@lru_cache(maxsize=100)
+def _pickled(text: str) -> bytes:
+    return pickle.dumps(_parse(YAML(typ="safe", pure=True), text))
 
 
 @contextmanager

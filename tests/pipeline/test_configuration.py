@@ -67,7 +67,6 @@ def test_an_edit_by_hand_is_what_an_experiment_runs_with_every_comment(project: 
 def test_the_queue_and_a_temporary_folder_run_what_the_file_says(project: Project) -> None:
     before = comments((ROOT / "params.yaml").read_text(encoding="utf-8"))
     edit(project, {"label_smoothing: 0.0": "label_smoothing: 0.1"})
-    project.in_process = False
     choice = "finetune.epochs=choice(2,3)"
     project.run("dvc", "exp", "run", "--quiet", "--queue", "-S", choice, "finetune")
     project.run("dvc", "queue", "start", "--quiet", "-j", "1")

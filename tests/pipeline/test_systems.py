@@ -246,8 +246,8 @@ def test_cats_vs_dogs(project: Project, tmp_path: Path, rng: np.random.Generator
 
 
 def test_driving(project: Project, tmp_path: Path, rng: np.random.Generator) -> None:
-    drawings.write_drive(tmp_path, 400, rng)
-    own = {"data__annotations__block": 10, "finetune__epochs": 12}
+    drawings.write_drive(tmp_path, 240, rng)
+    own = {"data__annotations__block": 6, "baseline__epochs": 2, "finetune__epochs": 9}
     metrics = evaluated(project, "driving", data__path=tmp_path, **own)
     table = pd.read_csv(project.root / "data" / "split.csv")
     assert 20 < table["group"].nunique() < 80
