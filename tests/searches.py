@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import yaml
 from imports import ROOT
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from seedlings.config import params, paths, yaml_files
-from seedlings.search import space
+from seedlings.search import space, trials
 from seedlings.search.space import Entry, Space
-from seedlings.search.trials import Trial
+from seedlings.search.trials import Params
 from seedlings.tracking import git
 from seedlings.tracking.revisions import Revision
 
@@ -49,36 +50,83 @@ HEAD = {  # eight parameters, as in spaces/head.yaml
 }
 
 
-def invented(space: Space, count: int) -> list[Trial]:
+def trial(
+    space: Space,
+    number: int,
+    params: Params,
+    value: float | None = None,
+    *,
+    state: TrialState = TrialState.COMPLETE,
+    curve: Sequence[float] = (),
+    **attributes: Any,
+) -> FrozenTrial:
+    """A trial as a study has it, with the number in its name."""
+    if value is not None:
+        metrics = {space.metric: value}
+        metrics |= {f"{space.metric}_low": value - 0.1, f"{space.metric}_high": value + 0.1}
+        attributes = {"metrics": metrics, "experiment": f"commit{number}"} | attributes
+    found = create_trial(
+        state=state,
+        value=value,
+        params=params,
+        distributions=space.trial(params).distributions,
+        intermediate_values=dict(enumerate(curve, 1)),
+        user_attrs=attributes,
+    )
+    found.number = number - 1
+    return found
+
+
+@dataclass
+class Known:
+    """What the result and the run log of a search need of its study."""
+
+    space: Space
+    trials: list[FrozenTrial] = field(default_factory=list)
+    name: str = "head"
+    commit: str = "c" * 40
+    tested: list[int] = field(default_factory=list)
+
+    @property
+    def best(self) -> FrozenTrial | None:
+        return next(iter(trials.best_first(self.trials, maximize=self.space.maximizes)), None)
+
+
+def invented(space: Space, count: int) -> list[FrozenTrial]:
     """Trials with random parameters and values; every sixth is pruned, and the eighth fails."""
     rng = np.random.default_rng(5)
-    trials = []
+    found = []
     for number in range(1, count + 1):
-        values = space.draw(lambda key, entry: _drawn(entry, rng))
+        params = space.active({k: _drawn(entry, rng) for k, entry in space.parameters.items()})
         value = round(0.7 + 0.2 * float(rng.beta(4.0, 1.5)), 4)
         curve = [value * (1 - 0.6**epoch) for epoch in range(1, 13)]
-        trial = Trial(number, values, "finished", value, value - 0.05, value + 0.04, curve)
         if number == 8:
-            trial = failed(Trial(number, values), "no memory <left> & more")
-        trials.append(pruned(trial, 4) if number % 6 == 0 else trial)
-    return trials
+            found.append(failed(space, number, params, "no memory <left> & more"))
+        elif number % 6 == 0:
+            found.append(pruned(space, number, params, curve[:4]))
+        else:
+            found.append(trial(space, number, params, value, curve=curve))
+    return found
 
 
-def pruned(trial: Trial, epochs: int) -> Trial:
-    """The trial as one that the pruner stopped after some epochs."""
-    none = dict.fromkeys(("value", "low", "high"))
-    return replace(trial, state="pruned", curve=trial.curve[:epochs], **none)
+def pruned(space: Space, number: int, params: Params, curve: Sequence[float]) -> FrozenTrial:
+    """A trial that the pruner stopped after some epochs."""
+    return trial(space, number, params, state=TrialState.PRUNED, curve=curve)
 
 
-def failed(trial: Trial, reason: str) -> Trial:
-    return replace(trial, state="failed", reason=reason)
+def failed(space: Space, number: int, params: Params, reason: str) -> FrozenTrial:
+    return trial(space, number, params, state=TrialState.FAIL, reason=reason)
+
+
+def running(space: Space, number: int, params: Params) -> FrozenTrial:
+    return trial(space, number, params, state=TrialState.RUNNING)
 
 
 def _drawn(entry: Entry, rng: np.random.Generator) -> Any:
     points = entry.points
     if points is not None:
         return points[rng.integers(len(points))]
-    return float(np.exp(rng.uniform(*np.log(entry.range))))
+    return float(np.exp(rng.uniform(*np.log(entry.ends))))
 
 
 def repository(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:

@@ -14,11 +14,12 @@ from seedlings.cli import (
     configuration,
     exports,
     labels,
-    models,
+    predictions,
     repeats,
     results,
     runs,
     searches,
+    servers,
     sharing,
 )
 from seedlings.errors import SeedlingsError
@@ -37,7 +38,8 @@ _MODULES = (
     searches,
     repeats,
     sharing,
-    models,
+    predictions,
+    servers,
     exports,
     clusters,
 )

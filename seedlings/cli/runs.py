@@ -1,4 +1,4 @@
-"""The commands `sync`, `runs` and `ui`, for the runs in MLflow."""
+"""The commands `sync`, `runs`, `ui` and `promote`, for the runs and the models in MLflow."""
 
 import itertools
 import os
@@ -93,4 +93,25 @@ def _sync_workspace() -> None:
         click.echo(f"not logged: {error}", err=True)
 
 
-COMMANDS = (sync_command, runs, ui)
+@click.command()
+@click.argument("name")
+@click.option("--force", is_flag=True, help="Promote the model even if it is not better.")
+@click.option(
+    "--confidence",
+    type=click.FloatRange(0.0, 1.0, min_open=True, max_open=True),
+    default=0.95,
+    show_default=True,
+    help="The confidence level of the test.",
+)
+def promote(name: str, force: bool, confidence: float) -> None:
+    """Make a model the champion if it is significantly better.
+
+    NAME is an experiment, a revision, a run in MLflow, or `workspace`. Its model is compared with
+    the champion on the same test images.
+    """
+    from seedlings.tracking import registry
+
+    click.echo(f"{registry.ADDRESS} is {registry.promote(name, confidence, force=force)}")
+
+
+COMMANDS = (sync_command, runs, ui, promote)

@@ -27,7 +27,10 @@ _GRACE = 2.0  # seconds beyond a time limit of Dask
 _PAUSE = 1.0  # seconds between two questions to the scheduler
 _PATIENCE = 60.0  # seconds for its answer, and for a worker to come back
 _VERSIONS = ("python", "dask", "distributed", "cloudpickle", "msgpack", "tornado")
-_QUIET = ("distributed", "distributed.client", "distributed.core", "distributed.comm", "tornado")
+_QUIET = (
+    *("distributed", "distributed.client", "distributed.core", "distributed.comm"),
+    *("tornado", "tornado.application"),  # Dask gives each of these a level of its own
+)
 _SETTINGS = {"distributed.admin.large-graph-warning-threshold": "1GiB"}  # for the inputs of shards
 
 

@@ -153,8 +153,8 @@ def warn(applied: Applied) -> None:
     if not any(applied.counts.values()):
         return
     print(
-        "split: {corrected} labels are corrected, {confirmed} confirmed, {dropped} images dropped; "
-        "{corrections_not_applied} lines are not applied".format(**applied.counts)
+        "split: labels corrected: {corrected}, confirmed: {confirmed}; images dropped: {dropped}; "
+        "lines not applied: {corrections_not_applied}".format(**applied.counts)
     )
     for line in applied.refused[:_SHOWN]:
         print(f"split: not applied: {line}", file=sys.stderr)

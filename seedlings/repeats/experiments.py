@@ -1,10 +1,8 @@
 """Experiments of repeats: their names, and the result of each seed."""
 
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from seedlings.config import params, paths, records
@@ -132,9 +130,8 @@ def read(seed: int, commit: str, tree: Mapping[str, Any] | None = None) -> Repea
             f"of the commit from which it started, found another {', '.join(different)}; choose "
             "another NAME, or remove it with `dvc exp remove`"
         )
-    with tempfile.TemporaryDirectory() as folder:
-        revision.get(_RECORDS, Path(folder))
-        evaluated, divided = (records.read(Path(folder) / path) for path in _RECORDS)
+    with revision.files(_RECORDS) as folder:
+        evaluated, divided = (records.read(folder / path) for path in _RECORDS)
     return Repeat(
         seed=seed,
         params=revision.params,

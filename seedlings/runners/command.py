@@ -42,13 +42,7 @@ def run(file: Path, name: str, *, count: int, jobs: int, deadline: float, say: S
 
 def _show(study: Study, say: Say) -> None:
     """Print the result of a search, and write its page."""
-    result = results.read(
-        study.name,
-        study.space,
-        list(study),
-        baseline=study.commit,
-        looked=len(study.tested),
-    )
+    result = results.read(study)
     say("")
     for line in results.lines(result):
         say(line)

@@ -5,18 +5,17 @@ goes on after a kill.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
+
+from optuna.trial import FrozenTrial, TrialState
 
 from seedlings.errors import SeedlingsError
 from seedlings.runners.clones import shared_stages
-from seedlings.runners.executions import Execution, Job, Place, evaluated_on
+from seedlings.runners.executions import SPLIT, Execution, Job, Place, evaluated_on
 from seedlings.runners.runner import Runner
 from seedlings.search import experiments, trials
-from seedlings.search.experiments import SPLIT
 from seedlings.search.study import Study
-from seedlings.search.trials import Trial
-from seedlings.tracking import git
+from seedlings.tracking import git, revisions
 
 _FAILURES = 3  # trials that fail one after the other until the search ends
 
@@ -35,11 +34,11 @@ class Coordinator(Runner):
         place: Place,
         *,
         say: Callable[[str], None],
-        log: Callable[[Trial], None],
+        log: Callable[[FrozenTrial], None],
     ) -> None:
         super().__init__(place, say=say)
         self._study, self._log = study, log
-        self._ended: list[Trial] = []
+        self._ended: list[FrozenTrial] = []
         self._count, self._deadline = 0, 0.0
         self._failures = 0
         self._is_exhausted = False  # all settings of the space were tried
@@ -56,12 +55,12 @@ class Coordinator(Runner):
         if start not in git.commits_of(study.commit):
             self._waiting.append(Job(start, evaluated_on({}, "validation")))
         self._waiting += [self._job(trial) for trial in study.running]
-        if self._place.jobs > 1 and len(self._waiting) + count - len(study) > 1:
+        if self._place.jobs > 1 and len(self._waiting) + count - len(study.trials) > 1:
             stages = shared_stages({SPLIT, *study.space.parameters})
             self.share(stages, Job("shared", evaluated_on({}, "validation")))
         self._count, self._deadline = count, deadline
         self.run_jobs()
-        return len(study) >= count or time.monotonic() < deadline
+        return len(study.trials) >= count or time.monotonic() < deadline
 
     def run_best(self) -> None:
         """Evaluate the best trial on test images, as the experiment NAME-best, once."""
@@ -71,14 +70,14 @@ class Coordinator(Runner):
         if best is None:
             return
         study.mark_tested(best)  # first, as a kill would hide that test images were looked at
-        if experiments.is_test_of(study.space, best, known):
+        if known and experiments.has_tested(study.space, best.params, revisions.at(known).params):
             return
         self._count = 0
-        self.run_jobs([Job(name, evaluated_on(best.values, "test"))])
+        self.run_jobs([Job(name, evaluated_on(study.space.values(best.params), "test"))])
 
     def _next(self) -> Job | None:
         """Return the job of a new trial, or None if there are enough, or no time is left."""
-        if len(self._study) >= self._count or time.monotonic() >= self._deadline:
+        if len(self._study.trials) >= self._count or time.monotonic() >= self._deadline:
             return None
         trial = None if self._is_exhausted else self._study.begin()
         self._is_exhausted = trial is None
@@ -92,33 +91,31 @@ class Coordinator(Runner):
 
     def _watch(self, execution: Execution) -> None:
         """Report the epochs of a trial, and stop it if the pruner says so."""
-        job = execution.job
-        if job.trial and not job.trial.is_over:
-            epochs = execution.epochs()
-            if len(epochs) > len(job.trial.curve):
-                job.trial = self._study.report(job.trial, self._curve(epochs))
-            if job.trial.is_over:
+        job, study = execution.job, self._study
+        if job.trial and not job.trial.state.is_finished():
+            curve = experiments.curve(study.space, study.tree["task"], execution.epochs())
+            job.trial = study.report(job.trial, curve)
+            if job.trial.state.is_finished():
                 execution.stop()
 
     def _succeed(self, execution: Execution) -> None:
         """Take the experiment of a job over, unless the pruner would have stopped it."""
-        job = execution.job
+        job, study = execution.job, self._study
         if job.trial is None:
             super()._succeed(execution)
             return
-        if not job.trial.is_over:
-            done = experiments.result(self._study.space, job.trial, execution.results)
+        if not job.trial.state.is_finished():
+            metrics, curve = experiments.results(study.space, study.tree["task"], execution.results)
             # A training that DVC restored from its cache had no epochs to look at.
-            job.trial = self._study.report(job.trial, done.curve)
-            if not job.trial.is_over:
-                job.trial = replace(done, experiment=execution.hand_over())
-                self._study.finish(job.trial)
+            job.trial = study.report(job.trial, curve)
+        if not job.trial.state.is_finished():
+            job.trial = study.finish(job.trial, metrics, execution.hand_over())
         self._end(job.trial)
 
     def _fail(self, execution: Execution, code: int) -> None:
         """Keep a pruned trial, whose command was stopped, as such."""
         trial = execution.job.trial
-        if trial and trial.is_over:
+        if trial and trial.state.is_finished():
             self._end(trial)
         else:
             super()._fail(execution, code)
@@ -135,27 +132,25 @@ class Coordinator(Runner):
                 f"{_FAILURES} trials failed one after the other; {job.name}:\n{output}"
             )
 
-    def _end(self, trial: Trial) -> None:
+    def _end(self, trial: FrozenTrial) -> None:
         """Say how a trial has ended."""
         self._ended.append(trial)
-        if trial.state != "failed":
+        if trial.state != TrialState.FAIL:
             self._failures = 0
         self._say(self._line(trial))
 
-    def _line(self, trial: Trial) -> str:
+    def _line(self, trial: FrozenTrial) -> str:
         name = trials.name(self._study.name, trial.number)
-        if trial.state == "failed":
-            return f"{name}: failed: {trial.reason.splitlines()[-1] if trial.reason else ''}"
-        if trial.state == "pruned":
-            return f"{name}: pruned after epoch {len(trial.curve)}"
+        if trial.state == TrialState.FAIL:
+            reason = trial.user_attrs["reason"]
+            return f"{name}: failed: {reason.splitlines()[-1] if reason else ''}"
+        if trial.state == TrialState.PRUNED:
+            return f"{name}: pruned after epoch {trial.last_step}"
         best = self._study.best
         assert best
         of_all = f"best {trials.name(self._study.name, best.number)}: {best.value:.4g}"
         return f"{name}: {trial.value:.4g} ({of_all})"
 
-    def _curve(self, epochs: Sequence[dict[str, float]]) -> list[float]:
-        return experiments.curve(self._study.space, self._study.tree["task"], epochs)
-
-    def _job(self, trial: Trial) -> Job:
-        name = trials.name(self._study.name, trial.number)
-        return Job(name, evaluated_on(trial.values, "validation"), trial)
+    def _job(self, trial: FrozenTrial) -> Job:
+        name, values = trials.name(self._study.name, trial.number), self._study.space.values
+        return Job(name, evaluated_on(values(trial.params), "validation"), trial)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -16,8 +16,12 @@ from seedlings.errors import SeedlingsError
 from seedlings.runners import processes, remote
 from seedlings.runners.clones import Clone
 from seedlings.runners.processes import Pool
-from seedlings.search.experiments import SPLIT
-from seedlings.search.trials import Trial, Values
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial  # an optional package, which repeats do without
+
+SPLIT = "evaluate.split"
+Values = dict[str, Any]  # parameters by their full keys
 
 _LINES = 5  # of a command's output, in messages
 _CLONE = "clone"
@@ -32,8 +36,8 @@ class Job:
     """
 
     name: str
-    values: Values  # parameters by their full keys
-    trial: Trial | None = None
+    values: Values
+    trial: "FrozenTrial | None" = None
     lock: str = ""
     attempts: int = 0
 

@@ -1,6 +1,5 @@
-"""Experiments of a search: the trial that an experiment of DVC is."""
+"""Experiments of a search: what an experiment of DVC says about its trial."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,59 +8,43 @@ from seedlings.config import params, paths, records
 from seedlings.errors import SeedlingsError
 from seedlings.report import summaries
 from seedlings.search.space import Space
-from seedlings.search.trials import Trial
+from seedlings.search.trials import Params
 from seedlings.tasks import TASKS
-from seedlings.tracking import revisions
+from seedlings.tracking.revisions import Revision
 
-SPLIT = "evaluate.split"
-_RECORDS = [paths.record("evaluate"), paths.record("finetune")]
+RECORDS = [paths.record("evaluate"), paths.record("finetune")]
 
 
-def trial(space: Space, tree: Mapping[str, Any], commit: str, number: int) -> Trial:
-    """Return the finished trial that an experiment is, by its commit.
+def parameters(space: Space, tree: Mapping[str, Any], revision: Revision) -> Params:
+    """Return the parameters of the trial that an experiment is.
 
     `tree` has the parameters at the start of the search. Raises SeedlingsError if the experiment is
-    not one of this search, or its records are not in DVC's cache.
+    not one of this search.
     """
-    revision = revisions.at(commit)
-    values = space.active(revision.params)
-    expected = params.flatten(tree) | values | {SPLIT: "validation"}
-    different = {k for k, v in expected.items() if revision.params.get(k, v) != v}
-    different |= {k for k, v in values.items() if not space.parameters[k].has(v)}
-    if different:
-        names = ", ".join(sorted(different))
+    found = space.active(revision.params)
+    others = {key: value for key, value in revision.params.items() if key not in found}
+    expected = params.flatten(tree) | {"evaluate.split": "validation"}
+    different = [key for key, value in others.items() if expected.get(key, value) != value]
+    reason = f"its {', '.join(sorted(different))} differs" if different else ""
+    try:
+        space.trial(found)
+    except ValueError as error:
+        reason = f"its parameters {found} are not in the space: {error}"
+    if reason:
         raise SeedlingsError(
-            f"the experiment {revision.name} is not of this search, as its {names} differs; choose "
-            "another --name, or remove it with `dvc exp remove`"
+            f"the experiment {revision.name} is not of this search, as {reason}; choose another "
+            "--name, or remove it with `dvc exp remove`"
         )
-    with tempfile.TemporaryDirectory() as folder:
-        revision.get(_RECORDS, Path(folder))
-        return result(space, Trial(number, values), Path(folder), revision.commit)
+    return found
 
 
-def is_test_of(space: Space, best: Trial, commit: str | None) -> bool:
-    """Return whether an experiment, by its commit, is a trial, evaluated on test images."""
-    return commit is not None and has_tested(space, best, revisions.at(commit).params)
-
-
-def has_tested(space: Space, best: Trial, known: Mapping[str, Any]) -> bool:
-    """Return whether parameters, by full keys, are those of a trial, evaluated on test images."""
-    return summaries.split(known) == "test" and space.active(known) == best.values
-
-
-def result(space: Space, running: Trial, folder: Path, commit: str = "") -> Trial:
-    """Return a trial as finished, with what the records in a folder of the project say."""
-    evaluated, trained = (records.read(folder / path) for path in _RECORDS)
-    return Trial(
-        running.number,
-        running.values,
-        "finished",
-        value=evaluated.metrics[space.metric],
-        low=evaluated.metrics.get(f"{space.metric}_low"),
-        high=evaluated.metrics.get(f"{space.metric}_high"),
-        curve=curve(space, trained.params["task"], _rows(trained.curves)),
-        experiment=commit,
-    )
+def results(space: Space, task: str, folder: Path) -> tuple[dict[str, float], list[float]]:
+    """Return the objective with its interval, and the curve, from the records in a folder."""
+    evaluated, trained = (records.read(folder / path) for path in RECORDS)
+    metrics = {k: v for k, v in evaluated.metrics.items() if k.startswith(space.metric)}
+    names, columns = trained.curves.keys(), trained.curves.values()
+    epochs = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    return metrics, curve(space, task, epochs)
 
 
 def curve(space: Space, task: str, epochs: Sequence[Mapping[str, float]]) -> list[float]:
@@ -75,5 +58,6 @@ def curve(space: Space, task: str, epochs: Sequence[Mapping[str, float]]) -> lis
     return [sign * values[f"val_{kind.epoch_metric}"] for values in epochs]
 
 
-def _rows(curves: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
-    return [dict(zip(curves, row, strict=True)) for row in zip(*curves.values(), strict=True)]
+def has_tested(space: Space, best: Params, known: Mapping[str, Any]) -> bool:
+    """Return whether parameters, by full keys, are those of a trial, evaluated on test images."""
+    return summaries.split(known) == "test" and space.active(known) == best

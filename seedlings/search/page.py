@@ -3,20 +3,20 @@
 import base64
 from pathlib import Path
 
+from optuna.trial import FrozenTrial, TrialState
+
 from seedlings.report import html
 from seedlings.search import pictures, results, trials
 from seedlings.search.results import Result
-from seedlings.search.trials import Trial
 
 
 def write(result: Result, path: Path) -> None:
     """Write the result of a search as an HTML page that opens without a network."""
     space = result.space
-    rows = results.table(result, result.ranking)
     unfinished = [
-        [result.name(trial), _end(trial), *results.parameters(space, trial.values)]
-        for trial in sorted(result.trials, key=lambda trial: trial.number)
-        if trial.state != "finished"
+        [result.name(trial), _end(trial), *results.parameters(space, trial.params)]
+        for trial in result.trials
+        if trial.state != TrialState.COMPLETE
     ]
     values = {
         "title": f"Search {result.search}",
@@ -28,22 +28,23 @@ def write(result: Result, path: Path) -> None:
         },
         "counts": results.counts(result),
         "sentences": results.sentences(result),
-        "rows": rows,
+        "rows": results.table(result, result.ranking),
         "unfinished": unfinished,
         "parameters": [*trials.labels([*space.parameters]).values()],
         "figures": {
             title: "data:image/png;base64," + base64.b64encode(picture).decode()
             for title, picture in pictures.figures(space, result.trials).items()
         },
-        "commands": results.commands(result) if result.best else {},
+        "commands": result.commands,
     }
     html.write(Path(__file__).parent / "templates" / "search.html", values, path)
 
 
-def _end(trial: Trial) -> str:
+def _end(trial: FrozenTrial) -> str:
     """Return how a trial that did not finish ended, as text."""
-    if trial.state == "pruned":
-        count = len(trial.curve)
-        value = f", with {abs(trial.curve[-1]):.4f}" if trial.curve else ""
-        return f"pruned after {count} {'epoch' if count == 1 else 'epochs'}{value}"
-    return f"failed: {trial.reason}" if trial.state == "failed" else trial.state
+    if trial.state == TrialState.PRUNED:
+        epochs, last = trial.intermediate_values, trial.last_step
+        noun = "epoch" if len(epochs) == 1 else "epochs"
+        return f"pruned after {len(epochs)} {noun}, with {abs(epochs[last]):.4f}"
+    reason = trial.user_attrs.get("reason", "")
+    return f"failed: {reason}" if trial.state == TrialState.FAIL else "running"

@@ -1,38 +1,51 @@
 """The search space: a YAML file with the parameters to search, the objective and the sampler."""
 
-import difflib
-import itertools
+import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from pydantic import AfterValidator, Field, model_validator
 
 from seedlings import params as all_params
 from seedlings.config import params, yaml_files
 from seedlings.config.params import Section
 from seedlings.errors import SeedlingsError
-from seedlings.search.trials import Values, identity
+from seedlings.search.trials import Params
 from seedlings.tasks import TASKS
 
 # The parameters of other sections change the images, the numbers of every trial, or pictures only.
 _SECTIONS = ("segment", "extract", "finetune")
 _DIGITS = 6  # significant digits of a suggested number
-_MOST_POINTS = 100_000  # of a grid
-_TOO_FINE = "a grid needs `choices`, whole numbers or a `step`"
+
+
+def _is_number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError("a number")
+    return value
+
+
+Number = Annotated[Any, AfterValidator(_is_number)]  # whole numbers remain whole
 
 
 class Entry(Section):
-    """The values of one parameter: numbers in a range, or choices.
+    """The distribution of one parameter: numbers in a range, or choices.
 
     With `when`, the parameter is varied only where other parameters have the given value, or one of
     a list of values; elsewhere it keeps the value of params.yaml.
     """
 
-    range: Any = None
+    range: Annotated[list[Number], Field(min_length=2, max_length=2)] | None = None
     log: bool = False
-    step: Any = None
+    step: Number | None = None
     choices: Annotated[list[Any], Field(min_length=1)] | None = None
     when: Annotated[dict[str, Any], Field(default_factory=dict)]
 
@@ -40,60 +53,69 @@ class Entry(Section):
     def _is_possible(self) -> Self:
         if (self.range is None) == (self.choices is None):
             raise ValueError("either `range` or `choices`")
-        if self.choices is not None:
-            if self.log or self.step is not None:
-                raise ValueError("`log` and `step` only with `range`")
-            if len({*map(_text, self.choices)}) < len(self.choices):
-                raise ValueError("choices without repetition")
-            return self
-        if not _are_numbers(self.range, 2) or not self.range[0] < self.range[1]:
-            raise ValueError(f"a range [low, high] with low < high, not {self.range}")
-        if self.log and (self.range[0] <= 0 or self.step is not None):
-            raise ValueError("`log` only with low > 0 and without `step`")
-        if self.step is not None:
-            self._check_step()
+        if self.range is None:
+            self._check_choices()
+        else:
+            self._check_range(*self.range)
         return self
 
-    def _check_step(self) -> None:
-        if not _are_numbers([self.step], 1) or self.step <= 0:
-            raise ValueError(f"a `step` greater than 0, not {self.step!r}")
-        steps = (self.range[1] - self.range[0]) / self.step
-        if round(steps) < 1 or not math.isclose(steps, round(steps), rel_tol=1e-9):
+    def _check_choices(self) -> None:
+        if self.log or self.step is not None:
+            raise ValueError("`log` and `step` only with `range`")
+        if len({*self.options}) < len(self.options):
+            raise ValueError("choices without repetition")
+
+    def _check_range(self, low: float, high: float) -> None:
+        if low >= high:
+            raise ValueError(f"a range [low, high] with low < high, not {self.range}")
+        # Optuna would lower the highest value, with a warning.
+        if self.step and abs(math.remainder(high - low, self.step)) > 1e-9 * abs(self.step):
             raise ValueError(f"a `step` that divides the range {self.range}, not {self.step}")
+        try:
+            _ = self.distribution
+        except ValueError as error:
+            raise ValueError(f"a range that Optuna accepts: {error}") from error
 
     @property
-    def is_whole(self) -> bool:
-        """Return whether the values are whole numbers in a range."""
-        numbers = [*(self.range or [0.5]), self.step or 1]
-        return all(isinstance(number, int) for number in numbers)
-
-    @property
-    def points(self) -> list[Any] | None:
-        """Return all values, or None for a range without steps."""
-        if self.choices is not None:
-            return self.choices
-        if (not self.is_whole and self.step is None) or self.log:
-            return None
+    def distribution(self) -> BaseDistribution:
+        """Return the distribution in Optuna."""
+        if self.range is None:
+            return CategoricalDistribution(self.options)
         low, high = self.range
-        count = round((high - low) / (self.step or 1)) + 1
-        return [self.rounded(low + place * (self.step or 1)) for place in range(count)]
+        if all(isinstance(number, int) for number in (low, high, self.step or 0)):
+            step = 1 if self.step is None else self.step
+            return IntDistribution(low, high, log=self.log, step=step)
+        return FloatDistribution(low, high, log=self.log, step=self.step)
 
     @property
-    def extremes(self) -> list[Any]:
+    def ends(self) -> list[Any]:
         """Return the ends of the range, or all choices."""
-        return self.range if self.choices is None else self.choices
+        return self.range or self.choices or []
 
-    def has(self, value: Any) -> bool:
-        """Return whether the value is one of the choices, or in the range."""
-        if self.choices is not None:
-            return _text(value) in map(_text, self.choices)
-        return _are_numbers([value], 1) and bool(self.range[0] <= value <= self.range[1])
+    @property
+    def options(self) -> list[Any]:
+        """Return the choices as Optuna has them."""
+        return [_primitive(choice) for choice in self.choices or []]
+
+    @property
+    def points(self) -> Sequence[Any] | None:
+        """Return all values as Optuna has them, or None for a range without steps."""
+        found = self.distribution
+        if isinstance(found, IntDistribution):
+            return range(found.low, found.high + 1, found.step)
+        if not isinstance(found, FloatDistribution):
+            return self.options
+        if found.step is None:
+            return None
+        count = round((found.high - found.low) / found.step) + 1
+        return [self.rounded(found.low + place * found.step) for place in range(count)]
 
     def rounded(self, value: Any) -> Any:
-        """Return a suggested value with six significant digits, inside the range."""
-        if self.choices is not None or self.is_whole:
+        """Return a suggested value; a number has six significant digits, inside the range."""
+        found = self.distribution
+        if not isinstance(found, FloatDistribution):
             return value
-        return min(max(float(f"{value:.{_DIGITS}g}"), self.range[0]), self.range[1])
+        return min(max(float(f"{value:.{_DIGITS}g}"), found.low), found.high)
 
 
 class Space(Section):
@@ -116,34 +138,32 @@ class Space(Section):
         """Return whether a higher objective is better."""
         return self.direction == "maximize"
 
-    def draw(self, choose: Callable[[str, Entry], Any]) -> Values:
-        """Return the values that `choose(key, entry)` gives for the active parameters."""
-        values: Values = {}
+    def active(self, values: Mapping[str, Any]) -> Params:
+        """Return the active parameters as Optuna has them, from all values by full key."""
+        found: Params = {}
         for key, entry in self.parameters.items():
-            if is_active(entry, values):
-                values[key] = entry.rounded(choose(key, entry))
-        return values
+            if is_active(entry, found):
+                found[key] = _primitive(values.get(key))
+        return found
 
-    def active(self, params: Mapping[str, Any]) -> Values:
-        """Return the values of the active parameters, from all parameters by full key."""
-        values: Values = {}
-        for key, entry in self.parameters.items():
-            if is_active(entry, values):
-                values[key] = params.get(key)
-        return values
+    def values(self, active: Params) -> dict[str, Any]:
+        """Return the parameters of a trial as params.yaml has them."""
+        found = dict(active)
+        for key in active:
+            if choices := self.parameters[key].choices:
+                found[key] = choices[self.parameters[key].options.index(active[key])]
+        return found
 
-    def points(self) -> list[Values] | None:
-        """Return all different settings in order, or None if there are too many, or no end."""
-        found: list[Values] = [{}]
+    def trial(self, active: Params, state: TrialState = TrialState.RUNNING) -> FrozenTrial:
+        """Return a trial. Raises ValueError for a value that the space does not have."""
+        known = {key: self.parameters[key].distribution for key in active}
+        return create_trial(state=state, params=active, distributions=known)
+
+    def settings(self) -> Iterator[Params]:
+        """Yield all settings in order, but for those with a value of a range without steps."""
+        found: Iterator[Params] = iter([{}])
         for key, entry in self.parameters.items():
-            points = entry.points
-            if points is None or len(found) * len(points) > _MOST_POINTS:
-                return None
-            found = [
-                {**values, key: value} if is_active(entry, values) else values
-                for values, value in itertools.product(found, points)
-            ]
-            found = [*{identity(values): values for values in found}.values()]
+            found = _varied(found, key, entry)
         return found
 
 
@@ -165,7 +185,8 @@ def check(values: Any, tree: Mapping[str, Any], where: str) -> Space:
         problems.append(_problem_of_key(key, known) or _problem_of_condition(key, entry, space))
     if space.sampler == "grid":
         fine = [key for key, entry in space.parameters.items() if entry.points is None]
-        problems += [f"parameters.{key}: expected steps, as {_TOO_FINE}" for key in fine]
+        expected = "expected steps, as a grid needs `choices`, whole numbers or a `step`"
+        problems += [f"parameters.{key}: {expected}" for key in fine]
     if not any(problems):
         fitted = {k: _fitted(entry, known[k]) for k, entry in space.parameters.items()}
         space = space.model_copy(update={"parameters": fitted})
@@ -175,12 +196,9 @@ def check(values: Any, tree: Mapping[str, Any], where: str) -> Space:
     return space
 
 
-def is_active(entry: Entry, values: Values) -> bool:
-    """Return whether the conditions of a parameter are true for the values before it."""
-    return all(
-        key in values and values[key] in (wanted if isinstance(wanted, list) else [wanted])
-        for key, wanted in entry.when.items()
-    )
+def is_active(entry: Entry, before: Params) -> bool:
+    """Return whether the conditions of a parameter are true for the parameters before it."""
+    return all(key in before and before[key] in _wanted(entry, key) for key in entry.when)
 
 
 def _problem_of_objective(space: Space, task: str) -> str | None:
@@ -205,8 +223,7 @@ def _problem_of_key(key: str, known: Mapping[str, Any]) -> str | None:
     if key not in known:
         if any(name.startswith(f"{key}.") for name in known):
             return f"{where}: expected a parameter, found a section of parameters"
-        close = difflib.get_close_matches(key, known, n=1)
-        return f"{where}: no such parameter" + (f"; did you mean {close[0]}?" if close else "")
+        return f"{where}: no such parameter{params.similar(key, known)}"
     if key.partition(".")[0] not in _SECTIONS:
         return (
             f"{where}: expected a parameter of {', '.join(_SECTIONS)}; the results of trials with "
@@ -226,9 +243,7 @@ def _problem_of_condition(key: str, entry: Entry, space: Space) -> str | None:
         where = f"parameters.{key}.when.{other}"
         if other not in before:
             return f"{where}: expected a parameter before {key} in this file"
-        choices = space.parameters[other].choices
-        wanted = value if isinstance(value, list) else [value]
-        if choices is None or not {*map(_text, wanted)} <= {*map(_text, choices)}:
+        if not {*_wanted(entry, other)} <= {*space.parameters[other].options}:
             return f"{where}: expected one of the choices of {other}, found {value!r}"
     return None
 
@@ -244,7 +259,7 @@ def _refused(space: Space, tree: Mapping[str, Any]) -> Iterator[str]:
     """Yield what the parameters refuse of the ends of ranges and of choices."""
     for key, entry in space.parameters.items():
         conditions = {k: v[0] if isinstance(v, list) else v for k, v in entry.when.items()}
-        for value in entry.extremes:
+        for value in entry.ends:
             try:
                 all_params.check(params.changed(tree, {**conditions, key: value}))
             except SeedlingsError as error:
@@ -252,14 +267,23 @@ def _refused(space: Space, tree: Mapping[str, Any]) -> Iterator[str]:
                 break
 
 
-def _are_numbers(value: Any, count: int) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == count
-        and all(isinstance(x, int | float) and not isinstance(x, bool) for x in value)
-        and all(map(math.isfinite, value))
-    )
+def _varied(found: Iterator[Params], key: str, entry: Entry) -> Iterator[Params]:
+    """Yield each setting with each value of a parameter, or unchanged where it is inactive."""
+    points = entry.points or []
+    for values in found:
+        if not is_active(entry, values):
+            yield values
+            continue
+        for value in points:
+            yield {**values, key: value}
 
 
-def _text(choice: Any) -> str:
-    return identity({"": choice})
+def _wanted(entry: Entry, key: str) -> list[Any]:
+    """Return the values of another parameter, as Optuna has them, for which one is active."""
+    value = entry.when[key]
+    return [_primitive(each) for each in (value if isinstance(value, list) else [value])]
+
+
+def _primitive(value: Any) -> Any:
+    """Return a value as Optuna has it, which advises against choices that are lists."""
+    return json.dumps(value) if isinstance(value, list | dict) else value

@@ -5,7 +5,7 @@ the parameters of trials that run, and what pruned and failed trials reached. It
 folder of DVC. If it is lost, or the experiments differ from it, it is made anew.
 """
 
-import json
+import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -14,40 +14,25 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from seedlings.config import params
 from seedlings.errors import SeedlingsError
 from seedlings.search import experiments, trials
-from seedlings.search.space import Entry, Space
-from seedlings.search.trials import State, Trial, Values, identity
-from seedlings.tracking import git
-
-optuna.logging.set_verbosity(optuna.logging.WARNING)
+from seedlings.search.space import Space
+from seedlings.search.trials import Params
+from seedlings.tracking import git, revisions
 
 _FOLDER = Path(".dvc") / "tmp" / "searches"  # relative: a path in an address would need quoting
 _NAME = "search"  # of each study: Hyperband's brackets depend on it
 _ORIGIN, _TESTED = "origin", "tested"
-_ATTEMPTS = 20  # suggestions of the sampler until one is new
+_ATTEMPTS = 20  # suggestions of a sampler until one is new
 _EPOCHS = "finetune.epochs"
-_STATES: dict[State, TrialState] = {
-    "running": TrialState.RUNNING,
-    "finished": TrialState.COMPLETE,
-    "pruned": TrialState.PRUNED,
-    "failed": TrialState.FAIL,
-}
-_NAMES = {state: name for name, state in _STATES.items()}
 
 
 class Study:
-    """The trials of a search, in the order of their numbers, which begin with 1.
+    """The trials of a search, as Optuna has them.
 
     `commit` and `tree` are the commit and the parameters from which the trials start. Raises
     SeedlingsError if the project has another search or other experiments with the name.
@@ -57,147 +42,199 @@ class Study:
         git.check_name(name, "a --name")
         self.name, self.space, self.commit, self.tree = name, space, commit, tree
         self._file = _FOLDER / f"{name}.db"
-        with stored(name):
-            self._study = self._load()
-
-    def __iter__(self) -> Iterator[Trial]:
-        return (self._seen(trial) for trial in self._study.get_trials(deepcopy=False))
-
-    def __len__(self) -> int:
-        return len(self._study.get_trials(deepcopy=False))
+        self._pruner = _pruner(space, tree)
+        self._load()
 
     @property
-    def running(self) -> list[Trial]:
+    def trials(self) -> list[FrozenTrial]:
+        """Return all trials, in the order of their numbers."""
+        return self._study.get_trials(deepcopy=False)
+
+    @property
+    def running(self) -> list[FrozenTrial]:
         """Return the trials that have not ended; after a kill, those that run again."""
-        return [trial for trial in self if not trial.is_over]
+        return [trial for trial in self.trials if not trial.state.is_finished()]
 
     @property
-    def best(self) -> Trial | None:
+    def best(self) -> FrozenTrial | None:
         """Return the finished trial with the best objective."""
-        return next(iter(trials.best_first(self, maximize=self.space.maximizes)), None)
+        return next(iter(trials.best_first(self.trials, maximize=self.space.maximizes)), None)
 
     @property
     def tested(self) -> list[int]:
         """Return the numbers of the trials that were evaluated on test images."""
         return list(self._study.user_attrs[_TESTED])
 
-    def mark_tested(self, trial: Trial) -> None:
+    def mark_tested(self, trial: FrozenTrial) -> None:
         """Note that a trial is evaluated on test images."""
         if trial.number not in self.tested:
             self._study.set_user_attr(_TESTED, [*self.tested, trial.number])
 
-    def begin(self) -> Trial | None:
+    def begin(self) -> FrozenTrial | None:
         """Return a new trial with the next suggestion, or None if all settings were tried."""
-        values = _suggest(self._study, self.space)
-        if values is None:
-            return None
-        _add(self._study, self.space, Trial(len(self) + 1, values))
-        return self._get(len(self))
+        found = self._suggest()
+        return None if found is None else self._add(found)
 
-    def report(self, trial: Trial, curve: Sequence[float]) -> Trial:
+    def report(self, trial: FrozenTrial, curve: Sequence[float]) -> FrozenTrial:
         """Return a running trial with the values after its epochs, or pruned if the pruner says so.
 
-        `curve` has all epochs so far. Without a pruner, they are kept when the trial finishes.
+        `curve` has all epochs so far.
         """
-        if self.space.pruner != "none" and _stops(_taken_up(self._study, trial.number), curve):
-            self._tell(trial, TrialState.PRUNED)
-        return self._get(trial.number)
+        if any(self._reported(trial, curve)):
+            self._study.tell(trial.number, state=TrialState.PRUNED)
+        return self.trials[trial.number]
 
-    def finish(self, trial: Trial) -> None:
-        """Keep a trial as finished, with its curve, its value, and the commit of its experiment."""
-        _finish(self._study, trial)
+    def finish(
+        self, trial: FrozenTrial, metrics: Mapping[str, float], experiment: str
+    ) -> FrozenTrial:
+        """Return a trial as finished, with its metrics and the commit of its experiment."""
+        value = metrics[self.space.metric]
+        return self._end(trial, value, metrics=dict(metrics), experiment=experiment)
 
-    def fail(self, trial: Trial, reason: str) -> Trial:
+    def fail(self, trial: FrozenTrial, reason: str) -> FrozenTrial:
         """Return a trial as failed."""
-        _taken_up(self._study, trial.number).set_user_attr("reason", reason)
-        self._tell(trial, TrialState.FAIL)
-        return self._get(trial.number)
+        return self._end(trial, None, reason=reason)
 
-    def _tell(self, trial: Trial, state: TrialState) -> None:
-        self._study.tell(trial.number - 1, state=state)
+    def _end(self, trial: FrozenTrial, value: float | None, **attributes: Any) -> FrozenTrial:
+        running = self._taken_up(trial)
+        for key, attribute in attributes.items():
+            running.set_user_attr(key, attribute)
+        self._study.tell(running, value, state=TrialState.FAIL if value is None else None)
+        return self.trials[trial.number]
 
-    def _get(self, number: int) -> Trial:
-        return self._seen(self._study.get_trials(deepcopy=False)[number - 1])
+    def _add(self, found: Params, state: TrialState = TrialState.RUNNING) -> FrozenTrial:
+        """Add a trial in one step, so that a kill leaves all its parameters or none."""
+        self._study.add_trial(self.space.trial(found, state))
+        return self.trials[-1]
 
-    def _seen(self, found: FrozenTrial) -> Trial:
-        """Return a trial of Optuna as one of ours."""
-        return Trial(
-            found.number + 1,
-            _values(self.space, found),
-            _NAMES[found.state],
-            value=found.value if found.state == TrialState.COMPLETE else None,
-            curve=[found.intermediate_values[n] for n in sorted(found.intermediate_values)],
-            **found.user_attrs,
+    def _taken_up(self, trial: FrozenTrial) -> Trial:
+        """Return a running trial to report to, also one that another process began."""
+        return Trial(self._study, trial._trial_id)
+
+    def _reported(self, trial: FrozenTrial, curve: Sequence[float]) -> Iterator[bool]:
+        """Report the epochs that a trial has not reported; yield whether the pruner stops it.
+
+        The pruner is asked after each of them: it keeps values that it compares others with.
+        """
+        running = self._taken_up(trial)
+        for epoch in range(len(trial.intermediate_values) + 1, len(curve) + 1):
+            running.report(curve[epoch - 1], epoch)
+            yield running.should_prune()
+
+    def _suggest(self, taken: Collection[Params] = ()) -> Params | None:
+        """Return the parameters of the next trial, or None if all settings were tried.
+
+        No setting is suggested twice, nor one of those `taken`. The result depends on the space,
+        its seed, the trials and their number alone.
+        """
+        tried = [*taken, *(trial.params for trial in self.trials)]
+        suggestions = itertools.chain(self._sampled(), self.space.settings())
+        return next((found for found in suggestions if found not in tried), None)
+
+    def _sampled(self) -> Iterator[Params]:
+        """Yield some suggestions of the sampler, and random ones; none for a grid.
+
+        The sampler is made anew for each trial: one that goes on after a kill would repeat itself.
+        """
+        samplers, parameters = optuna.samplers, self.space.parameters
+        kinds = {
+            "tpe": [samplers.TPESampler, samplers.RandomSampler],
+            "random": [samplers.RandomSampler],
+            "grid": [],
+        }
+        numbers = np.random.SeedSequence([self.space.seed, len(self.trials) + 1])
+        seed = int(numbers.generate_state(1)[0])
+        known = {key: entry.distribution for key, entry in parameters.items()}
+        for sampler in kinds[self.space.sampler]:
+            draft = self._new(sampler(seed=seed))
+            draft.add_trials(self.trials)
+            for _ in range(_ATTEMPTS):
+                asked = self.space.active(draft.ask(known).params)
+                yield {key: parameters[key].rounded(value) for key, value in asked.items()}
+
+    def _new(self, sampler: optuna.samplers.BaseSampler | None = None) -> optuna.Study:
+        """Return a study in memory."""
+        return optuna.create_study(
+            study_name=_NAME,
+            direction=self.space.direction,
+            pruner=self._pruner,
+            sampler=sampler,
         )
 
-    def _load(self) -> optuna.Study:
-        """Return the study in the database, which is made anew if it is lost or not current."""
+    def _load(self) -> None:
+        """Open the study in the database, which is made anew if it is lost or not current."""
         commits = {
             number: commit
             for experiment, commit in git.commits_of(self.commit).items()
             if (number := trials.number_in(self.name, experiment)) is not None
         }
-        origin = {"commit": self.commit, "space": json.loads(self.space.model_dump_json())}
-        known, tested = [], []
+        origin = {"commit": self.commit, "space": self.space.model_dump(mode="json")}
+        known: list[FrozenTrial] = []
+        tested: list[int] = []
         if self._file.exists():
-            study = self._open()
-            if study.user_attrs[_ORIGIN] != origin:
-                raise SeedlingsError(_explain(self.name, study.user_attrs[_ORIGIN], origin))
-            known, tested = study.get_trials(deepcopy=False), study.user_attrs[_TESTED]
-            if _is_current(known, commits):
-                return study
-        filled = self._filled(known, commits)
-        filled.set_user_attr(_ORIGIN, origin)
-        filled.set_user_attr(_TESTED, tested)
-        self._write(filled)
-        return self._open()
+            self._study = self._open()
+            if self._study.user_attrs[_ORIGIN] != origin:
+                raise SeedlingsError(_explain(self.name, self._study.user_attrs[_ORIGIN], origin))
+            known, tested = self.trials, self.tested
+        ended = {trial.number: trial for trial in known if _has_ended(trial, commits)}
+        if known and len(ended) == len(known) > max(commits, default=0):
+            return
+        self._study = self._new()
+        self._study.set_user_attr(_ORIGIN, origin)
+        self._study.set_user_attr(_TESTED, tested)
+        self._fill(known, ended, commits)
+        self._write()
+        self._study = self._open()
 
-    def _open(self) -> optuna.Study:
-        try:
-            return optuna.load_study(
-                study_name=_NAME,
-                storage=f"sqlite:///{self._file}",
-                sampler=optuna.samplers.RandomSampler(seed=0),  # not asked: see `_suggest`
-                pruner=_pruner(self.space, self.tree),
-            )
-        except RuntimeError as error:  # of another version of Optuna
-            raise SeedlingsError(_unusable(self.name, error)) from error
-
-    def _filled(self, known: Sequence[FrozenTrial], commits: Mapping[int, str]) -> optuna.Study:
-        """Return a study in memory with what the database knows and what the experiments say.
+    def _fill(
+        self,
+        known: Sequence[FrozenTrial],
+        ended: Mapping[int, FrozenTrial],
+        commits: Mapping[int, str],
+    ) -> None:
+        """Add the trials that have ended, those of other experiments, and those that run again.
 
         A trial that was at work begins again without its epochs, as its training does. One that the
         database has lost, as it did not finish, is suggested again.
         """
-        study = _new(self.space, pruner=_pruner(self.space, self.tree))
-        before = dict(enumerate(known, 1))
-        done = {
-            number: experiments.trial(self.space, self.tree, commit, number)
-            for number, commit in commits.items()
-            if number not in before or not _has_ended(before[number], commit)
-        }
-        taken = {identity(trial.values) for trial in done.values()}
-        for number in range(1, max([*before, *done], default=0) + 1):
-            if number in done:
-                _add(study, self.space, Trial(number, done[number].values))
-                _finish(study, done[number])
-            elif number not in before:
-                values = _suggest(study, self.space, taken)
-                state: State = "failed" if values is None else "running"
-                _add(study, self.space, Trial(number, values or {}, state))
-            elif _has_ended(before[number], commits.get(number)):
-                study.add_trial(before[number])
+        found = {n: revisions.at(commit) for n, commit in commits.items() if n not in ended}
+        taken = {n: experiments.parameters(self.space, self.tree, r) for n, r in found.items()}
+        for number in range(max(len(known), *(n + 1 for n in commits), 0)):
+            if number in ended:
+                self._study.add_trial(ended[number])
+            elif number in found:
+                self._add_finished(taken[number], found[number])
+            elif number < len(known):
+                self._add(known[number].params)
+            elif (again := self._suggest([*taken.values()])) is not None:
+                self._add(again)
             else:
-                _add(study, self.space, Trial(number, _values(self.space, before[number])))
-        return study
+                self._add({}, TrialState.FAIL)
 
-    def _write(self, study: optuna.Study) -> None:
-        """Put a study in memory in place of the database, in one step."""
+    def _add_finished(self, found: Params, revision: revisions.Revision) -> None:
+        """Add the finished trial that an experiment is."""
+        trial = self._add(found)
+        with revision.files(experiments.RECORDS) as folder:
+            metrics, curve = experiments.results(self.space, self.tree["task"], folder)
+        for _ in self._reported(trial, curve):  # it was not stopped
+            pass
+        self.finish(trial, metrics, revision.commit)
+
+    def _open(self) -> optuna.Study:
+        try:
+            return optuna.load_study(
+                study_name=_NAME, storage=f"sqlite:///{self._file}", pruner=self._pruner
+            )
+        except RuntimeError as error:  # of another version of Optuna
+            raise SeedlingsError(_unusable(self.name, error)) from error
+
+    def _write(self) -> None:
+        """Put the study in memory in place of the database, in one step."""
         new = self._file.with_suffix(".new")
         new.unlink(missing_ok=True)
         new.parent.mkdir(parents=True, exist_ok=True)
         optuna.copy_study(
-            from_study_name=_NAME, from_storage=study._storage, to_storage=f"sqlite:///{new}"
+            from_study_name=_NAME, from_storage=self._study._storage, to_storage=f"sqlite:///{new}"
         )
         new.replace(self._file)
 
@@ -211,140 +248,15 @@ def stored(name: str) -> Iterator[None]:
         raise SeedlingsError(_unusable(name, error)) from error
 
 
-def frozen(space: Space, trial: Trial) -> FrozenTrial:
-    """Return a trial as one of Optuna."""
-    entries = {key: space.parameters[key] for key in trial.values}
-    # Optuna reads the last value of the curve of a pruned trial; one without a curve has no value.
-    is_empty = trial.state == "pruned" and not trial.curve
-    return create_trial(
-        state=TrialState.FAIL if is_empty else _STATES[trial.state],
-        value=trial.value if trial.state == "finished" else None,
-        params={key: _inside(entry, trial.values[key]) for key, entry in entries.items()},
-        distributions={key: _distribution(entry) for key, entry in entries.items()},
-        intermediate_values=dict(enumerate(trial.curve, 1)),
-    )
-
-
-def _new(space: Space, **others: Any) -> optuna.Study:
-    return optuna.create_study(study_name=_NAME, direction=space.direction, **others)
-
-
-def _add(study: optuna.Study, space: Space, trial: Trial) -> None:
-    """Add a trial to a study in one step, so that a kill leaves all its parameters or none."""
-    study.add_trial(frozen(space, trial))
-
-
-def _taken_up(study: optuna.Study, number: int) -> optuna.Trial:
-    """Return a trial of a study by its number, to report to it."""
-    return optuna.trial.Trial(study, study.get_trials(deepcopy=False)[number - 1]._trial_id)
-
-
-def _finish(study: optuna.Study, trial: Trial) -> None:
-    running = _taken_up(study, trial.number)
-    _stops(running, trial.curve, asked=False)
-    for key in ("low", "high", "experiment"):
-        running.set_user_attr(key, getattr(trial, key))
-    study.tell(running, trial.value)
-
-
-def _stops(running: optuna.Trial, curve: Sequence[float], *, asked: bool = True) -> bool:
-    """Report the epochs that a trial has not reported; return whether the pruner stops it.
-
-    The pruner sees each epoch, also if it is not `asked`: it keeps values that it compares others
-    with.
-    """
-    known = running.study.get_trials(deepcopy=False)[running.number]
-    for epoch in range(len(known.intermediate_values) + 1, len(curve) + 1):
-        running.report(curve[epoch - 1], epoch)
-        if running.should_prune() and asked:
-            return True
-    return False
-
-
-def _has_ended(trial: FrozenTrial, commit: str | None) -> bool:
-    """Return whether a trial has ended, with `commit` as its experiment; None if it has none."""
-    return trial.state.is_finished() and trial.user_attrs.get("experiment") == commit
-
-
-def _is_current(known: Sequence[FrozenTrial], commits: Mapping[int, str]) -> bool:
-    """Return whether a database agrees with the experiments, and no trial was in its training.
-
-    A trial that runs again reports its epochs again, which Optuna ignores.
-    """
-    return max(commits, default=0) <= len(known) and all(
-        _has_ended(trial, commits.get(number))
-        if trial.state.is_finished()
-        else number not in commits and not trial.intermediate_values
-        for number, trial in enumerate(known, 1)
-    )
-
-
-def _suggest(
-    study: optuna.Study, space: Space, taken: Collection[str] = frozenset()
-) -> Values | None:
-    """Return the parameters of the next trial, or None if all settings of the space were tried.
-
-    No setting is suggested twice, nor one of the identities `taken`. The result depends on the
-    space, its seed, the trials and their number alone: the sampler is made anew each time.
-    """
-    known = study.get_trials(deepcopy=False)
-    tried = {*taken, *(identity(_values(space, trial)) for trial in known)}
-    points = space.points()
-    if space.sampler == "grid":
-        return next((x for x in points or () if identity(x) not in tried), None)
-    seed = int(np.random.SeedSequence([space.seed, len(known) + 1]).generate_state(1)[0])
-    for sampler in (_sampler(space, seed), optuna.samplers.RandomSampler(seed=seed)):
-        draft = _new(space, sampler=sampler, pruner=study.pruner)
-        draft.add_trials(known)
-        for _ in range(_ATTEMPTS):
-            values = space.draw(partial(_asked, draft.ask()))
-            if identity(values) not in tried:
-                return values
-    rest = [values for values in points or () if identity(values) not in tried]
-    return rest[np.random.default_rng(seed).integers(len(rest))] if rest else None
-
-
-def _asked(trial: optuna.Trial, key: str, entry: Entry) -> Any:
-    if entry.choices is not None:
-        return json.loads(trial.suggest_categorical(key, [*map(json.dumps, entry.choices)]))
-    low, high = entry.range
-    if entry.is_whole:
-        return trial.suggest_int(key, low, high, log=entry.log, step=entry.step or 1)
-    return trial.suggest_float(key, low, high, log=entry.log, step=entry.step)
-
-
-def _distribution(entry: Entry) -> BaseDistribution:
-    if entry.choices is not None:
-        return CategoricalDistribution([json.dumps(choice) for choice in entry.choices])
-    low, high = entry.range
-    if entry.is_whole:
-        return IntDistribution(low, high, log=entry.log, step=entry.step or 1)
-    return FloatDistribution(low, high, log=entry.log, step=entry.step)
-
-
-def _inside(entry: Entry, value: Any) -> Any:
-    """Return a value as Optuna has it: it knows no choices that are lists."""
-    return json.dumps(value) if entry.choices is not None else value
-
-
-def _values(space: Space, trial: FrozenTrial) -> Values:
-    """Return the parameters of a trial of Optuna, in the order of the space."""
-    return {
-        key: trial.params[key] if entry.choices is None else json.loads(trial.params[key])
-        for key, entry in space.parameters.items()
-        if key in trial.params
-    }
-
-
-def _sampler(space: Space, seed: int) -> optuna.samplers.BaseSampler:
-    if space.sampler == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
-    return optuna.samplers.TPESampler(seed=seed)
+def _has_ended(trial: FrozenTrial, commits: Mapping[int, str]) -> bool:
+    """Return whether a trial has ended, with the experiment that the project has now, or none."""
+    experiment = commits.get(trial.number)
+    return trial.state.is_finished() and trial.user_attrs.get("experiment") == experiment
 
 
 def _pruner(space: Space, tree: Mapping[str, Any]) -> optuna.pruners.BasePruner:
     entry = space.parameters.get(_EPOCHS)
-    most = max(entry.extremes) if entry else params.flatten(tree)[_EPOCHS]
+    most = max(entry.ends) if entry else params.flatten(tree)[_EPOCHS]
     pruners = optuna.pruners
     made = {
         "none": pruners.NopPruner,

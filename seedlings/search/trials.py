@@ -1,54 +1,28 @@
-"""Trials: the parameters of a search that were tried, and what each of them reached."""
+"""Trials of Optuna: their names, their labels and their order."""
 
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from operator import attrgetter
+from typing import Any
 
-State = Literal["running", "finished", "pruned", "failed"]
-Values = dict[str, Any]  # parameters of the space by their full keys; none that is inactive
+import optuna
+from optuna.trial import FrozenTrial, TrialState
 
+optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One trial of a search.
-
-    `value` is the objective on the validation images, `low` and `high` the bounds of its interval
-    (None if there is none), and `curve` the values after each epoch that the pruner compares.
-    `experiment` is the commit of the DVC experiment of a finished trial.
-    """
-
-    number: int
-    values: Values
-    state: State = "running"
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    curve: list[float] = field(default_factory=list)
-    experiment: str = ""
-    reason: str = ""  # why it failed
-
-    @property
-    def is_over(self) -> bool:
-        """Return whether the trial has ended."""
-        return self.state != "running"
-
-
-def identity(values: Values) -> str:
-    """Return a text that is equal for equal parameters."""
-    return json.dumps(values, sort_keys=True)
+Params = dict[str, Any]  # as Optuna has them, by full key; none that is inactive
 
 
 def name(search: str, number: int) -> str:
-    """Return the name of a trial and of its experiment, such as `head-0007`."""
-    return f"{search}-{number:04d}"
+    """Return the name of a trial and of its experiment: `head-0007` for Optuna's number 6."""
+    return f"{search}-{number + 1:04d}"
 
 
 def number_in(search: str, experiment: str) -> int | None:
-    """Return the number in the name of a trial's experiment, or None for another name."""
+    """Return Optuna's number of the trial with an experiment, or None for another experiment."""
     match = re.fullmatch(rf"{re.escape(search)}-(\d{{4,}})", experiment)
-    return int(match[1]) if match else None
+    return int(match[1]) - 1 if match else None
 
 
 def labels(keys: Sequence[str]) -> dict[str, str]:
@@ -73,12 +47,11 @@ def shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def finished(trials: Iterable[Trial]) -> list[Trial]:
-    """Return the finished trials."""
-    return [trial for trial in trials if trial.state == "finished"]
+def finished(found: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials with a value."""
+    return [trial for trial in found if trial.state == TrialState.COMPLETE]
 
 
-def best_first(trials: Iterable[Trial], *, maximize: bool) -> list[Trial]:
-    """Return the finished trials, the best first; of equal ones, the one with the lower number."""
-    sign = -1.0 if maximize else 1.0
-    return sorted(finished(trials), key=lambda t: (sign * (t.value or 0.0), t.number))
+def best_first(found: Iterable[FrozenTrial], *, maximize: bool) -> list[FrozenTrial]:
+    """Return the finished trials, the best first; equal ones keep their order."""
+    return sorted(finished(found), key=attrgetter("value"), reverse=maximize)

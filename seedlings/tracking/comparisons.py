@@ -1,6 +1,5 @@
 """Comparisons of revisions: parameters and metrics as DVC compares them, and single images."""
 
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -93,23 +92,26 @@ def side(name: str) -> Side:
     Raises SeedlingsError if there is no such revision, or DVC's cache does not have its reports.
     """
     revision = _revision(name)
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        revision.get([_PREDICTIONS, paths.SPLIT], root)
-        predictions = read_predictions(root / _PREDICTIONS, revision.params["task"])
-        table = split_table.read(root / paths.SPLIT)
-    return Side(name, revision, predictions, table)
+    return Side(name, revision, predictions(revision), table(revision))
 
 
-def read_predictions(path: Path, task: str) -> pd.DataFrame:
+def predictions(revision: Revision) -> pd.DataFrame:
     """Return predictions.csv of the stage evaluate by the path of the image, with `score`.
 
-    The score of the fine-tuned model for an image is that of the task; higher is better.
+    The score of the fine-tuned model for an image is that of the task; higher is better. Raises
+    SeedlingsError if DVC has no such file.
     """
     text = {"path": str, "label": str, "finetuned": str, "baseline": str}
-    predictions = pd.read_csv(path, dtype=text, keep_default_na=False)
-    predictions["score"] = TASKS[task].scores(predictions)
-    return predictions.set_index("path")
+    with revision.files([_PREDICTIONS]) as folder:
+        found = pd.read_csv(folder / _PREDICTIONS, dtype=text, keep_default_na=False)
+    found["score"] = TASKS[revision.params["task"]].scores(found)
+    return found.set_index("path")
+
+
+def table(revision: Revision) -> pd.DataFrame:
+    """Return the split table. Raises SeedlingsError if DVC has none."""
+    with revision.files([paths.SPLIT]) as folder:
+        return split_table.read(folder / paths.SPLIT)
 
 
 def differing(first: Side, other: Side) -> dict[str, Table]:
@@ -235,10 +237,8 @@ def _change(before: pd.Series, after: pd.Series) -> Change:
 
 def _pictures(revision: Revision, names: Sequence[str]) -> dict[str, str]:
     """Return the downloaded images, resized to a tile, as data URLs."""
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        revision.get([paths.RAW / name for name in names], root)
-        pictures = image_grid.thumbnails(root / paths.RAW / name for name in names)
+    with revision.files([paths.RAW / name for name in names]) as folder:
+        pictures = image_grid.thumbnails(folder / paths.RAW / name for name in names)
     return dict(zip(names, map(html.data_address, pictures), strict=True))
 
 

@@ -2,16 +2,20 @@
 
 import hashlib
 import json
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from dvc.api import DVCFileSystem
+from dvc.repo import Repo
 from dvc_data.index import DataIndexDirError
 
-from seedlings.config import params, paths, pipeline, records, yaml_files
+from seedlings.config import params, paths, pipeline, records, reuse, yaml_files
 from seedlings.config.records import Record
 from seedlings.errors import SeedlingsError
 from seedlings.tracking import git, outputs
@@ -81,11 +85,44 @@ class Revision:
         self.get(kept, target)
         return {stage: records.read(target / paths.record(stage)) for stage in self.lock}
 
+    @contextmanager
+    def files(self, wanted: Iterable[Path]) -> Iterator[Path]:
+        """Yield a folder with copies of the files or folders at the paths `wanted`; see `get`."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.get(wanted, Path(folder))
+            yield Path(folder)
+
     def get(self, wanted: Iterable[Path], target: Path) -> None:
         """Copy the files or folders at the paths `wanted` into the folder `target`.
 
         Raises SeedlingsError if neither DVC's cache nor the remote has them.
         """
+        left = {*wanted}
+        with reuse.repository() as repo:
+            for output in self.outputs:
+                inside = {path for path in left if path.is_relative_to(output)}
+                if inside:
+                    left -= self._copy_cached(repo, output, inside, target)
+        if left:
+            self._pull(sorted(left), target)
+
+    def _copy_cached(self, repo: Repo, output: str, wanted: set[Path], target: Path) -> set[Path]:
+        """Copy files or folders in an output from DVC's cache; return those that it has.
+
+        This is quicker than DVC's file system, which builds an index of each revision.
+        """
+        copied = set()
+        files = reuse.cached(repo.cache.local, self.outputs[output]) or {}
+        for name, file in files.items():
+            path = Path(output) / name
+            if found := wanted & {path, *path.parents}:
+                (target / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, target / path)
+                copied |= found
+        return copied
+
+    def _pull(self, wanted: Iterable[Path], target: Path) -> None:
+        """Copy files or folders that DVC's file system may have to fetch from a remote."""
         path = Path()
         try:
             with outputs.repository() as repo, repo.switch(self.commit or outputs.WORKSPACE):

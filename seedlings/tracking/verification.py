@@ -99,12 +99,12 @@ def _agreement(revision: Revision, clone: Path, differing: Iterable[str]) -> Agr
     if others := [path for path in differing if path in _EVALUATED_IMAGES]:
         reason = f"the {summaries.split(found.params)} images are others: {', '.join(others)}"
         return Agreement(disagreeing=[reason])
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            revision.get([record], Path(folder))
-        except SeedlingsError as error:
-            return Agreement(disagreeing=[f"the metrics cannot be compared: {error}"])
-        return compare(records.read(Path(folder) / record), found)
+    try:
+        with revision.files([record]) as folder:
+            expected = records.read(folder / record)
+    except SeedlingsError as error:
+        return Agreement(disagreeing=[f"the metrics cannot be compared: {error}"])
+    return compare(expected, found)
 
 
 def _first_difference(path: str, expected: str, found: str, roots: tuple[Path, Path]) -> str:

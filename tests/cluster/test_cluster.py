@@ -1,5 +1,6 @@
 """A real cluster: the same bytes whatever its workers do, and what it refuses."""
 
+import logging
 import os
 import shutil
 import signal
@@ -189,6 +190,9 @@ def test_after_a_killed_scheduler_complete_shards_are_kept(
         thread.join()
         assert "what is complete is kept: start it again" in str(failures)
         assert 2 <= saved(results.place) < COUNT
+        # What a killed scheduler interrupts would be logged as tracebacks.
+        for name in ("distributed.client", "tornado.application"):
+            assert not logging.getLogger(name).isEnabledFor(logging.ERROR)
     assert compute(Here(), Roots(tmp_path), results).bytes() == here
 
 

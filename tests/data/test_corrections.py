@@ -281,3 +281,11 @@ def test_decisions_are_written_sorted_and_read_again(tmp_path: Path) -> None:
     corrections.write(path, [one, other, one])
     found = corrections.read(path, TASKS["multiclass"])
     assert list(found.values()) == sorted([one, other])
+
+
+def test_what_was_applied_is_told_in_one_line(
+    file: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    corrections.warn(applied(file((0, "cat", "dog"), (1, "dog", "dog")), split()))
+    expected = "split: labels corrected: 1, confirmed: 1; images dropped: 0; lines not applied: 0\n"
+    assert capsys.readouterr() == (expected, "")

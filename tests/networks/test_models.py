@@ -4,7 +4,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import assembly
 import numpy as np
 import pytest
 from imports import ROOT
@@ -14,13 +13,35 @@ from seedlings.networks import architectures, models
 from seedlings.networks.runtime import keras
 from seedlings.tasks import TASKS
 
+_SAVE = """
+import sys
+from pathlib import Path
+import assembly
+import yaml
+from seedlings import params
+from seedlings.networks import models, runtime
+from seedlings.networks.runtime import keras
+from seedlings.tasks import TASKS
+for _ in range(int(sys.argv[2])):
+    keras.layers.Dense(2)  # moves Keras' counters of names on
+runtime.prepare(5, 1)
+tree = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+tree["extract"].update(
+    backbone="MobileNetV2", cut="block_12_add", width=1.0, weights="random"
+)
+tree["finetune"]["regularization"]["kernel"]["l2"] = 0.1
+tree["finetune"]["unfreeze"]["epochs"] = 1
+model = assembly.classifier(params.check(tree), (32, 32), 3, TASKS["multiclass"])
+models.save(model, Path(sys.argv[1]))
+"""
+
 
 @pytest.mark.slow
 def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
-    assembly.save(tmp_path / "a", 3)
-    code = f"import assembly; assembly.save(assembly.Path({str(tmp_path / 'b')!r}), 0)"
-    env = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, check=True, capture_output=True)
+    for name, layers in (("a", "0"), ("b", "3")):
+        command = [sys.executable, "-c", _SAVE, str(tmp_path / name), layers]
+        env = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+        subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True)
     for name in ("model.json", "model.weights.h5"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 

@@ -167,7 +167,7 @@ class Search:
         found, machine = self.load(space, name), Machine(ending)
         place = Place(self.folder, self.commit, machine, jobs)
         runs = Coordinator(
-            found, place, say=self.said.append, log=lambda t: self.logged.append(t.number)
+            found, place, say=self.said.append, log=lambda t: self.logged.append(t.number + 1)
         )
         try:
             self.is_complete = runs.run(count, deadline)
@@ -180,7 +180,10 @@ class Search:
         return machine
 
     def trials(self, name: str = "head", space: Space | None = None) -> list[Any]:
-        return [(t.number, t.state, t.values, t.value, t.curve) for t in self.load(space, name)]
+        return [
+            (t.number, t.state.name, t.params, t.value, t.intermediate_values)
+            for t in self.load(space, name).trials
+        ]
 
 
 @pytest.fixture
@@ -202,17 +205,17 @@ def test_each_trial_runs_once_and_the_start_is_the_first(search: Search, jobs: i
     assert [c for c in machine.commands if c[1] == "repro"] == ([shared] if jobs > 1 else [])
     assert machine.commands[-1] == ["dvc", "exp", "run", "--name", "head-0006"]
     assert {values["evaluate.split"] for values in machine.values} == {"validation"}
-    trials = [*search.load()]
-    assert [t.value for t in trials] == [score(t.values) for t in trials]
-    assert len({t.values[RATE] for t in trials}) == 6
+    trials = search.load().trials
+    assert [t.value for t in trials] == [score(t.params) for t in trials]
+    assert len({t.params[RATE] for t in trials}) == 6
     assert sorted(search.logged) == [1, 2, 3, 4, 5, 6]
     found = searches.experiments()
     assert sorted(found) == sorted(machine.names)
     assert found["head-start"] == {**TREE, "evaluate": {**TREE["evaluate"], "split": "validation"}}
     for trial in trials:
         assert (
-            found[f"head-000{trial.number}"]["finetune"]["optimizer"]["name"]
-            == (trial.values[OPTIMIZER])
+            found[f"head-000{trial.number + 1}"]["finetune"]["optimizer"]["name"]
+            == (trial.params[OPTIMIZER])
         )
 
 
@@ -234,11 +237,11 @@ def test_a_search_of_another_commit_with_the_same_name_runs_everything(search: S
 
 def test_a_line_for_each_trial_names_its_score_and_the_best(search: Search) -> None:
     search.run(2)
-    first, second = search.load()
+    first, second = search.load().trials
     best = max(first, second, key=lambda t: t.value)
     assert search.said[0] == f"head-0001: {first.value:.4g} (best head-0001: {first.value:.4g})"
     assert search.said[1] == (
-        f"head-0002: {second.value:.4g} (best head-000{best.number}: {best.value:.4g})"
+        f"head-0002: {second.value:.4g} (best head-000{best.number + 1}: {best.value:.4g})"
     )
 
 
@@ -255,7 +258,7 @@ def test_a_killed_job_runs_again_at_most_three_times(search: Search, killed: End
     machine = search.run(3, ending)
     again = Counter(machine.names)
     assert again == {"head-start": 2, "head-0001": 3, "head-0002": 3, "head-0003": 1}
-    assert [t.state for t in search.load()] == ["finished", "failed", "finished"]
+    assert [t.state.name for t in search.load().trials] == ["COMPLETE", "FAIL", "COMPLETE"]
     of_trial = [machine.values[n] for n, name in enumerate(machine.names) if name == "head-0001"]
     assert of_trial[0] == of_trial[1] == of_trial[2]
     assert search.said[0] == "head-start: its processes were killed; it runs again"
@@ -268,9 +271,12 @@ def test_a_failed_trial_is_kept_with_its_output(search: Search) -> None:
         return Ending(255, output) if name in ("head-0002", "head-0004") else usual(name, values)
 
     assert len(search.run(5, ending).names) == 6
-    trials = [*search.load()]
-    assert [t.number for t in trials if t.state == "failed"] == [2, 4]
-    assert trials[1].reason == "Running\nResourceExhaustedError: no memory\nERROR: failed"
+    trials = search.load().trials
+    assert [t.number for t in trials if t.state.name == "FAIL"] == [1, 3]
+    assert (
+        trials[1].user_attrs["reason"]
+        == "Running\nResourceExhaustedError: no memory\nERROR: failed"
+    )
     assert "head-0002: failed: ERROR: failed" in search.said
     assert sorted(searches.experiments()) == ["head-0001", "head-0003", "head-0005", "head-start"]
 
@@ -281,7 +287,7 @@ def test_three_failures_one_after_the_other_end_the_search(search: Search) -> No
 
     with pytest.raises(SeedlingsError, match="3 trials failed one after the other; head-0004:"):
         search.run(9, ending)
-    assert [t.state for t in search.load()] == ["finished", "failed", "failed", "failed"]
+    assert [t.state.name for t in search.load().trials] == ["COMPLETE", "FAIL", "FAIL", "FAIL"]
 
 
 @pytest.mark.parametrize("name", ["head-start", "shared"])
@@ -292,9 +298,9 @@ def test_a_failure_before_the_trials_ends_the_search(search: Search, name: str) 
     match = "head-start failed:\nno images|the stages before the trials failed:\nno images"
     with pytest.raises(SeedlingsError, match=match):
         search.run(2, ending, jobs=2)
-    assert {t.state for t in search.load()} <= {"running"}
+    assert {t.state.name for t in search.load().trials} <= {"RUNNING"}
     search.run(2)
-    assert [t.state for t in search.load()] == ["finished", "finished"]
+    assert [t.state.name for t in search.load().trials] == ["COMPLETE", "COMPLETE"]
 
 
 def test_a_full_disk_is_told_and_the_trial_runs_the_next_time(search: Search) -> None:
@@ -305,7 +311,7 @@ def test_a_full_disk_is_told_and_the_trial_runs_the_next_time(search: Search) ->
         SeedlingsError, match="head-0002: the disk is full; free some space and run"
     ):
         search.run(3, ending)
-    assert [t.state for t in search.load()] == ["finished", "running"]
+    assert [t.state.name for t in search.load().trials] == ["COMPLETE", "RUNNING"]
     before = search.trials()[1][2]
     assert search.run(3).names == ["head-0002", "head-0003"]
     assert search.trials()[1][2] == before
@@ -326,11 +332,10 @@ def test_a_bad_trial_is_pruned(search: Search, is_restored: bool, jobs: int) -> 
         return Ending(curve=curve, is_restored=is_bad and is_restored)
 
     search.run(8, ending, jobs=jobs, space=pruned_space())
-    trials = [*search.load(pruned_space())]
-    assert [t.number for t in trials if t.state != "finished"] == [7]
-    assert (trials[6].state, trials[6].value, trials[6].experiment) == ("pruned", None, "")
-    assert (trials[6].low, trials[6].high) == (None, None)
-    assert trials[6].curve == [0.5, 0.4, 0.3]
+    trials = search.load(pruned_space()).trials
+    assert [t.number for t in trials if t.state.name != "COMPLETE"] == [6]
+    assert (trials[6].state.name, trials[6].user_attrs) == ("PRUNED", {})
+    assert trials[6].intermediate_values == {1: 0.5, 2: 0.4, 3: 0.3}
     assert "head-0007" not in searches.experiments()
     assert "head-0007: pruned after epoch 3" in search.said
     assert search.run(8, ending, space=pruned_space()).names == []
@@ -354,7 +359,7 @@ def test_after_the_deadline_no_trial_starts(
         return usual(name, values)
 
     assert search.run(9, ending, deadline=1.0).names == ["head-0003"]
-    assert [t.state for t in search.load()] == ["finished"] * 3
+    assert [t.state.name for t in search.load().trials] == ["COMPLETE"] * 3
 
 
 def test_a_space_with_fewer_settings_than_trials_ends(search: Search) -> None:
@@ -369,7 +374,7 @@ def test_the_best_runs_once_on_test_images(search: Search) -> None:
     assert machine.names.count("head-best") == 1
     best = search.load().best
     assert best
-    assert machine.values[-1] == {**best.values, "evaluate.split": "test"}
+    assert machine.values[-1] == {**best.params, "evaluate.split": "test"}
     assert searches.experiments()["head-best"]["evaluate"]["split"] == "test"
     assert search.load().tested == [best.number]
 
@@ -385,7 +390,7 @@ def test_the_best_runs_again_only_if_another_trial_is_best(search: Search) -> No
     search.run(3, is_best_run=True)
     assert search.run(4, worse, is_best_run=True).names == ["head-0004"]
     assert search.run(5, better, is_best_run=True).names == ["head-0005", "head-best"]
-    assert search.load().tested[1:] == [5]
+    assert search.load().tested[1:] == [4]
     best = searches.experiments()["head-best"]
     assert best["finetune"]["optimizer"]["learning_rate"] == search.trials()[4][2][RATE]
 
@@ -402,7 +407,7 @@ def test_a_kill_while_the_best_runs_again_lets_it_run(search: Search) -> None:
         search.run(4, ending, is_best_run=True)
     assert search.run(4, better, is_best_run=True).names == ["head-best"]
     assert search.run(4, better, is_best_run=True).names == []
-    assert search.load().tested[1:] == [4]
+    assert search.load().tested[1:] == [3]
 
 
 def test_a_search_without_a_finished_trial_has_no_best(search: Search) -> None:
@@ -420,7 +425,7 @@ def test_an_interrupt_ends_all_commands(search: Search) -> None:
 
     with pytest.raises(KeyboardInterrupt):  # Search.run asserts that none is left
         search.run(5, ending, jobs=4)
-    assert [t.state for t in search.load()] == ["running"] * 3
+    assert [t.state.name for t in search.load().trials] == ["RUNNING"] * 3
 
 
 @pytest.mark.slow
@@ -440,7 +445,9 @@ def test_a_search_with_one_job_repeats_across_kills(search: Search, pruner: str)
     search.run(9, ending, space=space, name="killed")
     assert search.trials("killed", space) == search.trials("whole", space)
     names = [name for name in searches.experiments() if name.startswith("killed")]
-    assert len(names) == 1 + sum(t.state == "finished" for t in search.load(space, "killed"))
+    assert len(names) == 1 + sum(
+        t.state.name == "COMPLETE" for t in search.load(space, "killed").trials
+    )
 
 
 def dies_at(moment: int, search: Search, ending: Callable, space: Space) -> None:

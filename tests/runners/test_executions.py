@@ -13,7 +13,6 @@ from seedlings.errors import SeedlingsError
 from seedlings.runners import executions
 from seedlings.runners.executions import Execution, Job, Place
 from seedlings.runners.processes import Here
-from seedlings.search.trials import Trial
 
 
 @pytest.fixture
@@ -49,7 +48,7 @@ def test_a_half_written_epoch_is_not_read(start: Callable[..., Execution]) -> No
 
 
 def test_each_execution_has_a_clone_of_its_own(start: Callable[..., Execution]) -> None:
-    job = Job("head-0001", {}, Trial(1, {}))
+    job = Job("head-0001", {})
     first, second = (start("pwd; echo tracking is $SEEDLINGS_TRACKING", job) for _ in range(2))
     assert (code_of(first), code_of(second), job.attempts) == (0, 0, 2)
     assert first.results != second.results

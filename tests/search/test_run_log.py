@@ -2,18 +2,16 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from searches import OPTIMIZER, failed, made, pruned
+from searches import OPTIMIZER, Known, failed, made, pruned, running, trial
 
 from seedlings.errors import SeedlingsError
 from seedlings.search.run_log import RunLog
-from seedlings.search.space import Space
 from seedlings.search.study import Study
-from seedlings.search.trials import Trial
 from seedlings.tracking import linked_runs
 from seedlings.tracking.client import Run, Tracker
 from seedlings.tracking.tags import BASELINE, PARENT, SEARCH, TRIAL
@@ -21,17 +19,7 @@ from seedlings.tracking.tags import BASELINE, PARENT, SEARCH, TRIAL
 SGD, ADAM = {OPTIMIZER: "sgd"}, {OPTIMIZER: "adam"}
 
 
-@dataclass
-class Trials:
-    """What a run log needs of a study."""
-
-    name: str = "head"
-    commit: str = "c" * 40
-    space: Space = field(default_factory=lambda: made({OPTIMIZER: {"choices": ["sgd", "adam"]}}))
-    trials: list[Trial] = field(default_factory=list)
-
-    def __iter__(self) -> Any:
-        return iter(self.trials)
+SPACE = made({OPTIMIZER: {"choices": ["sgd", "adam"]}})
 
 
 @dataclass
@@ -45,7 +33,7 @@ class Revision:
 
 
 @pytest.fixture
-def study(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Trials:
+def study(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Known:
     """Trials in a folder with an MLflow database, whose experiments are logged without DVC."""
     shutil.copyfile(empty_database, tmp_path / "mlflow.db")
     monkeypatch.chdir(tmp_path)
@@ -58,10 +46,10 @@ def study(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(linked_runs.revisions, "at", Revision)
     monkeypatch.setattr(linked_runs.sync, "publish", publish)
-    return Trials()
+    return Known(SPACE)
 
 
-def logged(study: Trials) -> RunLog:
+def logged(study: Known) -> RunLog:
     return RunLog(cast(Study, study))
 
 
@@ -70,16 +58,16 @@ def by_name() -> dict[str, Run]:
 
 
 @pytest.mark.slow
-def test_trials_are_linked_to_their_search(study: Trials) -> None:
+def test_trials_are_linked_to_their_search(study: Known) -> None:
     log = logged(study)
-    for trial in (
-        Trial(1, SGD, "finished", 0.7),
-        Trial(2, ADAM, "finished", 0.6),
-        pruned(Trial(3, ADAM, curve=[0.1, 0.2, 0.3]), 2),
-        failed(Trial(4, SGD), "no memory"),
+    for each in (
+        trial(SPACE, 1, SGD, 0.7),
+        trial(SPACE, 2, ADAM, 0.6),
+        pruned(SPACE, 3, ADAM, [0.1, 0.2]),
+        failed(SPACE, 4, SGD, "no memory"),
     ):
-        study.trials.append(trial)
-        log.log(trial)
+        study.trials.append(each)
+        log.log(each)
     log.complete(["head-start", "head-best"])
     runs = by_name()
     assert sorted(runs) == [
@@ -103,8 +91,12 @@ def test_trials_are_linked_to_their_search(study: Trials) -> None:
     assert stopped.data.tags[PARENT] == broken.data.tags[PARENT] == search.info.run_id
 
 
-def test_nothing_is_logged_twice(study: Trials) -> None:
-    study.trials = [Trial(1, SGD, "finished", 0.7), pruned(Trial(2, ADAM), 0), Trial(3, SGD)]
+def test_nothing_is_logged_twice(study: Known) -> None:
+    study.trials = [
+        trial(SPACE, 1, SGD, 0.7),
+        pruned(SPACE, 2, ADAM, [0.1]),
+        running(SPACE, 3, SGD),
+    ]
     logged(study).log(study.trials[0])
     before = by_name()
     logged(study).complete(["head-start"])  # another process goes on
@@ -114,9 +106,10 @@ def test_nothing_is_logged_twice(study: Trials) -> None:
     assert "head-0003" not in by_name()  # it still runs
 
 
-def test_searches_of_two_commits_with_one_name_have_their_own_runs(study: Trials) -> None:
-    study.trials = [Trial(1, SGD, "finished", 0.7), pruned(Trial(2, ADAM), 0)]
-    other = Trials(commit="d" * 40, trials=[Trial(1, SGD, "finished", 0.6), Trial(2, ADAM)])
+def test_searches_of_two_commits_with_one_name_have_their_own_runs(study: Known) -> None:
+    study.trials = [trial(SPACE, 1, SGD, 0.7), pruned(SPACE, 2, ADAM, [0.1])]
+    others = [trial(SPACE, 1, SGD, 0.6), running(SPACE, 2, ADAM)]
+    other = Known(SPACE, others, commit="d" * 40)
     logged(study).complete(["head-start"])
     logged(other).complete(["head-start"])
     found = [
@@ -134,7 +127,7 @@ def test_searches_of_two_commits_with_one_name_have_their_own_runs(study: Trials
 
 
 def test_a_failure_of_mlflow_is_one_warning(
-    study: Trials, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    study: Known, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: Any, **__: Any) -> Callable[..., Any]:
         raise SeedlingsError("MLflow at x cannot be reached")
@@ -142,7 +135,7 @@ def test_a_failure_of_mlflow_is_one_warning(
     monkeypatch.setattr(linked_runs.client, "Tracker", fail)
     log = logged(study)
     for number in (1, 2):
-        log.log(Trial(number, SGD, "finished", 0.7))
+        log.log(trial(SPACE, number, SGD, 0.7))
     log.complete([])
     printed = capfd.readouterr().err
     assert printed.count("warning: MLflow at x cannot be reached") == 1

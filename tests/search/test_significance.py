@@ -6,18 +6,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from seedlings.errors import SeedlingsError
-from seedlings.search import significance
 from seedlings.search.significance import corrected_p_value
 
 ALONE = np.arange(200)  # groups of one image
 
 
-def exact(scores: NDArray[np.float64], start: NDArray[np.float64], chosen: int) -> float:
-    """The share of all sign vectors whose maximum reaches the statistic of the chosen trial."""
+def exact(scores: NDArray[np.float64], start: NDArray[np.float64]) -> float:
+    """The share of all sign vectors whose maximum reaches the statistic of the first trial."""
     gains = scores - start
     norms = [max(np.linalg.norm(row), 1e-12) for row in gains]
-    observed = gains[chosen].sum() / norms[chosen]
+    observed = gains[0].sum() / norms[0]
     reached = [
         max((np.array(signs) * row).sum() / norm for row, norm in zip(gains, norms, strict=True))
         >= observed - 1e-12
@@ -34,28 +32,24 @@ def test_draws_agree_with_all_sign_vectors(
     scores, start = rng.normal(size=(trials, 8)), rng.normal(size=8)
     if values == "correct":
         scores, start = (scores > 0).astype(float), (start > 0.3).astype(float)
-    chosen = int(scores.mean(axis=1).argmax())
-    found = corrected_p_value(
-        scores, start, ALONE[:8], chosen, tried=trials, rng=rng, samples=40_000
-    )
-    assert found == pytest.approx(exact(scores, start, chosen), abs=0.01)  # four standard errors
+    scores = scores[np.argsort(-scores.mean(axis=1))]
+    found = corrected_p_value(scores, start, ALONE[:8], tried=trials, rng=rng, samples=40_000)
+    assert found == pytest.approx(exact(scores, start), abs=0.01)  # four standard errors
 
 
 def test_the_smallest_p_value_by_hand(rng: np.random.Generator) -> None:
     start = np.zeros(6)
-    p_value = corrected_p_value(
-        np.ones((1, 6)), start, ALONE[:6], 0, tried=1, rng=rng, samples=40_000
-    )
+    p_value = corrected_p_value(np.ones((1, 6)), start, ALONE[:6], tried=1, rng=rng, samples=40_000)
     assert p_value == pytest.approx(1 / 2**6, abs=0.003)
-    assert corrected_p_value(-np.ones((1, 6)), start, ALONE[:6], 0, tried=1, rng=rng) == 1.0
-    assert corrected_p_value(np.zeros((3, 6)), start, ALONE[:6], 0, tried=3, rng=rng) == 1.0
+    assert corrected_p_value(-np.ones((1, 6)), start, ALONE[:6], tried=1, rng=rng) == 1.0
+    assert corrected_p_value(np.zeros((3, 6)), start, ALONE[:6], tried=3, rng=rng) == 1.0
 
 
 def test_equal_sums_of_floats_are_equal(rng: np.random.Generator) -> None:
     gains = np.array([[0.1, 0.2, 0.3, -0.6]])  # the sum is not 0 in floating point
     for order in itertools.permutations(range(4)):
         found = corrected_p_value(
-            gains[:, order], np.zeros(4), ALONE[:4], 0, tried=1, rng=np.random.default_rng(1)
+            gains[:, order], np.zeros(4), ALONE[:4], tried=1, rng=np.random.default_rng(1)
         )
         assert found == pytest.approx(9 / 16, abs=0.02)  # by hand: 7 sums above 0, 2 equal
 
@@ -66,11 +60,10 @@ def test_the_best_of_pure_chance_is_rarely_significant() -> None:
     for _ in range(400):
         easy = rng.beta(4.0, 1.0, 80)  # the probability that a model is correct, for each image
         scores, start = (rng.random((30, 80)) < easy).astype(float), (rng.random(80) < easy) * 1.0
-        best = int(scores.mean(axis=1).argmax())
+        scores = scores[np.argsort(-scores.mean(axis=1))]
         options = {"rng": rng, "samples": 300}
-        corrected.append(corrected_p_value(scores, start, ALONE[:80], best, tried=30, **options))
-        one = scores[best : best + 1]
-        uncorrected.append(corrected_p_value(one, start, ALONE[:80], 0, tried=1, **options))
+        corrected.append(corrected_p_value(scores, start, ALONE[:80], tried=30, **options))
+        uncorrected.append(corrected_p_value(scores[:1], start, ALONE[:80], tried=1, **options))
     error = np.sqrt(0.05 * 0.95 / 400)  # the standard error of a share of 400
     assert np.mean(np.array(corrected) <= 0.05) == pytest.approx(0.05, abs=3 * error)
     assert np.mean(np.array(uncorrected) <= 0.05) > 0.25
@@ -81,42 +74,18 @@ def test_the_signs_are_those_of_groups(rng: np.random.Generator) -> None:
     groups = np.array([3, 3, 1, 1, 1, 0, 2, 2])
     scores, start = rng.normal(size=(3, 8)), rng.normal(size=8)
     sums = np.stack([(scores - start)[:, groups == n].sum(axis=1) for n in range(4)], axis=1)
-    found = corrected_p_value(scores, start, groups, 1, tried=3, rng=rng, samples=40_000)
-    assert found == pytest.approx(exact(sums, np.zeros(4), 1), abs=0.01)
+    found = corrected_p_value(scores, start, groups, tried=3, rng=rng, samples=40_000)
+    assert found == pytest.approx(exact(sums, np.zeros(4)), abs=0.01)
     copies = np.repeat(np.arange(6), 20)  # six observations
-    p_value = corrected_p_value(np.ones((1, 120)), np.zeros(120), copies, 0, tried=1, rng=rng)
+    p_value = corrected_p_value(np.ones((1, 120)), np.zeros(120), copies, tried=1, rng=rng)
     assert p_value == pytest.approx(1 / 2**6, abs=0.006)
 
 
 def test_trials_without_scores_count_too(rng: np.random.Generator) -> None:
     scores, start = np.eye(5, 20) + np.eye(5, 20, 5), np.zeros(20)  # 2 of 20, on other images
     found = [
-        corrected_p_value(scores, start, ALONE[:20], 0, tried=tried, rng=np.random.default_rng(1))
+        corrected_p_value(scores, start, ALONE[:20], tried=tried, rng=np.random.default_rng(1))
         for tried in (5, 6, 50)
     ]
     assert found[0] == pytest.approx(1 - 0.75**5, abs=0.02)  # by hand
     assert found[1:] == [pytest.approx(found[0] * 6 / 5), 1.0]
-
-
-def test_the_result_is_the_same_in_blocks(
-    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
-) -> None:
-    scores, start = rng.random((4, 30)), rng.random(30)
-    options = {"tried": 4, "samples": 2_000}
-    whole = corrected_p_value(scores, start, ALONE[:30], 1, rng=np.random.default_rng(1), **options)
-    monkeypatch.setattr(significance, "_BLOCK", 1_600)
-    parts = corrected_p_value(scores, start, ALONE[:30], 1, rng=np.random.default_rng(1), **options)
-    assert parts == pytest.approx(whole, abs=0.05)
-
-
-@pytest.mark.parametrize(
-    ("shape", "images", "chosen", "tried"),
-    [((2, 3), 4, 0, 2), ((6,), 6, 0, 6), ((2, 0), 0, 0, 2), ((2, 3), 3, 2, 2), ((2, 3), 3, 0, 1)],
-)
-def test_other_shapes_are_refused(
-    shape: tuple[int, ...], images: int, chosen: int, tried: int, rng: np.random.Generator
-) -> None:
-    with pytest.raises(SeedlingsError, match="expected .* found"):
-        corrected_p_value(
-            np.zeros(shape), np.zeros(images), ALONE[:images], chosen, tried=tried, rng=rng
-        )

@@ -16,8 +16,12 @@ from seedlings.search import space
     [
         ({}, {}, "parameters: expected"),
         ({RATE: {"range": [0.1, 0.1]}}, {}, "low < high"),
-        ({RATE: {"range": [0.1, "1"]}}, {}, "low < high"),
-        ({RATE: {"range": [0.0, 0.1], "log": True}}, {}, "`log` only with low > 0"),
+        ({RATE: {"range": [0.1, "1"]}}, {}, f"{RATE}.range.1: expected a number, found '1'"),
+        ({RATE: {"range": [0.1, float("inf")]}}, {}, "expected a number, found inf"),
+        ({RATE: {"range": [0.0, 0.1], "log": True}}, {}, "accepts: `low > 0` must hold for `log"),
+        ({RATE: {"range": [0.1, 0.4], "log": True, "step": 0.1}}, {}, "`step` is not supported"),
+        ({RATE: {"range": [0.1, 0.4], "step": -0.1}}, {}, "`step > 0` must hold"),
+        ({RATE: {"choices": [0.1], "log": True}}, {}, "`log` and `step` only with `range`"),
         ({RATE: {"range": [0.1, 0.4], "step": 0.2}}, {}, "a `step` that divides"),
         ({RATE: {}}, {}, "either `range` or `choices`"),
         ({RATE: {"range": [0.1, 0.2], "choices": [0.1]}}, {}, "either `range` or `choices`"),
@@ -77,7 +81,7 @@ def test_points_are_all_settings_and_inactive_parameters_are_absent() -> None:
         }
     )
     momentum = "finetune.optimizer.momentum"
-    assert found.points() == [
+    assert [*found.settings()] == [
         {OPTIMIZER: "sgd", momentum: 0.5, "finetune.epochs": 1},
         {OPTIMIZER: "sgd", momentum: 0.5, "finetune.epochs": 3},
         {OPTIMIZER: "sgd", momentum: 0.9, "finetune.epochs": 1},
@@ -87,7 +91,7 @@ def test_points_are_all_settings_and_inactive_parameters_are_absent() -> None:
         {OPTIMIZER: "adamw", "finetune.epochs": 1},
         {OPTIMIZER: "adamw", "finetune.epochs": 3},
     ]
-    assert made({RATE: {"range": [0.1, 0.2]}}).points() is None
+    assert [*made({RATE: {"range": [0.1, 0.2]}}).settings()] == []
 
 
 def test_a_range_takes_the_type_of_the_parameter() -> None:
@@ -104,19 +108,11 @@ def test_the_spaces_of_the_project_fit_their_preset(name: str, preset: str) -> N
     assert found.metric == "finetuned/accuracy"
 
 
-def test_an_entry_has_its_choices_and_its_range() -> None:
+def test_lists_are_texts_in_optuna_and_lists_in_the_parameters() -> None:
     found = made(
-        {
-            "finetune.head.dense": {"choices": [[], [64]]},
-            "finetune.epochs": {"range": [1, 3]},
-            RATE: {"range": [0.1, 0.2]},
-        }
-    ).parameters
-    assert found["finetune.head.dense"].has([64])
-    assert not found["finetune.head.dense"].has([32])
-    assert [found["finetune.epochs"].has(value) for value in (0, 1, 3, 4, None, True)] == [
-        *(False, True, True, False, False, False)
-    ]
-    assert [found[RATE].has(value) for value in (0.09, 0.1, 0.2, "0.1")] == [
-        *(False, True, True, False)
-    ]
+        {"finetune.head.dense": {"choices": [[], [64]]}, "finetune.epochs": {"range": [1, 3]}}
+    )
+    values = {"finetune.head.dense": [64], "finetune.epochs": 2}
+    params = {"finetune.head.dense": "[64]", "finetune.epochs": 2}
+    assert found.active(values) == params
+    assert found.values(params) == values

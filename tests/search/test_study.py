@@ -2,20 +2,20 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import searches
+from optuna.trial import FrozenTrial, TrialState
 from searches import OPTIMIZER, RATE, TREE, experiment, made
 
 from seedlings.errors import SeedlingsError
 from seedlings.search import trials
 from seedlings.search.space import Space
-from seedlings.search.study import Study
-from seedlings.search.trials import Trial, Values, identity
+from seedlings.search.study import Study, stored
+from seedlings.search.trials import Params
 from seedlings.tracking import git
 
 TWO = {OPTIMIZER: {"choices": ["sgd", "adam"]}, RATE: {"range": [0.001, 0.1], "log": True}}
@@ -42,25 +42,42 @@ def load(commit: str) -> Callable[..., Study]:
     )
 
 
-def begun(found: Study) -> Trial:
+def begun(found: Study) -> FrozenTrial:
     trial = found.begin()
     assert trial
     return trial
 
 
-def finish(found: Study, trial: Trial, value: float, curve: Sequence[float] = (0.1, 0.2)) -> Trial:
+def finish(
+    found: Study, trial: FrozenTrial, value: float, curve: Sequence[float] = (0.1, 0.2)
+) -> FrozenTrial:
     """End a trial as the coordinator does: first the experiment, then the study."""
     name = trials.name(found.name, trial.number)
-    added = experiment(name, trial.values, value, curve=curve)
-    done = replace(trial, state="finished", value=value, curve=[*curve], experiment=added)
-    found.finish(replace(done, low=value - 0.1, high=value + 0.1))
-    return [*found][trial.number - 1]
+    added = experiment(name, found.space.values(trial.params), value, curve=curve)
+    return ended(found, found.report(trial, curve), value, added)
+
+
+def metrics(value: float) -> dict[str, float]:
+    name = "finetuned/accuracy"
+    return {name: value, f"{name}_low": value - 0.1, f"{name}_high": value + 0.1}
+
+
+def ended(found: Study, trial: FrozenTrial, value: float, experiment: str = "") -> FrozenTrial:
+    return found.finish(trial, metrics(value), experiment)
+
+
+def known(found: Study) -> list[tuple[Any, ...]]:
+    """What a study has of its trials, but for their times."""
+    return [
+        (t.number, t.state, t.params, t.value, t.intermediate_values, t.user_attrs)
+        for t in found.trials
+    ]
 
 
 # Suggestions
 
 
-def searched(space: Space, count: int, memory: Callable[[Space], Study]) -> list[Trial]:
+def searched(space: Space, count: int, memory: Callable[[Space], Study]) -> list[FrozenTrial]:
     """Trials whose value is best at a learning rate of 0.003; every third one fails."""
     found = memory(space)
     for number in range(1, count + 1):
@@ -68,16 +85,15 @@ def searched(space: Space, count: int, memory: Callable[[Space], Study]) -> list
         if number % 3 == 0:
             found.fail(trial, "no memory")
         else:
-            found.finish(replace(trial, value=-abs(trial.values[RATE] - 0.003), curve=[0.1, 0.2]))
-    return [*found]
+            ended(found, trial, -abs(trial.params[RATE] - 0.003))
+    return found.trials
 
 
 @pytest.fixture
 def memory(commit: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[Space], Study]:
     """A study that is quick, as it is not on the disk."""
-    made: list[Any] = []
-    monkeypatch.setattr(Study, "_write", lambda self, filled: made.append(filled))
-    monkeypatch.setattr(Study, "_open", lambda self: made[-1])
+    monkeypatch.setattr(Study, "_write", lambda self: None)
+    monkeypatch.setattr(Study, "_open", lambda self: self._study)
     return lambda space: Study("head", space, commit, TREE)
 
 
@@ -86,20 +102,20 @@ def test_a_suggestion_depends_on_the_space_the_trials_and_its_number(
     sampler: str, memory: Callable[[Space], Study]
 ) -> None:
     space = made(FIVE, sampler=sampler)
-    first = [trial.values for trial in searched(space, 15, memory)]
-    assert first == [trial.values for trial in searched(space, 15, memory)]
-    assert len({identity(values) for values in first}) == 15
+    first = [trial.params for trial in searched(space, 15, memory)]
+    assert first == [trial.params for trial in searched(space, 15, memory)]
+    assert len({str(params) for params in first}) == 15
     other = searched(made(FIVE, sampler=sampler, seed=1), 1, memory)
-    assert other[0].values != first[0]
+    assert other[0].params != first[0]
 
 
 def test_a_suggestion_has_the_active_parameters_with_their_types(
     memory: Callable[[Space], Study],
 ) -> None:
     for trial in searched(made(FIVE), 15, memory):
-        values = trial.values
+        values = trial.params
         assert (MOMENTUM in values) == (values[OPTIMIZER] == "sgd")
-        assert values["finetune.head.dense"] in ([], [32])
+        assert values["finetune.head.dense"] in ("[]", "[32]")
         assert isinstance(values["finetune.epochs"], int)
         assert float(f"{values[RATE]:.6g}") == values[RATE]
         assert [*values] == [key for key in FIVE if key in values]
@@ -110,7 +126,7 @@ def test_trials_at_work_and_failed_ones_count_as_tried(memory: Callable[[Space],
     found.fail(begun(found), "no memory")
     begun(found)
     begun(found)
-    assert {trial.values[OPTIMIZER] for trial in found} == {"sgd", "adam", "adamw"}
+    assert {trial.params[OPTIMIZER] for trial in found.trials} == {"sgd", "adam", "adamw"}
     assert found.begin() is None
 
 
@@ -123,7 +139,7 @@ def test_a_grid_visits_each_setting_once(memory: Callable[[Space], Study]) -> No
     found = memory(made(parameters, sampler="grid"))
     while found.begin():
         pass
-    values: list[Values] = [trial.values for trial in found]
+    values: list[Params] = [trial.params for trial in found.trials]
     assert sorted(
         (v[OPTIMIZER], v.get(MOMENTUM), v["finetune.epochs"])
         for v in values
@@ -138,8 +154,8 @@ def rates(found: Study, count: int) -> np.ndarray:
     """The learning rates of some trials, of which 0.01 is the best."""
     for _ in range(count):
         trial = begun(found)
-        found.finish(replace(trial, value=-abs(math.log10(trial.values[RATE] / 0.01))))
-    return np.array([trial.values[RATE] for trial in found])
+        ended(found, trial, -abs(math.log10(trial.params[RATE] / 0.01)))
+    return np.array([trial.params[RATE] for trial in found.trials])
 
 
 def test_tpe_concentrates_near_the_best_and_random_search_does_not(
@@ -173,10 +189,11 @@ def run(found: Study, curve: Sequence[float]) -> int | None:
     trial = begun(found)
     for epoch in range(1, len(curve) + 1):
         trial = found.report(trial, curve[:epoch])
-        if trial.is_over:
-            assert (trial.state, trial.value, trial.curve) == ("pruned", None, [*curve[:epoch]])
+        if trial.state.is_finished():
+            assert trial.state == TrialState.PRUNED
+            assert [*trial.intermediate_values.values()] == [*curve[:epoch]]
             return epoch
-    found.finish(replace(trial, value=curve[-1], curve=[*curve]))
+    ended(found, trial, curve[-1])
     return None
 
 
@@ -225,7 +242,7 @@ def test_hyperband_has_brackets_that_stop_after_other_epochs(
 
 def test_a_new_search_has_no_trials(load: Callable[..., Study]) -> None:
     found = load()
-    assert (len(found), [*found], found.best, found.tested) == (0, [], None, [])
+    assert (found.trials, found.best, found.tested) == ([], None, [])
 
 
 def test_a_search_goes_on_with_its_trials(load: Callable[..., Study]) -> None:
@@ -234,12 +251,17 @@ def test_a_search_goes_on_with_its_trials(load: Callable[..., Study]) -> None:
     pruned = found.report(begun(found), [0.3, 0.2])
     failed = found.fail(begun(found), "no memory\nnone")
     last = begun(found)
-    assert [trial.state for trial in found] == ["finished", "pruned", "failed", "running"]
-    assert (first.value, first.low, first.high) == (0.5, 0.4, 0.6)
-    assert (pruned.curve, failed.reason) == ([0.3], "no memory\nnone")
+    states = [trial.state for trial in (first, pruned, failed, last)]
+    assert [state.name for state in states] == ["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
+    assert (pruned.intermediate_values, failed.user_attrs) == (
+        {1: 0.3},
+        {"reason": "no memory\nnone"},
+    )
     again = load(pruner="successive_halving")
-    assert [*again] == [*found] == [first, pruned, failed, last]
-    assert (again.running, again.best) == ([last], first)
+    assert known(again) == known(found)
+    assert [trial.number for trial in again.running] == [3]
+    assert again.best
+    assert (again.best.number, again.best.value) == (0, 0.5)
 
 
 def test_a_trial_that_runs_again_reports_all_its_epochs_again(load: Callable[..., Study]) -> None:
@@ -247,20 +269,21 @@ def test_a_trial_that_runs_again_reports_all_its_epochs_again(load: Callable[...
     found = load(space)
     finish(found, begun(found), 0.5, [0.6, 0.7])
     trial = begun(found)
-    assert found.report(trial, [0.7]).curve == [0.7]  # its first rung is kept
-    [again] = load(space).running
-    assert again == trial
+    assert found.report(trial, [0.7]).intermediate_values == {1: 0.7}  # its first rung is kept
     found = load(space)
-    assert found.report(again, [0.3]).state == "pruned"
+    [again] = found.running
+    assert (again.params, again.intermediate_values) == (trial.params, {})
+    assert found.report(again, [0.3]).state == TrialState.PRUNED
 
 
 def test_a_trial_whose_experiment_exists_is_finished(load: Callable[..., Study]) -> None:
     found = load()
     trial = begun(found)
-    added = experiment("head-0001", trial.values, 0.5)  # the kill came before the study knew it
-    [done] = load()
-    assert (done.values, done.value, done.experiment) == (trial.values, 0.5, added)
-    assert (done.low, done.high, done.curve) == (0.4, 0.6, [0.1, 0.2])
+    added = experiment("head-0001", trial.params, 0.5)  # the kill came before the study knew it
+    [done] = load().trials
+    assert (done.params, done.value) == (trial.params, 0.5)
+    assert done.user_attrs == {"metrics": metrics(0.5), "experiment": added}
+    assert done.intermediate_values == {1: 0.1, 2: 0.2}
 
 
 @pytest.mark.parametrize("pruner", ["none", "hyperband"])
@@ -274,22 +297,17 @@ def test_a_lost_database_is_filled_from_the_experiments(
         if number in (4, 7):
             found.fail(trial, "no memory")
         else:
-            value = -abs(trial.values[RATE] - 0.003)
+            value = -abs(trial.params[RATE] - 0.003)
             finish(found, trial, value, [number / 100, number / 50])
-    before = [*found]
-    next_one = begun(found).values
+    before = known(found)
+    next_one = begun(found).params
     DATABASE.unlink()
     found = load(space)
-    assert [t for t in found if t.state == "finished"] == [
-        t for t in before if t.state == "finished"
-    ]
-    assert [(t.number, t.values) for t in found.running] == [
-        (n, before[n - 1].values) for n in (4, 7)
-    ]
+    assert [trial.number + 1 for trial in found.running] == [4, 7]
     for trial in found.running:
         found.fail(trial, "no memory")
-    assert [*found] == before
-    assert begun(found).values == next_one
+    assert known(found) == before
+    assert begun(found).params == next_one
 
 
 def test_a_trial_whose_experiment_was_removed_runs_again(load: Callable[..., Study]) -> None:
@@ -300,18 +318,19 @@ def test_a_trial_whose_experiment_was_removed_runs_again(load: Callable[..., Stu
     found.mark_tested(first)
     searches.remove("head-0001")
     again = load()
-    assert again.running == [first]
-    assert (again.best, again.tested) == (kept, [1])
+    assert [trial.params for trial in again.running] == [first.params]
+    assert again.best
+    assert (again.best.params, again.tested) == (kept.params, [0])
 
 
 def test_a_changed_experiment_counts_and_not_the_database(load: Callable[..., Study]) -> None:
     found = load()
     trial = begun(found)
     finish(found, trial, 0.5)
-    changed = experiment("head-0001", trial.values, 0.7)
-    [again] = load()
-    assert (again.value, again.low, again.high) == (0.7, pytest.approx(0.6), pytest.approx(0.8))
-    assert again.experiment == changed
+    changed = experiment("head-0001", trial.params, 0.7)
+    [again] = load().trials
+    assert again.value == 0.7
+    assert again.user_attrs == {"metrics": metrics(0.7), "experiment": changed}
 
 
 @pytest.mark.parametrize(
@@ -328,7 +347,7 @@ def test_another_space_is_refused(
     load()
     with pytest.raises(SeedlingsError, match=match):
         load(**others)
-    assert len(load(name="other", **others)) == 0
+    assert load(name="other", **others).trials == []
 
 
 def test_another_commit_is_refused(commit: str, load: Callable[..., Study]) -> None:
@@ -343,10 +362,11 @@ def test_another_commit_is_refused(commit: str, load: Callable[..., Study]) -> N
 def test_a_database_that_cannot_be_read_is_named(load: Callable[..., Study]) -> None:
     load()
     DATABASE.write_bytes(b"damaged" * 1000)
-    with pytest.raises(SeedlingsError, match=f"in {DATABASE}, found .*file is not a database"):
+    match = f"in {DATABASE}, found .*file is not a database"
+    with pytest.raises(SeedlingsError, match=match), stored("head"):
         load()
     DATABASE.unlink()
-    assert len(load()) == 0
+    assert load().trials == []
 
 
 @pytest.mark.parametrize(
@@ -354,8 +374,16 @@ def test_a_database_that_cannot_be_read_is_named(load: Callable[..., Study]) -> 
     [
         ({RATE: 0.01, "seed": 7}, "validation", "head-0003 is not of this search, as its seed dif"),
         ({RATE: 0.01}, "test", r"as its evaluate\.split differs"),
-        ({RATE: 0.5}, "validation", rf"as its {RATE} differs"),
-        ({OPTIMIZER: "adamw"}, "validation", rf"as its {OPTIMIZER} differs"),
+        (
+            {RATE: 0.5},
+            "validation",
+            rf"as its parameters .* The value 0\.5 of parameter '{RATE}'",
+        ),
+        (
+            {OPTIMIZER: "adamw"},
+            "validation",
+            rf"as its parameters .*'{OPTIMIZER}': 'adamw'.* 'adamw' not in",
+        ),
     ],
 )
 def test_the_experiment_of_something_else_is_refused(
@@ -370,7 +398,7 @@ def test_the_experiment_of_something_else_is_refused(
 def test_experiments_with_other_names_are_not_trials(load: Callable[..., Study]) -> None:
     for name in ("head-start", "head-best", "head-2-0001", "ahead-0001", "head-7"):
         experiment(name, {"seed": 7}, 0.5)
-    assert len(load()) == 0
+    assert load().trials == []
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../head", "a/b", "a b", "-a", "a.lock", "ä"])
@@ -383,6 +411,7 @@ def test_a_name_that_git_or_the_disk_refuses_is_refused(
 
 def test_the_trials_that_were_tested_are_noted_once(load: Callable[..., Study]) -> None:
     found = load()
-    for number in (3, 1, 3):
-        found.mark_tested(Trial(number, {}))
-    assert found.tested == load().tested == [3, 1]
+    first, second = begun(found), begun(found)
+    for trial in (second, first, second):
+        found.mark_tested(trial)
+    assert found.tested == load().tested == [1, 0]

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
+from searches import RATE, made, running, trial
 
 from seedlings.search import trials
-from seedlings.search.trials import Trial
 
 
 def test_a_label_is_short_and_belongs_to_one_parameter() -> None:
@@ -24,8 +24,14 @@ def test_values_are_readable(value: Any, text: str) -> None:
 
 
 def test_the_best_is_first_and_of_equal_ones_the_earlier() -> None:
-    found = [Trial(n, {}, "finished", v) for n, v in ((1, 0.5), (3, 0.9), (2, 0.9))]
-    found.append(Trial(4, {}, value=1.0))
+    space = made({RATE: {"range": [0.001, 0.1]}})
+    found = [trial(space, n, {}, value) for n, value in ((1, 0.5), (2, 0.9), (3, 0.9))]
+    found.append(running(space, 4, {}))
     best = trials.best_first(found, maximize=True)
-    assert [t.number for t in best] == [2, 3, 1]
-    assert [t.number for t in trials.best_first(found, maximize=False)] == [1, 2, 3]
+    assert [trials.name("head", t.number) for t in best] == ["head-0002", "head-0003", "head-0001"]
+    assert [t.number for t in trials.best_first(found, maximize=False)] == [0, 1, 2]
+
+
+def test_the_name_of_an_experiment_has_the_number_of_its_trial() -> None:
+    assert trials.number_in("head", trials.name("head", 6)) == 6
+    assert trials.number_in("head", "head-start") is None
