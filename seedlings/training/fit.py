@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils.class_weight import compute_class_weight
 
 from seedlings.config import paths
 from seedlings.config.records import Record
@@ -312,6 +311,8 @@ def _smoothed(task: "Task", smoothing: float) -> Any:
 
 def balanced_weights(labels: "Targets") -> dict[int, float]:
     """Return a weight for each class, inversely proportional to its number of examples."""
+    from sklearn.utils.class_weight import compute_class_weight  # slow to import
+
     classes = np.unique(labels)
     weights = compute_class_weight("balanced", classes=classes, y=labels)
     return dict(zip(classes.tolist(), weights.tolist(), strict=True))

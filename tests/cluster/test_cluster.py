@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,26 @@ def test_a_worker_with_other_results_is_refused_by_name(
     assert sink.bytes() == here
     assert "(stranger) is restarted: other results for the same inputs (processor" in printed
     assert "(stranger) is refused: other results for the same inputs (processor" in printed
+
+
+def test_a_worker_with_another_version_of_a_package_is_refused_by_name(
+    two_workers: clusters.Cluster,
+    here: dict[str, bytes],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    package = tmp_path / "packages" / "pillow-1.0.dist-info" / "METADATA"
+    package.parent.mkdir(parents=True)
+    package.write_text("Metadata-Version: 2.1\nName: pillow\nVersion: 1.0\n", encoding="utf-8")
+    env = clusters.environment(DASK_CONFIG=str(two_workers.settings))
+    env["PYTHONPATH"] = os.pathsep.join((str(package.parents[1]), env["PYTHONPATH"]))
+    with joined(two_workers, tmp_path, env, "--name", "odd"):
+        work = Roots(tmp_path, delay=0.2)
+        sink = compute(Cluster(two_workers.address), work, Folder(tmp_path / "results"))
+    assert sink.bytes() == here
+    printed = capsys.readouterr().err
+    assert f"(odd) is refused: pillow 1.0 (here {version('pillow')})\n" in printed
+    assert "(odd) is restarted" not in printed  # no restart changes a package
 
 
 def fill(share: float, dask_worker: Any) -> None:

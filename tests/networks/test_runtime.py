@@ -10,6 +10,14 @@ _SHOW = """
 from seedlings.networks.runtime import keras
 print(keras.config.floatx(), keras.config.image_data_format(), keras.config.epsilon())
 """
+_IMPORT = """
+import sys
+import seedlings.networks.runtime
+print(*sorted({"matplotlib", "sklearn"} & {*sys.modules}), "before")
+from matplotlib import pyplot
+from sklearn.metrics import f1_score
+print(f1_score([0, 1], [0, 1]))
+"""
 
 
 @pytest.mark.slow
@@ -24,3 +32,10 @@ def test_the_user_s_settings_of_keras_change_nothing(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout.split() == ["float32", "channels_last", "1e-07"]
+
+
+@pytest.mark.slow
+def test_packages_that_keras_does_without_are_imported_where_they_are_used() -> None:
+    command = [sys.executable, "-c", _IMPORT]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["before", "1.0"]
