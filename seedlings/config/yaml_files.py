@@ -1,6 +1,10 @@
-"""YAML files, read as DVC reads them: YAML 1.2, in which `on` is a text and 1e-3 a number."""
+"""YAML files, read as DVC reads them: YAML 1.2, in which `on` is a text and 1e-3 a number.
+
+DVC's parser is the one in C, if it is installed; the one here names more of what is wrong.
+"""
 
 import io
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +26,8 @@ _TEXT = "tag:yaml.org,2002:str"
 
 def parse(text: str) -> Any:
     """Return a text of YAML as plain values. Raises SeedlingsError if it is not valid."""
+    if re.search(r"^%YAML", text, re.MULTILINE):  # DVC's parser passes over it
+        raise SeedlingsError("not valid YAML: expected no directive %YAML, as it is YAML 1.2")
     try:
         return YAML(typ="safe", pure=True).load(text)
     except MarkedYAMLError as error:

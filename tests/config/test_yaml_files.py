@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from dvc.utils.serialize import dumps_yaml, loads_yaml, parse_yaml, parse_yaml_for_update
+from ruamel.yaml import YAML
 
 from seedlings.config import yaml_files
 from seedlings.errors import SeedlingsError
@@ -94,6 +95,7 @@ def test_values_are_what_dvc_reads(written: str, value: float | str) -> None:
         ("=", "could not determine a constructor"),
         ("\0", "unacceptable character"),
         ("[" * 600, "recursion"),
+        ("# a\n%YAML 1.1\n---\na: on", "expected no directive %YAML"),
     ],
 )
 def test_what_is_not_yaml_is_refused(text: str, message: str) -> None:
@@ -119,3 +121,8 @@ def test_a_tree_that_is_written_is_what_every_reader_finds() -> None:
     written = yaml_files.dump(tree)
     assert all(read(written) == tree for read in READERS.values())
     assert len(written.splitlines()) == 3 + len(texts) + len(tree["numbers"])
+
+
+def test_the_parser_of_dvc_is_the_fast_one() -> None:
+    """Its parser in Python takes a seventh of the time of `dvc exp run`."""
+    assert YAML(typ="safe").Parser is not YAML(typ="safe", pure=True).Parser
