@@ -26,12 +26,12 @@ for name in sys.argv[1:]:
         name, lambda record: nullcontext(), values=params.load(), pipeline=pipeline.read()
     )
 """
-FOLDERS = (
-    "data/features",
-    *("models/backbone", "models/baseline", "models/finetuned", "models/packaged"),
-)
-
-
+FOLDERS = {
+    "extract": ["data/features", "models/backbone"],
+    "baseline": ["models/baseline"],
+    "finetune": ["models/finetuned"],
+    "package": ["models/packaged"],
+}
 BACKBONES = {
     "VGG16": {
         "extract__weights": "random",
@@ -40,7 +40,7 @@ BACKBONES = {
         "extract__pooling": "none",
         "finetune__convnet__filters": [8],
     },
-    "EfficientNetLite0": {
+    "EfficientNetLite0": {  # the baseline is the same
         "extract__weights": "imagenet",
         "extract__width": 1.0,
         "extract__cut": None,
@@ -72,17 +72,19 @@ def test_an_emulated_haswell_extracts_and_trains_the_same_bytes(
         extract__backbone=backbone,
         **BACKBONES[backbone],
     )
-    stages = ("extract", "baseline", "finetune", "package")
+    stages = [stage for stage in FOLDERS if stage != "baseline" or backbone == "VGG16"]
     project.run(sys.executable, "-c", STAGES, "download", "split", "segment", *stages)
     here = digests(project.root)
-    for folder in FOLDERS:
+    folders = [folder for stage in stages for folder in FOLDERS[stage]]
+    assert {path.rpartition("/")[0] for path in here} >= {*folders, "reports/finetune"}
+    for folder in folders:
         shutil.rmtree(project.root / folder)
     project.run(*(str(EMULATOR), "-cpu", "Haswell", sys.executable, "-c", STAGES), *stages)
-    assert len(here) >= 8
     assert digests(project.root) == here
 
 
 def digests(root: Path) -> dict[str, str]:
-    files = [file for folder in FOLDERS for file in (root / folder).rglob("*") if file.is_file()]
+    folders = [root / folder for made in FOLDERS.values() for folder in made]
+    files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
     paths = [*files, *(root / "reports").glob("*/history.csv")]
     return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in paths}

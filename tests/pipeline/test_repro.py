@@ -199,6 +199,7 @@ def test_ordinary_processes_give_the_same_bytes_in_a_clone(
     clone.in_process = False
     assert clone.ran(clone.repro()) == STAGES
     assert outputs(clone) == outputs(project)
+    clone.in_process = True
     assert "1 new" in clone.run("seedlings", "sync")
 
 

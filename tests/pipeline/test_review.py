@@ -53,7 +53,7 @@ def decide(project: Project, page: "Page", count: int) -> float:
     first = len(decisions(project))
     for number in range(first, first + count):
         page.keyboard.press(KEYS[number % len(KEYS)])
-        page.get_by_text(re.compile(f"^{number + 1} of ")).wait_for()  # decided
+        page.get_by_text(re.compile(rf"^{number + 1} of \d+ images decided")).wait_for()
         page.get_by_text(re.compile(f"^{number + 2} of .*: ")).wait_for()  # the next image
         assert len(decisions(project)) == number + 1
     return time.perf_counter() - started

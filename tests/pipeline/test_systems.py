@@ -89,11 +89,14 @@ def drawn(project: Project) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def digits(new_project: Callable[[], Project]) -> Project:
+def digits(once: Callable[..., Callable[[], Project]]) -> Project:
     """A project with the results of the preset `digits`."""
-    project = new_project()
-    evaluated(project, "digits")
-    return project
+
+    def prepare(project: Project) -> str:
+        evaluated(project, "digits")
+        return ""
+
+    return once("digits", prepare)()
 
 
 def test_digits_with_the_mnist_network(digits: Project) -> None:
@@ -233,6 +236,7 @@ def test_cats_vs_dogs(project: Project, tmp_path: Path, rng: np.random.Generator
         data__path=tmp_path,
         split__test_share=0.3,
         extract__weights="random",
+        extract__width=0.25,
         baseline__epochs=2,
         finetune__epochs=1,
     )
