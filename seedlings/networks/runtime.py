@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -40,8 +41,12 @@ def _without_remarks() -> Iterator[None]:
 
 @contextmanager
 def _absent(*names: str) -> Iterator[None]:
-    """Let the import of packages fail that this process has not imported yet."""
-    hidden = [name for name in names if name not in sys.modules]
+    """Let the import of packages fail that this process has not imported yet.
+
+    With several threads, it has no effect: another one could need a package in the meantime.
+    """
+    is_alone = threading.active_count() == 1
+    hidden = [name for name in names if is_alone and name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: it is not there
     try:
         yield

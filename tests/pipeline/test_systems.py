@@ -236,7 +236,6 @@ def test_cats_vs_dogs(project: Project, tmp_path: Path, rng: np.random.Generator
         data__path=tmp_path,
         split__test_share=0.3,
         extract__weights="random",
-        extract__width=0.25,
         baseline__epochs=2,
         finetune__epochs=1,
     )
