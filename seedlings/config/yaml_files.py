@@ -27,7 +27,9 @@ _TEXT = "tag:yaml.org,2002:str"
 def parse(text: str) -> Any:
     """Return a text of YAML as plain values. Raises SeedlingsError if it is not valid."""
     if re.search(r"^%YAML", text, re.MULTILINE):  # DVC's parser passes over it
-        raise SeedlingsError("not valid YAML: expected no directive %YAML, as it is YAML 1.2")
+        raise SeedlingsError(
+            "expected no directive %YAML, found one; remove this line: files are read as YAML 1.2"
+        )
     try:
         return YAML(typ="safe", pure=True).load(text)
     except MarkedYAMLError as error:

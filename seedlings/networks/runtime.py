@@ -56,7 +56,7 @@ def _absent(*names: str) -> Iterator[None]:
 
 
 # Keras imports two packages, if it finds them, for wrappers and galleries that are not used here:
-# for a quarter of the time that it takes to start a process.
+# for a third of the time that its import takes.
 with _without_remarks(), _absent("matplotlib", "sklearn"):
     import keras
     import tensorflow as tf

@@ -47,10 +47,10 @@ def test_processes_that_start_at_once_log_into_one_new_database(here: Path) -> N
     (here / "mlflow.db").unlink()
     command = [sys.executable, "-c", SCRIPT]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    started = [subprocess.Popen(command, cwd=here, env=env) for _ in range(3)]
-    assert [process.wait() for process in started] == [0] * 3
+    started = [subprocess.Popen(command, cwd=here, env=env) for _ in range(4)]
+    assert [process.wait() for process in started] == [0] * 4
     runs = Tracker().runs({})
-    assert [run.data.params for run in runs] == [{"epochs": "3"}] * 3
+    assert [run.data.params for run in runs] == [{"epochs": "3"}] * 4
     for run in runs:
         history = Tracker().get_metric_history(run.info.run_id, "loss")
         assert [point.step for point in history] == [1, 2, 3]
